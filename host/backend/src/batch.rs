@@ -1,0 +1,150 @@
+//! The requests that are executed together, and their answers.
+//!
+//! A backend that answers everything before it returns uses [`Batch::respond`]: the worker counts the answers first and
+//! sends them then, so that a client that reads its response and asks for statistics sees itself counted. A backend
+//! that answers later, or more than once, takes the sender.
+
+use std::time::Instant;
+
+use nereid_inference::{CheckedRequest, InferError, InferResponse, ResponseSender};
+
+/// Requests that are executed together.
+pub struct Batch {
+    items: Vec<Item>,
+    timeline: Timeline,
+}
+
+/// When an execution reached its stages; a stage that a backend does not mark took no time.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeline {
+    pub started: Instant,
+    /// Inputs gathered; computation begins.
+    pub inputs_ready: Option<Instant>,
+    /// Computation over; outputs are being handed out.
+    pub outputs_started: Option<Instant>,
+}
+
+/// One request after its execution.
+pub struct FinishedRequest {
+    pub request: CheckedRequest,
+    /// `None` when the backend took the sender and answers by itself.
+    pub answer: Option<(ResponseSender, Result<InferResponse, InferError>)>,
+}
+
+struct Item {
+    request: CheckedRequest,
+    sender: Option<ResponseSender>,
+    result: Option<Result<InferResponse, InferError>>,
+}
+
+// === impl Batch ===
+
+impl Batch {
+    /// A batch that starts now.
+    pub fn new(requests: impl IntoIterator<Item = (CheckedRequest, ResponseSender)>) -> Self {
+        let items = requests.into_iter().map(|(request, sender)| Item { request, sender: Some(sender), result: None });
+        Self {
+            items: items.collect(),
+            timeline: Timeline { started: Instant::now(), inputs_ready: None, outputs_started: None },
+        }
+    }
+
+    /// How many requests.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The requests, in the order in which answers are given.
+    pub fn requests(&self) -> impl ExactSizeIterator<Item = &CheckedRequest> {
+        self.items.iter().map(|item| &item.request)
+    }
+
+    /// Rows of all requests together; the batch size that the model sees.
+    pub fn rows(&self) -> u64 {
+        self.requests().map(CheckedRequest::batch_size).sum()
+    }
+
+    /// Answers the request at `index`; the first answer counts.
+    pub fn respond(&mut self, index: usize, result: Result<InferResponse, InferError>) {
+        if let Some(item) = self.items.get_mut(index) {
+            item.result.get_or_insert(result);
+        }
+    }
+
+    /// Answers every request that has no answer yet with the same error.
+    pub fn fail_all(&mut self, error: &InferError) {
+        for item in &mut self.items {
+            item.result.get_or_insert_with(|| Err(error.clone()));
+        }
+    }
+
+    /// Hands out the sender of the request at `index`, once, to a backend that answers later or more than once.
+    pub fn take_sender(&mut self, index: usize) -> Option<ResponseSender> {
+        self.items.get_mut(index)?.sender.take()
+    }
+
+    /// Whether the client of the request at `index` is gone.
+    pub fn is_cancelled(&self, index: usize) -> bool {
+        self.items.get(index).and_then(|item| item.sender.as_ref()).is_some_and(ResponseSender::is_cancelled)
+    }
+
+    /// Marks the end of gathering.
+    pub fn mark_inputs_ready(&mut self) {
+        self.timeline.inputs_ready = Some(Instant::now());
+    }
+
+    /// Marks the end of computation.
+    pub fn mark_outputs_started(&mut self) {
+        self.timeline.outputs_started = Some(Instant::now());
+    }
+
+    /// The marks.
+    pub fn timeline(&self) -> Timeline {
+        self.timeline
+    }
+
+    /// The requests with their answers; one that the backend forgot is answered with an error.
+    pub fn finish(self) -> impl Iterator<Item = FinishedRequest> {
+        self.items.into_iter().map(|item| {
+            let forgotten = || Err(InferError::internal("the backend returned without answering the request"));
+            let answer = item.sender.map(|sender| (sender, item.result.unwrap_or_else(forgotten)));
+            FinishedRequest { request: item.request, answer }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nereid_inference::{InferRequest, Signature, response_channel};
+
+    use super::*;
+
+    fn checked() -> CheckedRequest {
+        Signature::default().check(InferRequest::new(vec![])).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_forgotten_request_is_answered_with_an_error() {
+        let (sender, stream) = response_channel();
+        for finished in Batch::new([(checked(), sender)]).finish() {
+            let (sender, result) = finished.answer.unwrap();
+            sender.respond(result);
+        }
+        let error = stream.single().await.unwrap_err();
+        assert_eq!(error.message(), "the backend returned without answering the request");
+    }
+
+    #[test]
+    fn the_first_answer_counts() {
+        let (sender, _stream) = response_channel();
+        let mut batch = Batch::new([(checked(), sender)]);
+        batch.respond(0, Ok(InferResponse::default()));
+        batch.fail_all(&InferError::internal("too late"));
+        assert!(batch.finish().all(|finished| finished.answer.unwrap().1.is_ok()));
+    }
+}

@@ -1,0 +1,117 @@
+//! A backend for tests: echoes its inputs under the names of its outputs, and fails, waits or forgets on demand.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use nereid_inference::{InferError, InferResponse, ModelConfig, ModelSource, NamedTensor, Signature};
+
+use crate::{Backend, Batch, BlockingInstance, ExecuteFuture, Instance, InstanceSpec, LoadedModel, TaskInstance};
+
+/// How the fake behaves; every instance alike.
+#[derive(Clone, Debug, Default)]
+pub struct FakeBehaviour {
+    /// Computation time of one execution.
+    pub compute: Duration,
+    /// Executes on a thread instead of as a future.
+    pub blocking: bool,
+    /// Every request fails with this text.
+    pub failure: Option<String>,
+    /// Requests are left unanswered.
+    pub forgets: bool,
+    /// Panics instead of executing.
+    pub panics: bool,
+}
+
+/// The backend called `fake`.
+#[derive(Clone, Debug, Default)]
+pub struct FakeBackend {
+    pub behaviour: FakeBehaviour,
+}
+
+struct FakeModel {
+    behaviour: FakeBehaviour,
+    signature: Signature,
+}
+
+/// One instance; public so that a scheduler's tests need no configuration.
+#[derive(Clone, Debug)]
+pub struct FakeInstance {
+    pub behaviour: FakeBehaviour,
+    /// Input `i` is echoed as output `i`.
+    pub outputs: Vec<Arc<str>>,
+}
+
+// === impl FakeBackend ===
+
+impl Backend for FakeBackend {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    fn default_model_filename(&self) -> &'static str {
+        ""
+    }
+
+    fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
+        Ok(source.config.clone())
+    }
+
+    fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError> {
+        let signature = Signature::from_config(&source.config)?;
+        Ok(Arc::new(FakeModel { behaviour: self.behaviour.clone(), signature }))
+    }
+}
+
+// === impl FakeModel ===
+
+impl LoadedModel for FakeModel {
+    fn new_instance(&self, _spec: &InstanceSpec) -> Result<Instance, InferError> {
+        let outputs = self.signature.outputs.iter().map(|output| output.name.clone()).collect();
+        Ok(FakeInstance { behaviour: self.behaviour.clone(), outputs }.into_instance())
+    }
+}
+
+// === impl FakeInstance ===
+
+impl FakeInstance {
+    /// As the kind of instance that its behaviour asks for.
+    pub fn into_instance(self) -> Instance {
+        match self.behaviour.blocking {
+            true => Instance::Blocking(Box::new(self)),
+            false => Instance::Task(Box::new(self)),
+        }
+    }
+
+    fn answer(&self, batch: &mut Batch) {
+        assert!(!self.behaviour.panics, "the fake was told to panic");
+        batch.mark_inputs_ready();
+        thread::sleep(self.behaviour.compute);
+        batch.mark_outputs_started();
+        if self.behaviour.forgets {
+            return;
+        }
+        if let Some(failure) = &self.behaviour.failure {
+            return batch.fail_all(&InferError::internal(failure.clone()));
+        }
+        let responses: Vec<InferResponse> = batch.requests().map(|request| self.echo(&request.get().inputs)).collect();
+        for (index, response) in responses.into_iter().enumerate() {
+            batch.respond(index, Ok(response));
+        }
+    }
+
+    fn echo(&self, inputs: &[NamedTensor]) -> InferResponse {
+        let outputs = self.outputs.iter().zip(inputs);
+        InferResponse::new(outputs.map(|(name, input)| NamedTensor::new(name.clone(), input.tensor.clone())).collect())
+    }
+}
+
+impl BlockingInstance for FakeInstance {
+    fn execute(&mut self, batch: &mut Batch) {
+        self.answer(batch);
+    }
+}
+
+impl TaskInstance for FakeInstance {
+    fn execute<'a>(&'a mut self, batch: &'a mut Batch) -> ExecuteFuture<'a> {
+        Box::pin(async move { self.answer(batch) })
+    }
+}

@@ -1,0 +1,18 @@
+//! The seam that every backend implements: load a version once, make an instance per place, execute a batch per call.
+//!
+//! Invariant: every request of a [`Batch`] is answered exactly once, whatever a backend does or forgets.
+//!
+//! Deliberately absent: any concrete backend, and scheduling.
+
+mod assemble;
+mod batch;
+mod seam;
+
+pub mod contract;
+pub mod fake;
+
+pub use crate::{
+    assemble::{gather, scatter},
+    batch::{Batch, FinishedRequest, Timeline},
+    seam::{Backend, BlockingInstance, ExecuteFuture, Instance, InstanceSpec, LoadedModel, TaskInstance},
+};

@@ -1,0 +1,74 @@
+//! The traits, by moment: a backend loads a version, the loaded model makes instances, an instance executes batches.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use nereid_inference::{InferError, ModelConfig, ModelSource, config::InstanceKind};
+
+use crate::Batch;
+
+/// One runtime: ONNX Runtime, the plugin host, tree forests, …
+///
+/// A backend exists from the start of the process, whether or not its library is installed; what is missing is an error
+/// of [`Backend::load`] that names the library, where it was looked for, and the one command that installs it.
+pub trait Backend: Send + Sync {
+    /// The word in a configuration's `backend` field, for example `onnxruntime`.
+    fn name(&self) -> &'static str;
+
+    /// The model's file in a version directory when the configuration names none, for example `model.onnx`; empty when
+    /// the backend needs no file. Also what a model without a configuration is recognised by.
+    fn default_model_filename(&self) -> &'static str;
+
+    /// Fills in what the configuration leaves open from the model file. May read files; blocks.
+    ///
+    /// # Errors
+    /// The file cannot be read, or contradicts what the configuration does say.
+    fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError>;
+
+    /// Loads one version. May take seconds; blocks.
+    ///
+    /// # Errors
+    /// Whatever keeps the version from being served.
+    fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError>;
+}
+
+/// One version in memory, shared by its instances.
+pub trait LoadedModel: Send + Sync {
+    /// Makes an instance. Called once per instance before the model becomes ready; blocks.
+    ///
+    /// # Errors
+    /// The place does not exist or cannot hold another instance.
+    fn new_instance(&self, spec: &InstanceSpec) -> Result<Instance, InferError>;
+}
+
+/// Which instance is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceSpec {
+    /// Unique within the server, for example `digits_cnn_0_1`.
+    pub name: String,
+    pub kind: InstanceKind,
+    /// Device ordinal; 0 on the CPU.
+    pub device_id: i32,
+}
+
+/// Something that executes one batch at a time, in one of two ways.
+pub enum Instance {
+    /// Occupies a thread while it computes; gets a thread of its own.
+    Blocking(Box<dyn BlockingInstance>),
+    /// Never blocks a thread for long; runs on the runtime's workers, at once when it is idle.
+    Task(Box<dyn TaskInstance>),
+}
+
+/// An instance that computes on the calling thread.
+pub trait BlockingInstance: Send {
+    /// Executes the batch, answering each request through [`Batch::respond`] or a sender taken from it.
+    fn execute(&mut self, batch: &mut Batch);
+}
+
+/// An instance that computes as a future.
+pub trait TaskInstance: Send {
+    /// Executes the batch, answering each request through [`Batch::respond`] or a sender taken from it.
+    fn execute<'a>(&'a mut self, batch: &'a mut Batch) -> ExecuteFuture<'a>;
+}
+
+/// An execution under way.
+pub type ExecuteFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;

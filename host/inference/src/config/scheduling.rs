@@ -1,0 +1,147 @@
+//! How requests are put together, kept in order, or sent through several models.
+
+use std::collections::BTreeMap;
+
+use super::ConfigDataType;
+
+/// The scheduler that a model chooses; without a choice requests run one by one in order of arrival.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scheduling {
+    Dynamic(DynamicBatching),
+    Sequence(SequenceBatching),
+    Ensemble(EnsembleScheduling),
+}
+
+/// Batches made of whatever waits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DynamicBatching {
+    pub preferred_batch_sizes: Vec<i32>,
+    pub max_queue_delay_microseconds: u64,
+    pub preserve_ordering: bool,
+    pub priority_levels: u64,
+    pub default_priority_level: u64,
+    pub default_queue_policy: Option<QueuePolicy>,
+    pub priority_queue_policies: BTreeMap<u64, QueuePolicy>,
+}
+
+/// What happens to requests that wait long, or in too great a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueuePolicy {
+    pub timeout_action: TimeoutAction,
+    /// 0 is no timeout.
+    pub default_timeout_microseconds: u64,
+    /// A request may shorten the timeout.
+    pub allow_timeout_override: bool,
+    /// 0 leaves the size to the server's own limit.
+    pub max_queue_size: u32,
+}
+
+/// What happens when a request's time in the queue is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimeoutAction {
+    #[default]
+    Reject,
+    /// It runs when nothing younger waits.
+    Delay,
+}
+
+/// Batches that keep the requests of one sequence on one instance.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SequenceBatching {
+    pub strategy: Option<SequenceStrategy>,
+    pub max_sequence_idle_microseconds: u64,
+    pub control_inputs: Vec<ControlInput>,
+    pub states: Vec<StateSpec>,
+    /// One client request is scheduled again and again until the backend is done.
+    pub iterative_sequence: bool,
+}
+
+/// How the requests of several sequences share a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SequenceStrategy {
+    Direct {
+        max_queue_delay_microseconds: u64,
+        minimum_slot_utilization: f32,
+    },
+    Oldest {
+        max_candidate_sequences: i32,
+        preferred_batch_sizes: Vec<i32>,
+        max_queue_delay_microseconds: u64,
+        preserve_ordering: bool,
+    },
+}
+
+/// A tensor that tells the model about the sequence.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ControlInput {
+    pub name: String,
+    pub controls: Vec<ControlSpec>,
+}
+
+/// One signal in a control tensor.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ControlSpec {
+    pub kind: ControlKind,
+    pub int32_false_true: Vec<i32>,
+    pub fp32_false_true: Vec<f32>,
+    pub bool_false_true: Vec<bool>,
+    pub data_type: ConfigDataType,
+}
+
+/// What a control signal says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ControlKind {
+    #[default]
+    Start,
+    Ready,
+    End,
+    CorrelationId,
+}
+
+/// A tensor that the server keeps between the requests of a sequence.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateSpec {
+    pub input_name: String,
+    pub output_name: String,
+    pub data_type: ConfigDataType,
+    pub dims: Vec<i64>,
+    pub initial_states: Vec<InitialState>,
+    pub use_same_buffer_for_input_output: bool,
+    pub use_growable_memory: bool,
+}
+
+/// The state that a new sequence starts with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InitialState {
+    pub name: String,
+    pub data_type: ConfigDataType,
+    pub dims: Vec<i64>,
+    pub data: Option<InitialStateData>,
+}
+
+/// Where the first state comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InitialStateData {
+    Zero(bool),
+    /// File below `initial_state/`.
+    File(String),
+}
+
+/// A graph of models that one request runs through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnsembleScheduling {
+    pub steps: Vec<EnsembleStep>,
+    /// Requests under way per step; 0 leaves it to the server's own limit.
+    pub max_inflight_requests: u32,
+}
+
+/// One model in the graph. Maps go from the model's tensor to the ensemble's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnsembleStep {
+    pub model_name: String,
+    /// -1 is the highest ready version.
+    pub model_version: i64,
+    pub input_map: BTreeMap<String, String>,
+    pub output_map: BTreeMap<String, String>,
+    pub model_namespace: String,
+}

@@ -1,0 +1,32 @@
+//! The nouns of inference (configuration, signature, request, response, error) and the ports between those who ask and
+//! those who answer.
+//!
+//! Invariant: a [`CheckedRequest`] fits the [`Signature`] it was checked against; nothing behind the port checks again.
+//!
+//! Deliberately absent: wire formats, policies, and any runtime. A response channel works under every executor.
+
+pub mod config;
+
+mod error;
+mod parameters;
+mod request;
+mod response;
+mod response_channel;
+mod service;
+mod signature;
+mod statistics;
+
+pub use crate::{
+    config::ModelConfig,
+    error::{ErrorKind, InferError},
+    parameters::{ParameterValue, Parameters},
+    request::{CallChain, CheckedRequest, InferRequest, NamedTensor, SequenceFlags, SequenceId},
+    response::{Delivery, InferResponse},
+    response_channel::{RESPONSES_BUFFERED_MAX, ResponseSender, ResponseStream, response_channel},
+    service::{
+        IndexEntry, InferenceService, ModelControl, ModelIdentity, ModelLoader, ModelSource, ModelState, ServedModel,
+        ServerState, ServiceHandle,
+    },
+    signature::{Signature, TensorSpec},
+    statistics::{BatchStatistics, DurationStatistic, InferStatistics, ModelStatistics},
+};

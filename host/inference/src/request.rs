@@ -1,0 +1,161 @@
+//! A request as decoded by a frontend, and the same request once it is known to fit its model.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use nereid_tensor::Tensor;
+
+use crate::Parameters;
+
+/// A tensor under the name that a signature gives it.
+#[derive(Clone, Debug)]
+pub struct NamedTensor {
+    pub name: Arc<str>,
+    pub tensor: Tensor,
+}
+
+/// What a client or a plugin asks of one model. Tensors are consistent; whether they fit the model is not known yet.
+#[derive(Clone, Debug)]
+pub struct InferRequest {
+    /// The client's own name for the request, echoed in the response; may be empty.
+    pub id: String,
+    pub inputs: Vec<NamedTensor>,
+    /// Names of the outputs wanted; empty means all.
+    pub requested_outputs: Vec<Arc<str>>,
+    /// Parameters that the protocol does not reserve.
+    pub parameters: Parameters,
+    /// 0 is the model's default level, 1 the most urgent.
+    pub priority: u64,
+    /// How long the request may wait in a queue; `None` leaves it to the model's queue policy.
+    pub timeout: Option<Duration>,
+    pub sequence: Option<SequenceFlags>,
+    /// When the first byte was there; the start of every duration that is reported.
+    pub received: Instant,
+    /// The models that wait for this request, when a model made it.
+    pub callers: Option<Arc<CallChain>>,
+}
+
+/// Where a request stands in its sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SequenceFlags {
+    pub id: SequenceId,
+    pub start: bool,
+    pub end: bool,
+}
+
+/// The correlation id of a sequence: a number other than 0, or a text of 1 to 128 characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SequenceId {
+    Number(u64),
+    Text(String),
+}
+
+/// The chain of models from the one called last to the one that the client called.
+#[derive(Debug)]
+pub struct CallChain {
+    pub model: Arc<str>,
+    pub caller: Option<Arc<CallChain>>,
+    /// How many models are in the chain, this one included.
+    pub depth: u32,
+}
+
+/// A request that fits its model's signature: inputs in the signature's order, types, shapes and batch size checked.
+#[derive(Clone, Debug)]
+pub struct CheckedRequest {
+    request: InferRequest,
+    batch_size: u64,
+}
+
+// === impl InferRequest ===
+
+impl InferRequest {
+    /// A request with nothing but inputs.
+    pub fn new(inputs: Vec<NamedTensor>) -> Self {
+        Self {
+            id: String::new(),
+            inputs,
+            requested_outputs: Vec::new(),
+            parameters: Parameters::default(),
+            priority: 0,
+            timeout: None,
+            sequence: None,
+            received: Instant::now(),
+            callers: None,
+        }
+    }
+
+    /// The prefix that Triton puts in front of request errors.
+    pub fn error_prefix(&self) -> String {
+        match self.id.as_str() {
+            "" => "[request id: <id_unknown>] ".to_owned(),
+            id => format!("[request id: {id}] "),
+        }
+    }
+}
+
+// === impl NamedTensor ===
+
+impl NamedTensor {
+    /// A tensor under a name.
+    pub fn new(name: impl Into<Arc<str>>, tensor: Tensor) -> Self {
+        Self { name: name.into(), tensor }
+    }
+}
+
+// === impl CallChain ===
+
+impl CallChain {
+    /// The chain with `model` as the newest caller.
+    pub fn extend(caller: Option<Arc<Self>>, model: Arc<str>) -> Arc<Self> {
+        let depth = caller.as_ref().map_or(0, |chain| chain.depth) + 1;
+        Arc::new(Self { model, caller, depth })
+    }
+}
+
+/// Printed from the client's side inwards: `a -> b -> c`.
+impl fmt::Display for CallChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(caller) = &self.caller {
+            write!(f, "{caller} -> ")?;
+        }
+        f.write_str(&self.model)
+    }
+}
+
+// === impl CheckedRequest ===
+
+impl CheckedRequest {
+    /// Only [`crate::Signature::check`] makes one.
+    pub(crate) fn new(request: InferRequest, batch_size: u64) -> Self {
+        Self { request, batch_size }
+    }
+
+    /// Rows along the batch dimension; 1 for models without batching.
+    pub fn batch_size(&self) -> u64 {
+        self.batch_size
+    }
+
+    /// The request, its inputs in the signature's order.
+    pub fn get(&self) -> &InferRequest {
+        &self.request
+    }
+
+    /// The request, given away.
+    pub fn into_inner(self) -> InferRequest {
+        self.request
+    }
+
+    /// The input called `name`.
+    pub fn input(&self, name: &str) -> Option<&Tensor> {
+        self.request.inputs.iter().find(|input| &*input.name == name).map(|input| &input.tensor)
+    }
+
+    /// Whether the client wants the output called `name`.
+    pub fn wants(&self, name: &str) -> bool {
+        let requested = &self.request.requested_outputs;
+        requested.is_empty() || requested.iter().any(|output| &**output == name)
+    }
+}

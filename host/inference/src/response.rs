@@ -1,0 +1,35 @@
+//! What a model answers.
+
+use nereid_tensor::Tensor;
+
+use crate::{InferError, NamedTensor, Parameters};
+
+/// One response: tensors and parameters. Identity of request and model are the receiver's to add.
+#[derive(Clone, Debug, Default)]
+pub struct InferResponse {
+    pub outputs: Vec<NamedTensor>,
+    pub parameters: Parameters,
+}
+
+/// One arrival on a response stream.
+#[derive(Debug)]
+pub struct Delivery {
+    /// `None` when only the end is announced.
+    pub response: Option<Result<InferResponse, InferError>>,
+    /// Nothing follows.
+    pub last: bool,
+}
+
+// === impl InferResponse ===
+
+impl InferResponse {
+    /// A response of tensors alone.
+    pub fn new(outputs: Vec<NamedTensor>) -> Self {
+        Self { outputs, parameters: Parameters::default() }
+    }
+
+    /// The output called `name`.
+    pub fn output(&self, name: &str) -> Option<&Tensor> {
+        self.outputs.iter().find(|output| &*output.name == name).map(|output| &output.tensor)
+    }
+}

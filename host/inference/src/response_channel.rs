@@ -1,0 +1,256 @@
+//! How responses travel from whoever executes a request to whoever asked: one, many, or none until later.
+//!
+//! Promises: every stream ends with exactly one delivery marked last. A sender dropped without one delivers an internal
+//! error, so nobody waits for ever. Dropping the stream is how a request is cancelled: the sender sees
+//! [`ResponseSender::is_cancelled`] and later responses are discarded.
+//! Costs: one allocation per request, one uncontended lock per response.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use parking_lot::Mutex;
+
+use crate::{Delivery, InferError, InferResponse};
+
+/// Responses that wait for a slow reader before [`ResponseSender::send`] makes the sender wait too.
+/// Sixteen keep a token stream moving across a scheduling hiccup; each is one response's worth of memory.
+pub const RESPONSES_BUFFERED_MAX: usize = 16;
+
+/// The executing side.
+#[derive(Debug)]
+pub struct ResponseSender {
+    channel: Arc<Mutex<Channel>>,
+    finished: bool,
+}
+
+/// The asking side.
+#[derive(Debug)]
+pub struct ResponseStream {
+    channel: Arc<Mutex<Channel>>,
+    ended: bool,
+}
+
+#[derive(Debug, Default)]
+struct Channel {
+    /// The common case of one response needs no allocation of its own.
+    next: Option<Delivery>,
+    later: VecDeque<Delivery>,
+    cancelled: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+/// A connected pair.
+pub fn response_channel() -> (ResponseSender, ResponseStream) {
+    let channel = Arc::new(Mutex::new(Channel::default()));
+    (ResponseSender { channel: channel.clone(), finished: false }, ResponseStream { channel, ended: false })
+}
+
+// === impl ResponseSender ===
+
+impl ResponseSender {
+    /// Sends the last, or only, response.
+    pub fn respond(mut self, result: Result<InferResponse, InferError>) {
+        self.deliver(Delivery { response: Some(result), last: true });
+    }
+
+    /// Ends the stream without another response.
+    pub fn finish(mut self) {
+        self.deliver(Delivery { response: None, last: true });
+    }
+
+    /// Sends a response that others follow; waits while [`RESPONSES_BUFFERED_MAX`] are unread.
+    ///
+    /// Returns whether anybody still listens.
+    pub async fn send(&mut self, result: Result<InferResponse, InferError>) -> bool {
+        poll_fn(|context| self.poll_room(context)).await;
+        self.deliver(Delivery { response: Some(result), last: false });
+        !self.is_cancelled()
+    }
+
+    /// Whether the asking side is gone: the work may be left undone.
+    pub fn is_cancelled(&self) -> bool {
+        self.channel.lock().cancelled
+    }
+
+    fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut channel = self.channel.lock();
+        if channel.cancelled || channel.later.len() < RESPONSES_BUFFERED_MAX {
+            return Poll::Ready(());
+        }
+        channel.writer = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        self.finished |= delivery.last;
+        let mut channel = self.channel.lock();
+        if channel.cancelled {
+            return;
+        }
+        let reader = channel.push(delivery);
+        drop(channel);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+impl Drop for ResponseSender {
+    fn drop(&mut self) {
+        if !self.finished {
+            let error = InferError::internal("the model dropped the request without a final response");
+            self.deliver(Delivery { response: Some(Err(error)), last: true });
+        }
+    }
+}
+
+// === impl ResponseStream ===
+
+impl ResponseStream {
+    /// A stream whose only response is there already.
+    pub fn ready(result: Result<InferResponse, InferError>) -> Self {
+        let (sender, stream) = response_channel();
+        sender.respond(result);
+        stream
+    }
+
+    /// The next delivery; `None` after the last one.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// As [`Self::next`], for callers that are futures themselves.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let mut channel = self.channel.lock();
+        let Some(delivery) = channel.pop() else {
+            channel.reader = Some(context.waker().clone());
+            return Poll::Pending;
+        };
+        let writer = channel.writer.take();
+        drop(channel);
+        self.ended = delivery.last;
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+        Poll::Ready(Some(delivery))
+    }
+
+    /// The response of a model that gives exactly one.
+    ///
+    /// # Errors
+    /// The model's own error, or `expected a single response, got N`.
+    pub async fn single(mut self) -> Result<InferResponse, InferError> {
+        let mut responses = 0_u64;
+        let mut first = None;
+        while let Some(delivery) = self.next().await {
+            if let Some(response) = delivery.response {
+                responses += 1;
+                first.get_or_insert(response);
+            }
+        }
+        match (first, responses) {
+            (Some(response), 1) => response,
+            _ => Err(InferError::internal(format!("expected a single response, got {responses}"))),
+        }
+    }
+}
+
+impl Drop for ResponseStream {
+    fn drop(&mut self) {
+        let mut channel = self.channel.lock();
+        channel.cancelled = true;
+        let unread = (channel.next.take(), std::mem::take(&mut channel.later));
+        let writer = channel.writer.take();
+        drop(channel);
+        drop(unread);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+}
+
+// === impl Channel ===
+
+impl Channel {
+    /// Queues a delivery and hands out the reader to wake.
+    fn push(&mut self, delivery: Delivery) -> Option<Waker> {
+        match self.next {
+            None => self.next = Some(delivery),
+            Some(_) => self.later.push_back(delivery),
+        }
+        self.reader.take()
+    }
+
+    fn pop(&mut self) -> Option<Delivery> {
+        let next = self.next.take();
+        self.next = self.later.pop_front();
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_dropped_sender_ends_the_stream_with_an_error() {
+        let (sender, stream) = response_channel();
+        drop(sender);
+        let error = stream.single().await.unwrap_err();
+        assert_eq!(error.message(), "the model dropped the request without a final response");
+    }
+
+    #[tokio::test]
+    async fn responses_arrive_in_order_and_end_once() {
+        let (mut sender, mut stream) = response_channel();
+        assert!(sender.send(Ok(InferResponse::default())).await);
+        assert!(sender.send(Err(InferError::internal("second"))).await);
+        sender.finish();
+        assert!(matches!(stream.next().await, Some(Delivery { response: Some(Ok(_)), last: false })));
+        assert!(matches!(stream.next().await, Some(Delivery { response: Some(Err(_)), last: false })));
+        assert!(matches!(stream.next().await, Some(Delivery { response: None, last: true })));
+        assert!(stream.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn two_responses_are_not_a_single_one() {
+        let (mut sender, stream) = response_channel();
+        sender.send(Ok(InferResponse::default())).await;
+        sender.respond(Ok(InferResponse::default()));
+        assert_eq!(stream.single().await.unwrap_err().message(), "expected a single response, got 2");
+    }
+
+    #[tokio::test]
+    async fn a_full_channel_makes_the_sender_wait_for_the_reader() {
+        let (mut sender, mut stream) = response_channel();
+        for _ in 0..=RESPONSES_BUFFERED_MAX {
+            sender.send(Ok(InferResponse::default())).await;
+        }
+        let mut waiting = Box::pin(sender.send(Ok(InferResponse::default())));
+        assert!(poll!(waiting.as_mut()).is_pending());
+        stream.next().await;
+        assert!(poll!(waiting.as_mut()).is_ready());
+    }
+
+    #[tokio::test]
+    async fn dropping_the_stream_cancels_and_frees_a_waiting_sender() {
+        let (mut sender, stream) = response_channel();
+        for _ in 0..=RESPONSES_BUFFERED_MAX {
+            sender.send(Ok(InferResponse::default())).await;
+        }
+        assert!(!sender.is_cancelled());
+        drop(stream);
+        assert!(sender.is_cancelled());
+        assert!(!sender.send(Ok(InferResponse::default())).await);
+    }
+}

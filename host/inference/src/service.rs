@@ -1,0 +1,188 @@
+//! The ports: what frontends and plugins may ask of the models, and what the repository may ask of the loader.
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, OnceLock, Weak},
+};
+
+use crate::{InferError, InferRequest, ModelConfig, ModelStatistics, ResponseStream, Signature};
+
+/// Which model answers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModelIdentity {
+    pub name: Arc<str>,
+    pub version: u64,
+}
+
+/// One loaded generation of one model version.
+///
+/// Dropping the last reference drains it: what was admitted is still answered.
+pub trait ServedModel: Send + Sync {
+    /// Name and version.
+    fn identity(&self) -> &ModelIdentity;
+
+    /// The effective configuration: completed, with defaults filled in.
+    fn config(&self) -> &ModelConfig;
+
+    /// The tensors it takes and gives.
+    fn signature(&self) -> &Signature;
+
+    /// Checks the request against the signature and hands it to the model's scheduler.
+    ///
+    /// Never blocks. Every outcome, refusals included, arrives on the stream. Dropping the stream cancels the request.
+    fn infer(&self, request: InferRequest) -> ResponseStream;
+
+    /// What was counted since it was loaded.
+    fn statistics(&self) -> ModelStatistics;
+}
+
+/// What every frontend and every plugin call uses.
+pub trait InferenceService: Send + Sync {
+    /// The ready version asked for, or the highest ready one.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown model or version, `Unavailable` for one that is not ready.
+    fn model(&self, name: &str, version: Option<u64>) -> Result<Arc<dyn ServedModel>, InferError>;
+
+    /// Every ready version of the model called `name`, or of all models, ordered by name and version.
+    fn ready_models(&self, name: Option<&str>) -> Vec<Arc<dyn ServedModel>>;
+
+    /// Whether the process is up, and whether it takes requests.
+    fn server_state(&self) -> ServerState;
+}
+
+/// What an operator may do to the repository while the server runs.
+pub trait ModelControl: Send + Sync {
+    /// Every model known, with the state of each version.
+    fn index(&self) -> Vec<IndexEntry>;
+
+    /// Loads, or reloads, a model and returns when it is ready or has failed. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// The model control mode forbids it, the model does not exist, or it failed to load.
+    fn load(&self, name: &str) -> Result<(), InferError>;
+
+    /// Starts to unload a model; requests under way finish. An unknown model is no error.
+    ///
+    /// # Errors
+    /// The model control mode forbids it.
+    fn unload(&self, name: &str, unload_dependents: bool) -> Result<(), InferError>;
+}
+
+/// Turns a directory and a configuration into a served model. The repository calls it and knows nothing of backends.
+pub trait ModelLoader: Send + Sync {
+    /// Fills in what the configuration leaves open, from the model's own file. May read files; blocks.
+    ///
+    /// # Errors
+    /// The model file cannot be read, or contradicts the configuration.
+    fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError>;
+
+    /// Loads one version and starts its instances. May take seconds; blocks.
+    ///
+    /// # Errors
+    /// Whatever keeps the version from serving; the text names the cause.
+    fn load(&self, source: ModelSource) -> Result<Arc<dyn ServedModel>, InferError>;
+}
+
+/// What the loader gets to see of one model version.
+#[derive(Clone, Debug)]
+pub struct ModelSource {
+    pub identity: ModelIdentity,
+    /// The model's directory: `config.pbtxt`, labels, version directories.
+    pub model_directory: PathBuf,
+    /// The version's directory: the model's own file.
+    pub version_directory: PathBuf,
+    pub config: ModelConfig,
+}
+
+/// Life of the process as health checks see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerState {
+    /// Up; first load still running.
+    Starting,
+    /// Every model that must be ready is.
+    Ready,
+    /// Up, but with strict readiness some model is not ready.
+    NotReady,
+    /// Draining.
+    Exiting,
+}
+
+/// One row of the repository index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexEntry {
+    pub name: String,
+    /// `None` for a model that was never loaded.
+    pub version: Option<u64>,
+    pub state: Option<ModelState>,
+    /// Why it is in this state; empty when there is nothing to say.
+    pub reason: String,
+}
+
+/// State of one model version, in the index's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelState {
+    Ready,
+    Unavailable,
+    Loading,
+    Unloading,
+}
+
+/// A service that is named after those who will use it are made: ensembles and plugins call models of the very
+/// repository that loads them.
+#[derive(Clone, Default)]
+pub struct ServiceHandle(Arc<OnceLock<Weak<dyn InferenceService>>>);
+
+// === impl ServiceHandle ===
+
+impl ServiceHandle {
+    /// Names the service; the first one counts. Only a weak reference is kept.
+    pub fn set(&self, service: &Arc<dyn InferenceService>) {
+        let _ = self.0.set(Arc::downgrade(service));
+    }
+
+    /// The service.
+    ///
+    /// # Errors
+    /// `Unavailable` before the service is named and after it is gone.
+    pub fn get(&self) -> Result<Arc<dyn InferenceService>, InferError> {
+        let service = self.0.get().and_then(Weak::upgrade);
+        service.ok_or_else(|| InferError::unavailable("the server is starting or exiting and serves no models"))
+    }
+}
+
+impl fmt::Debug for ServiceHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServiceHandle(set: {})", self.0.get().is_some())
+    }
+}
+
+// === impl ModelIdentity ===
+
+impl ModelIdentity {
+    /// Name and version as one value.
+    pub fn new(name: impl Into<Arc<str>>, version: u64) -> Self {
+        Self { name: name.into(), version }
+    }
+}
+
+impl fmt::Display for ModelIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name, self.version)
+    }
+}
+
+// === impl ModelState ===
+
+impl ModelState {
+    /// The word on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "READY",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Loading => "LOADING",
+            Self::Unloading => "UNLOADING",
+        }
+    }
+}

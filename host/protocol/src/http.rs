@@ -1,0 +1,1 @@
+//! HTTP bodies and conversions (to be written).

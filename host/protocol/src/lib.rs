@@ -1,0 +1,7 @@
+//! Wire structs and conversions: what travels over HTTP (JSON and binary tensors) and gRPC (protobuf), and how it becomes
+//! the nouns of `nereid-inference`.
+//!
+//! Deliberately absent: sockets and routes.
+
+pub mod grpc;
+pub mod http;
