@@ -1,1 +1,12 @@
-//! (to be written)
+//! The backend called `identity`: output `i` is input `i`, by reference.
+//!
+//! Invariant: no tensor byte is copied or looked at. It is the floor of what a request costs, and with a delay the
+//! stand-in for a slow model.
+//!
+//! Deliberately absent: a model file, and threads.
+
+mod backend;
+mod instance;
+mod pairs;
+
+pub use crate::backend::IdentityBackend;

@@ -1,0 +1,71 @@
+//! Loading: everything that can be wrong with an identity model is found here, none of it later.
+
+use std::{sync::Arc, time::Duration};
+
+use nereid_backend::{Backend, Instance, InstanceSpec, LoadedModel};
+use nereid_inference::{InferError, ModelConfig, ModelSource};
+
+use crate::{
+    instance::IdentityInstance,
+    pairs::{EchoPair, echo_pairs},
+};
+
+/// Name and unit as in Triton's identity backend.
+const DELAY_PARAMETER: &str = "execute_delay_ms";
+
+/// An hour. A longer delay is a typing error: no client waits for it.
+const DELAY_MS_MAX: u64 = 3_600_000;
+
+/// The backend called `identity`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IdentityBackend;
+
+struct IdentityModel {
+    pairs: Arc<[EchoPair]>,
+    delay: Option<Duration>,
+}
+
+// === impl IdentityBackend ===
+
+impl Backend for IdentityBackend {
+    fn name(&self) -> &'static str {
+        "identity"
+    }
+
+    fn default_model_filename(&self) -> &'static str {
+        ""
+    }
+
+    fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
+        Ok(source.config.clone())
+    }
+
+    fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError> {
+        let pairs = echo_pairs(&source.config)?.into();
+        Ok(Arc::new(IdentityModel { pairs, delay: execute_delay(&source.config)? }))
+    }
+}
+
+// === impl IdentityModel ===
+
+impl LoadedModel for IdentityModel {
+    fn new_instance(&self, _spec: &InstanceSpec) -> Result<Instance, InferError> {
+        let instance = IdentityInstance { pairs: self.pairs.clone(), delay: self.delay };
+        Ok(Instance::Task(Box::new(instance)))
+    }
+}
+
+fn execute_delay(model_config: &ModelConfig) -> Result<Option<Duration>, InferError> {
+    let Some(text) = model_config.parameter(DELAY_PARAMETER) else { return Ok(None) };
+    match text.trim().parse::<u64>() {
+        Ok(0) => Ok(None),
+        Ok(delay_ms) if delay_ms <= DELAY_MS_MAX => Ok(Some(Duration::from_millis(delay_ms))),
+        _ => Err(InferError::invalid_argument(format!(
+            "model '{}': parameter '{DELAY_PARAMETER}' is '{text}', expected whole milliseconds from 0 to {DELAY_MS_MAX}",
+            model_config.name
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests;
