@@ -1,0 +1,163 @@
+//! The page as scrapers see it.
+
+use std::time::Duration;
+
+use super::*;
+use crate::{FailureReason, RequestDurations};
+
+/// Asserts that the page's model series are exactly these lines, in this order.
+fn check(telemetry: &Telemetry, expected: &str) {
+    let page = telemetry.render();
+    let lines = page.lines().filter(|line| line.contains("model=")).collect::<Vec<_>>().join("\n");
+    let expected = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+    assert_eq!(lines, expected);
+}
+
+fn value_of(telemetry: &Telemetry, series: &str) -> Option<f64> {
+    let page = telemetry.render();
+    page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
+
+fn identity(version: u64) -> ModelIdentity {
+    ModelIdentity::new("digits", version)
+}
+
+#[test]
+fn a_loaded_model_has_every_series_at_zero() {
+    let telemetry = Telemetry::new();
+    let _metrics = telemetry.model(&identity(1), &BTreeMap::new());
+    check(
+        &telemetry,
+        r#"
+        nv_inference_request_success{model="digits",version="1"} 0
+        nv_inference_request_failure{model="digits",reason="REJECTED",version="1"} 0
+        nv_inference_request_failure{model="digits",reason="CANCELED",version="1"} 0
+        nv_inference_request_failure{model="digits",reason="BACKEND",version="1"} 0
+        nv_inference_request_failure{model="digits",reason="OTHER",version="1"} 0
+        nv_inference_count{model="digits",version="1"} 0
+        nv_inference_exec_count{model="digits",version="1"} 0
+        nv_inference_request_duration_us{model="digits",version="1"} 0
+        nv_inference_queue_duration_us{model="digits",version="1"} 0
+        nv_inference_compute_input_duration_us{model="digits",version="1"} 0
+        nv_inference_compute_infer_duration_us{model="digits",version="1"} 0
+        nv_inference_compute_output_duration_us{model="digits",version="1"} 0
+        nv_inference_pending_request_count{model="digits",version="1"} 0
+        nv_model_load_duration_secs{model="digits",version="1"} 0
+        nereid_execution_rows_total{model="digits",version="1"} 0
+        "#,
+    );
+}
+
+#[test]
+fn what_is_recorded_is_on_the_page() {
+    let telemetry = Telemetry::new();
+    let metrics = telemetry.model(&identity(3), &BTreeMap::new());
+    let durations = RequestDurations {
+        request: Duration::from_micros(100),
+        queue: Duration::from_micros(40),
+        compute_input: Duration::from_nanos(1_500),
+        compute_infer: Duration::from_micros(50),
+        compute_output: Duration::from_nanos(500),
+    };
+    metrics.record_success(8, &durations);
+    metrics.record_success(2, &durations);
+    metrics.record_failure(FailureReason::Cancelled);
+    metrics.record_failure(FailureReason::Other);
+    metrics.record_failure(FailureReason::Other);
+    metrics.record_execution(11);
+    metrics.add_pending(5);
+    metrics.add_pending(-2);
+    metrics.set_load_duration(Duration::from_millis(1_500));
+    check(
+        &telemetry,
+        r#"
+        nv_inference_request_success{model="digits",version="3"} 2
+        nv_inference_request_failure{model="digits",reason="REJECTED",version="3"} 0
+        nv_inference_request_failure{model="digits",reason="CANCELED",version="3"} 1
+        nv_inference_request_failure{model="digits",reason="BACKEND",version="3"} 0
+        nv_inference_request_failure{model="digits",reason="OTHER",version="3"} 2
+        nv_inference_count{model="digits",version="3"} 10
+        nv_inference_exec_count{model="digits",version="3"} 1
+        nv_inference_request_duration_us{model="digits",version="3"} 200
+        nv_inference_queue_duration_us{model="digits",version="3"} 80
+        nv_inference_compute_input_duration_us{model="digits",version="3"} 3
+        nv_inference_compute_infer_duration_us{model="digits",version="3"} 100
+        nv_inference_compute_output_duration_us{model="digits",version="3"} 1
+        nv_inference_pending_request_count{model="digits",version="3"} 3
+        nv_model_load_duration_secs{model="digits",version="3"} 1.5
+        nereid_execution_rows_total{model="digits",version="3"} 11
+        "#,
+    );
+}
+
+#[test]
+fn series_vanish_with_the_last_clone() {
+    let telemetry = Telemetry::new();
+    let metrics = telemetry.model(&identity(1), &BTreeMap::new());
+    let clone = metrics.clone();
+    drop(metrics);
+    assert_eq!(value_of(&telemetry, r#"nv_inference_count{model="digits",version="1"}"#), Some(0.0));
+    drop(clone);
+    check(&telemetry, "");
+    assert!(!telemetry.render().contains("nv_inference_count"), "a family without series is left out");
+}
+
+#[test]
+fn two_generations_of_a_version_share_one_series_and_the_newer_keeps_it() {
+    let telemetry = Telemetry::new();
+    let success = r#"nv_inference_request_success{model="digits",version="1"}"#;
+    let old = telemetry.model(&identity(1), &BTreeMap::new());
+    old.record_success(1, &RequestDurations::default());
+    let new = telemetry.model(&identity(1), &BTreeMap::new());
+    new.record_success(1, &RequestDurations::default());
+    assert_eq!(telemetry.render().matches(success).count(), 1);
+    drop(old);
+    assert_eq!(value_of(&telemetry, success), Some(2.0));
+    drop(new);
+    assert_eq!(value_of(&telemetry, success), None);
+    let _later = telemetry.model(&identity(1), &BTreeMap::new());
+    assert_eq!(value_of(&telemetry, success), Some(0.0), "a version that was unloaded starts again");
+}
+
+#[test]
+fn versions_are_counted_apart() {
+    let telemetry = Telemetry::new();
+    let first = telemetry.model(&identity(1), &BTreeMap::new());
+    let _second = telemetry.model(&identity(2), &BTreeMap::new());
+    first.record_execution(1);
+    assert_eq!(value_of(&telemetry, r#"nv_inference_exec_count{model="digits",version="1"}"#), Some(1.0));
+    assert_eq!(value_of(&telemetry, r#"nv_inference_exec_count{model="digits",version="2"}"#), Some(0.0));
+}
+
+#[test]
+fn tags_become_labels_and_odd_ones_keep_the_page_readable() {
+    let telemetry = Telemetry::new();
+    let tags = [("team", "vision"), ("cost centre", "a\"b\\c\nd")];
+    let tags = tags.map(|(tag, value)| (tag.to_owned(), value.to_owned())).into();
+    let _tagged = telemetry.model(&identity(1), &tags);
+    let series = r#"nv_inference_count{_cost_centre="a\"b\\c\nd",_team="vision",model="digits",version="1"}"#;
+    assert_eq!(value_of(&telemetry, series), Some(0.0));
+}
+
+#[test]
+fn each_family_has_its_help_and_type_once() {
+    let telemetry = Telemetry::new();
+    let _first = telemetry.model(&identity(1), &BTreeMap::new());
+    let _second = telemetry.model(&identity(2), &BTreeMap::new());
+    let page = telemetry.render();
+    let help = "# HELP nv_inference_request_success Number of successful inference requests, all batch sizes\n\
+                # TYPE nv_inference_request_success counter\n";
+    assert_eq!(page.matches(help).count(), 1);
+    assert_eq!(page.matches("# TYPE nv_inference_pending_request_count gauge\n").count(), 1);
+}
+
+#[test]
+fn the_machine_is_on_the_page() {
+    let telemetry = Telemetry::new();
+    telemetry.sample_host();
+    let utilization = value_of(&telemetry, "nv_cpu_utilization").unwrap();
+    assert!((0.0..=1.0).contains(&utilization), "{utilization}");
+    let total = value_of(&telemetry, "nv_cpu_memory_total_bytes").unwrap();
+    let used = value_of(&telemetry, "nv_cpu_memory_used_bytes").unwrap();
+    assert!(0.0 < used && used < total, "{used} of {total}");
+}
