@@ -77,6 +77,19 @@ impl ResponseSender {
         self.channel.lock().cancelled
     }
 
+    /// Completes when the asking side is gone; never, while it listens.
+    pub async fn cancelled(&self) {
+        poll_fn(|context| {
+            let mut channel = self.channel.lock();
+            if channel.cancelled {
+                return Poll::Ready(());
+            }
+            channel.writer = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut channel = self.channel.lock();
         if channel.cancelled || channel.later.len() < RESPONSES_BUFFERED_MAX {
@@ -250,6 +263,7 @@ mod tests {
         }
         assert!(!sender.is_cancelled());
         drop(stream);
+        sender.cancelled().await;
         assert!(sender.is_cancelled());
         assert!(!sender.send(Ok(InferResponse::default())).await);
     }

@@ -1,1 +1,24 @@
-//! (to be written)
+//! Which request runs when, where, and together with which others.
+//!
+//! The decisions are pure: [`queue`], [`batching`] and [`state`] take the time as an argument and neither spawn, sleep,
+//! lock nor log, so that a seeded simulation drives the very code that serves. [`worker`] is the one file that acts.
+//!
+//! Invariant: every admitted request is answered once: executed, refused, expired, or found cancelled.
+//!
+//! Deliberately absent: clock reads and threads outside `worker.rs`, and knowledge of any backend.
+
+mod batching;
+mod observer;
+mod queue;
+mod settings;
+mod state;
+mod worker;
+
+pub use crate::{
+    observer::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord},
+    settings::{BatchingSettings, ExpiryAction, QUEUE_REQUESTS_MAX, QueueSettings, SchedulerSettings},
+    worker::Scheduler,
+};
+
+#[cfg(test)]
+mod simulation;

@@ -1,0 +1,149 @@
+//! Dynamic batching: whether what waits is worth an execution now, and how much of it goes.
+//!
+//! The rules are Triton's: a batch goes at once when it reaches a preferred size, when the next request does not fit
+//! any more, or when the oldest request has waited `delay_max`. Otherwise it waits for company.
+
+use std::time::Instant;
+
+use crate::SchedulerSettings;
+
+/// What a batching decision needs to know of a request.
+pub(crate) trait Batchable {
+    /// Rows that the request adds to a batch.
+    fn rows(&self) -> u64;
+
+    /// Whether the two may share a batch: same inputs, same inner shapes.
+    fn fits(&self, other: &Self) -> bool;
+
+    /// Whether nobody waits for the answer any more.
+    fn is_cancelled(&self) -> bool;
+}
+
+/// What to do with the requests at the head of the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Run the first `requests` of them now.
+    Run { requests: usize },
+    /// Look again at this time, or when another request arrives.
+    Wait { until: Instant },
+    /// There is nothing.
+    Nothing,
+}
+
+/// Decides over `waiting`, given oldest first with their time of arrival, while an instance is idle.
+pub(crate) fn decide<'a, T: Batchable + 'a>(
+    settings: &SchedulerSettings,
+    now: Instant,
+    waiting: impl Iterator<Item = (&'a T, Instant)>,
+) -> Decision {
+    let mut waiting = waiting.peekable();
+    let Some((first, mut oldest)) = waiting.peek().copied() else { return Decision::Nothing };
+    let Some(batching) = &settings.batching else { return Decision::Run { requests: 1 } };
+
+    let largest = batching.preferred_rows.last().copied().unwrap_or(settings.batch_rows_max);
+    let (mut rows, mut requests, mut preferred, mut closed) = (0, 0, None, false);
+    for (request, arrived) in waiting {
+        let together = rows + request.rows();
+        if requests > 0 && (together > settings.batch_rows_max || !request.fits(first)) {
+            closed = true;
+            break;
+        }
+        (rows, requests) = (together, requests + 1);
+        // One that is past its queue time runs last and has waited longest.
+        oldest = oldest.min(arrived);
+        if batching.preferred_rows.contains(&rows) {
+            preferred = Some(requests);
+        }
+        if rows >= settings.batch_rows_max {
+            closed = true;
+            break;
+        }
+    }
+    if let Some(requests) = preferred {
+        return Decision::Run { requests };
+    }
+    let until = oldest.checked_add(batching.delay_max).unwrap_or(now);
+    if closed || rows >= largest || until <= now {
+        return Decision::Run { requests };
+    }
+    Decision::Wait { until }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{BatchingSettings, QueueSettings};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Rows and a shape.
+    struct Request(u64, char);
+
+    impl Batchable for Request {
+        fn rows(&self) -> u64 {
+            self.0
+        }
+
+        fn fits(&self, other: &Self) -> bool {
+            self.1 == other.1
+        }
+
+        fn is_cancelled(&self) -> bool {
+            false
+        }
+    }
+
+    /// Decides over requests that arrived one millisecond after another, `waited` after the first.
+    #[track_caller]
+    fn check(preferred: &[u64], delay: Duration, waited: Duration, requests: &[(u64, char)], expected: Decision) {
+        let settings = SchedulerSettings {
+            batch_rows_max: 8,
+            batching: Some(BatchingSettings { preferred_rows: preferred.to_vec(), delay_max: delay }),
+            queue: QueueSettings::default(),
+        };
+        let start = *START;
+        let requests: Vec<Request> = requests.iter().map(|(rows, shape)| Request(*rows, *shape)).collect();
+        let waiting = requests.iter().enumerate().map(|(index, request)| (request, start + MS * index as u32));
+        assert_eq!(decide(&settings, start + waited, waiting), expected);
+    }
+
+    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    const ONE: (u64, char) = (1, 'a');
+
+    #[test]
+    fn without_a_delay_everything_that_fits_goes_at_once() {
+        check(&[], Duration::ZERO, Duration::ZERO, &[ONE, ONE, ONE], Decision::Run { requests: 3 });
+        check(&[], Duration::ZERO, Duration::ZERO, &[], Decision::Nothing);
+    }
+
+    #[test]
+    fn waits_for_company_until_the_oldest_has_waited_long_enough() {
+        check(&[], 5 * MS, 2 * MS, &[ONE, ONE], Decision::Wait { until: *START + 5 * MS });
+        check(&[], 5 * MS, 5 * MS, &[ONE, ONE], Decision::Run { requests: 2 });
+    }
+
+    #[test]
+    fn a_preferred_size_goes_at_once_and_leaves_the_rest() {
+        check(&[2, 4], 5 * MS, Duration::ZERO, &[ONE, ONE, ONE], Decision::Run { requests: 2 });
+        check(&[2, 4], 5 * MS, Duration::ZERO, &[ONE; 5], Decision::Run { requests: 4 });
+        check(&[4], 5 * MS, Duration::ZERO, &[ONE, ONE, ONE], Decision::Wait { until: *START + 5 * MS });
+    }
+
+    #[test]
+    fn never_exceeds_the_largest_batch() {
+        check(&[], 5 * MS, Duration::ZERO, &[(5, 'a'), (4, 'a')], Decision::Run { requests: 1 });
+        check(&[], 5 * MS, Duration::ZERO, &[(5, 'a'), (3, 'a'), ONE], Decision::Run { requests: 2 });
+    }
+
+    #[test]
+    fn another_shape_closes_the_batch() {
+        check(&[], 5 * MS, Duration::ZERO, &[ONE, ONE, (1, 'b')], Decision::Run { requests: 2 });
+    }
+
+    #[test]
+    fn a_batch_larger_than_every_preferred_size_goes_at_once() {
+        check(&[4], 5 * MS, Duration::ZERO, &[(3, 'a'), (3, 'a')], Decision::Run { requests: 2 });
+    }
+}

@@ -1,0 +1,99 @@
+//! What the scheduler tells whoever keeps the statistics.
+
+use std::time::{Duration, Instant};
+
+use nereid_backend::Timeline;
+
+/// Keeps statistics; called on the thread that executes, so it must be quick.
+pub trait Observer: Send + Sync {
+    /// The number of requests in the queue is now this.
+    fn waiting_changed(&self, waiting: usize);
+
+    /// An execution has ended; its requests follow.
+    fn batch_executed(&self, execution: &ExecutionRecord);
+
+    /// A request has been answered, or will be by a sender that the backend took.
+    fn request_finished(&self, request: &RequestRecord);
+}
+
+/// One call of a backend.
+#[derive(Clone, Copy, Debug)]
+pub struct ExecutionRecord {
+    /// Rows of all its requests.
+    pub rows: u64,
+    pub timeline: Timeline,
+    pub ended: Instant,
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestRecord {
+    pub outcome: Outcome,
+    pub rows: u64,
+    pub received: Instant,
+    /// When the scheduler got it.
+    pub queued: Instant,
+    /// `None` when it never ran.
+    pub execution: Option<ExecutionRecord>,
+    pub ended: Instant,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Success,
+    Failure(FailureReason),
+}
+
+/// Why a request failed, in the words of Triton's failure metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureReason {
+    /// Queue full or time over.
+    Rejected,
+    /// The client is gone.
+    Cancelled,
+    /// The backend said so.
+    Backend,
+}
+
+// === impl ExecutionRecord ===
+
+impl ExecutionRecord {
+    /// Time spent gathering inputs.
+    pub fn compute_input(&self) -> Duration {
+        self.inputs_ready().saturating_duration_since(self.timeline.started)
+    }
+
+    /// Time spent computing.
+    pub fn compute_infer(&self) -> Duration {
+        self.outputs_started().saturating_duration_since(self.inputs_ready())
+    }
+
+    /// Time spent handing out outputs.
+    pub fn compute_output(&self) -> Duration {
+        self.ended.saturating_duration_since(self.outputs_started())
+    }
+
+    fn inputs_ready(&self) -> Instant {
+        self.timeline.inputs_ready.unwrap_or(self.timeline.started)
+    }
+
+    fn outputs_started(&self) -> Instant {
+        self.timeline.outputs_started.unwrap_or(self.ended)
+    }
+}
+
+// === impl RequestRecord ===
+
+impl RequestRecord {
+    /// From the first byte to the answer.
+    pub fn total(&self) -> Duration {
+        self.ended.saturating_duration_since(self.received)
+    }
+
+    /// Time in the queue.
+    pub fn queue(&self) -> Duration {
+        let left = self.execution.map_or(self.ended, |execution| execution.timeline.started);
+        left.saturating_duration_since(self.queued)
+    }
+}

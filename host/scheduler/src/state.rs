@@ -1,0 +1,166 @@
+//! Queue and instances of one model as a state machine: it is told what happened and when, and says what to do.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    SchedulerSettings,
+    batching::{Batchable, Decision, decide},
+    queue::{Queue, Ticket},
+};
+
+/// Index of an instance.
+pub(crate) type InstanceIndex = usize;
+
+/// Requests that wait and instances that do.
+pub(crate) struct State<T> {
+    settings: SchedulerSettings,
+    queue: Queue<T>,
+    /// The one used last is used next: its caches are warm.
+    idle: Vec<InstanceIndex>,
+    life: Life,
+    /// The number of waiting requests that was reported last.
+    reported_waiting: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Serving,
+    /// No more requests come; those that wait go without delay.
+    Draining,
+}
+
+/// What to do now.
+#[derive(Debug)]
+pub(crate) struct Actions<T> {
+    /// Executions to start.
+    pub(crate) runs: Vec<Run<T>>,
+    /// Waited too long: to be refused.
+    pub(crate) expired: Vec<T>,
+    /// Nobody waits for them any more.
+    pub(crate) cancelled: Vec<T>,
+    /// Refused because the queue is full.
+    pub(crate) refused: Option<T>,
+    /// When to ask again even if nothing happens.
+    pub(crate) wake_at: Option<Instant>,
+    /// The number of requests in the queue, when it has changed; what the pending gauge shows.
+    pub(crate) waiting: Option<usize>,
+}
+
+/// One execution to start.
+#[derive(Debug)]
+pub(crate) struct Run<T> {
+    pub(crate) instance: InstanceIndex,
+    pub(crate) requests: Vec<T>,
+}
+
+// === impl State ===
+
+impl<T: Batchable> State<T> {
+    pub(crate) fn new(settings: SchedulerSettings, instances: usize) -> Self {
+        let queue = Queue::new(settings.queue.clone());
+        Self { settings, queue, idle: (0..instances).rev().collect(), life: Life::Serving, reported_waiting: 0 }
+    }
+
+    /// A request arrives that wants to wait no longer than `timeout`.
+    ///
+    /// With an idle instance, an empty queue and nothing to wait for, the request goes straight to the instance.
+    pub(crate) fn arrive(&mut self, now: Instant, item: T, timeout: Option<Duration>) -> Actions<T> {
+        if self.queue.is_empty()
+            && let Some(instance) = self.idle.last().copied()
+            && decide(&self.settings, now, std::iter::once((&item, now))) == (Decision::Run { requests: 1 })
+        {
+            self.idle.pop();
+            let runs = vec![Run { instance, requests: vec![item] }];
+            return Actions { runs, ..Actions::nothing() };
+        }
+        let refused = self.queue.push(now, item, timeout).err();
+        Actions { refused, ..self.advance(now) }
+    }
+
+    /// An instance has finished its execution.
+    pub(crate) fn instance_idle(&mut self, now: Instant, instance: InstanceIndex) -> Actions<T> {
+        self.idle.push(instance);
+        self.advance(now)
+    }
+
+    /// The time that [`Actions::wake_at`] named has come.
+    pub(crate) fn wake(&mut self, now: Instant) -> Actions<T> {
+        self.advance(now)
+    }
+
+    /// No more requests will come.
+    pub(crate) fn drain(&mut self, now: Instant) -> Actions<T> {
+        self.life = Life::Draining;
+        if let Some(batching) = &mut self.settings.batching {
+            batching.delay_max = Duration::ZERO;
+        }
+        self.advance(now)
+    }
+
+    /// Draining, and nothing waits: instances that are idle are not needed again.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.life == Life::Draining && self.queue.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn idle_count(&self) -> usize {
+        self.idle.len()
+    }
+
+    fn advance(&mut self, now: Instant) -> Actions<T> {
+        let mut actions = Actions { expired: self.queue.expire(now), ..Actions::nothing() };
+        let mut batch_due = None;
+        while let Some(instance) = self.idle.last().copied() {
+            self.drop_cancelled_head(&mut actions.cancelled);
+            let waiting = self.queue.iter().map(|(_, waiting)| (&waiting.item, waiting.arrived));
+            match decide(&self.settings, now, waiting) {
+                Decision::Run { requests } => {
+                    let requests = self.take(requests, &mut actions.cancelled);
+                    if !requests.is_empty() {
+                        self.idle.pop();
+                        actions.runs.push(Run { instance, requests });
+                    }
+                }
+                Decision::Wait { until } => {
+                    batch_due = Some(until);
+                    break;
+                }
+                Decision::Nothing => break,
+            }
+        }
+        actions.wake_at = batch_due.into_iter().chain(self.queue.next_deadline()).min();
+        actions.waiting = (self.queue.len() != self.reported_waiting).then_some(self.queue.len());
+        self.reported_waiting = self.queue.len();
+        actions
+    }
+
+    /// Takes the first `count` requests out, cancelled ones apart.
+    fn take(&mut self, count: usize, cancelled: &mut Vec<T>) -> Vec<T> {
+        let tickets: Vec<Ticket> = self.queue.iter().take(count).map(|(ticket, _)| ticket).collect();
+        let mut taken = Vec::with_capacity(count);
+        for item in tickets.into_iter().filter_map(|ticket| self.queue.remove(ticket)) {
+            match item.is_cancelled() {
+                true => cancelled.push(item),
+                false => taken.push(item),
+            }
+        }
+        taken
+    }
+
+    /// A cancelled request at the head must not decide when the batch goes.
+    fn drop_cancelled_head(&mut self, cancelled: &mut Vec<T>) {
+        loop {
+            let head = self.queue.iter().next().filter(|(_, waiting)| waiting.item.is_cancelled());
+            let Some(ticket) = head.map(|(ticket, _)| ticket) else { return };
+            cancelled.extend(self.queue.remove(ticket));
+        }
+    }
+}
+
+// === impl Actions ===
+
+impl<T> Actions<T> {
+    fn nothing() -> Self {
+        Self { runs: vec![], expired: vec![], cancelled: vec![], refused: None, wake_at: None, waiting: None }
+    }
+}

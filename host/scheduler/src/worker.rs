@@ -1,0 +1,372 @@
+//! Acts on the decisions of [`crate::state`]: the one file that reads the clock, owns threads and polls futures.
+//!
+//! A blocking instance has an OS thread; a task instance runs where the request arrives. A request that finds an idle
+//! task instance is executed by the caller itself, without a hop; what cannot finish at once goes on as a task.
+//! A panic in a backend answers that batch with an error and is counted; the instance goes on.
+
+use std::{
+    any::Any,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{Arc, Weak, mpsc},
+    task::{Context, Waker},
+    thread,
+    time::Instant,
+};
+
+use futures_util::FutureExt;
+use nereid_backend::{Batch, BlockingInstance, Instance, TaskInstance};
+use nereid_inference::{CheckedRequest, ErrorKind, InferError, ResponseSender};
+use parking_lot::Mutex;
+use tokio::{runtime::Handle, sync::Notify, time::sleep_until};
+
+use crate::{
+    ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord, SchedulerSettings,
+    batching::Batchable,
+    state::{Actions, InstanceIndex, Run, State},
+};
+
+/// Longest thread name that Linux keeps.
+const THREAD_NAME_BYTES_MAX: usize = 15;
+
+/// Queue and instances of one model. Dropping it drains it: what was admitted is still answered.
+pub struct Scheduler {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State<Job>>,
+    slots: Vec<Slot>,
+    observer: Arc<dyn Observer>,
+    runtime: Handle,
+    alarm: Arc<Alarm>,
+}
+
+/// A request in the scheduler's hands.
+struct Job {
+    request: CheckedRequest,
+    sender: ResponseSender,
+    queued: Instant,
+}
+
+/// Where an instance waits for work.
+enum Slot {
+    /// The way to its thread; `None` ends the thread.
+    Blocking(Mutex<Option<mpsc::Sender<Vec<Job>>>>),
+    /// `None` while it executes.
+    Task(Mutex<Option<Box<dyn TaskInstance>>>),
+}
+
+/// When the state machine wants to be asked again.
+#[derive(Default)]
+struct Alarm {
+    at: Mutex<Option<Instant>>,
+    changed: Notify,
+}
+
+// === impl Scheduler ===
+
+impl Scheduler {
+    /// Takes over the instances, with their names, and starts a thread for each blocking one.
+    ///
+    /// Must be called within a tokio runtime, whose workers execute the task instances.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn start(
+        settings: SchedulerSettings,
+        instances: Vec<(String, Instance)>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, InferError> {
+        let keeps_time = settings.queue.timeout.is_some()
+            || settings.queue.allow_timeout_override
+            || settings.batching.as_ref().is_some_and(|batching| !batching.delay_max.is_zero());
+        let mut threads = Vec::new();
+        let mut slots = Vec::new();
+        for (index, (name, instance)) in instances.into_iter().enumerate() {
+            slots.push(match instance {
+                Instance::Task(instance) => Slot::Task(Mutex::new(Some(instance))),
+                Instance::Blocking(instance) => {
+                    let (sender, receiver) = mpsc::channel();
+                    threads.push((index, name, instance, receiver));
+                    Slot::Blocking(Mutex::new(Some(sender)))
+                }
+            });
+        }
+        let state = Mutex::new(State::new(settings, slots.len()));
+        let shared = Shared { state, slots, observer, runtime: Handle::current(), alarm: Arc::default() };
+        let scheduler = Self { shared: Arc::new(shared) };
+        for (index, name, instance, receiver) in threads {
+            let shared = scheduler.shared.clone();
+            let thread = thread::Builder::new().name(thread_name(&name));
+            let started = thread.spawn(move || shared.run_thread(index, instance, &receiver));
+            started.map_err(|error| {
+                InferError::internal(format!("cannot start a thread for instance '{name}'")).with_source(error)
+            })?;
+        }
+        if keeps_time {
+            let (shared, alarm) = (Arc::downgrade(&scheduler.shared), scheduler.shared.alarm.clone());
+            scheduler.shared.runtime.spawn(keep_time(shared, alarm));
+        }
+        Ok(scheduler)
+    }
+
+    /// Takes a request; its outcome, refusals included, goes to `sender`. Never blocks on an execution by a blocking
+    /// instance; a task instance that is idle is polled once right here.
+    pub fn submit(&self, request: CheckedRequest, sender: ResponseSender) {
+        let queued = Instant::now();
+        let timeout = request.get().timeout;
+        let job = Job { request, sender, queued };
+        let actions = self.shared.decide(|state| state.arrive(queued, job, timeout));
+        self.shared.perform(actions);
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        let actions = self.shared.decide(|state| state.drain(Instant::now()));
+        self.shared.perform(actions);
+        self.shared.dismiss_if_drained();
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Tells the state machine something. Alarm and gauge follow under the same lock: set outside it, a thread that
+    /// decided earlier and got here later would put back an alarm that is out of date.
+    fn decide(&self, tell: impl FnOnce(&mut State<Job>) -> Actions<Job>) -> Actions<Job> {
+        let mut state = self.state.lock();
+        let actions = tell(&mut state);
+        self.alarm.set(actions.wake_at);
+        if let Some(waiting) = actions.waiting {
+            self.observer.waiting_changed(waiting);
+        }
+        actions
+    }
+
+    fn perform(self: &Arc<Self>, actions: Actions<Job>) {
+        let Actions { runs, expired, cancelled, refused, .. } = actions;
+        for run in runs {
+            self.start(run);
+        }
+        if let Some(job) = refused {
+            self.reject(job, "Exceeds maximum queue size");
+        }
+        for job in expired {
+            self.reject(job, "Request timeout expired");
+        }
+        for job in cancelled {
+            self.conclude(job, InferError::cancelled("the client is gone"), FailureReason::Cancelled);
+        }
+    }
+
+    fn start(self: &Arc<Self>, run: Run<Job>) {
+        match self.slots.get(run.instance) {
+            Some(Slot::Blocking(sender)) => {
+                // A send fails only when the thread is gone; the dropped jobs then answer their clients with an error.
+                let _ = sender.lock().as_ref().map(|sender| sender.send(run.requests));
+            }
+            Some(Slot::Task(_)) => {
+                let mut execution = self.clone().run_task(run.instance, run.requests);
+                if execution.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+                    self.runtime.spawn(execution);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Executes one batch on a task instance, then hands the next one to the runtime, so that a caller who polled this
+    /// is not kept busy with other people's requests.
+    fn run_task(self: Arc<Self>, index: InstanceIndex, requests: Vec<Job>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let Some(Slot::Task(slot)) = self.slots.get(index) else { return };
+            let Some(mut instance) = slot.lock().take() else { return };
+            let (mut batch, queued) = Job::into_batch(requests);
+            if let Err(panic) = AssertUnwindSafe(instance.execute(&mut batch)).catch_unwind().await {
+                fail_after_panic(&mut batch, panic.as_ref());
+            }
+            *slot.lock() = Some(instance);
+            self.finish(batch, &queued);
+            if let Some(run) = self.instance_idle(index) {
+                self.runtime.spawn(self.clone().run_task(index, run.requests));
+            }
+        })
+    }
+
+    fn run_thread(
+        self: Arc<Self>,
+        index: InstanceIndex,
+        mut instance: Box<dyn BlockingInstance>,
+        work: &mpsc::Receiver<Vec<Job>>,
+    ) {
+        while let Ok(requests) = work.recv() {
+            let mut next = Some(requests);
+            while let Some(requests) = next {
+                let (mut batch, queued) = Job::into_batch(requests);
+                let executed = catch_unwind(AssertUnwindSafe(|| instance.execute(&mut batch)));
+                if let Err(panic) = executed {
+                    fail_after_panic(&mut batch, panic.as_ref());
+                }
+                self.finish(batch, &queued);
+                next = self.instance_idle(index).map(|run| run.requests);
+            }
+        }
+    }
+
+    /// Reports an idle instance; returns its own next execution and performs everything else.
+    fn instance_idle(self: &Arc<Self>, index: InstanceIndex) -> Option<Run<Job>> {
+        let mut actions = self.decide(|state| state.instance_idle(Instant::now(), index));
+        let own = actions.runs.iter().position(|run| run.instance == index);
+        let own = own.map(|position| actions.runs.swap_remove(position));
+        self.perform(actions);
+        if own.is_none() {
+            self.dismiss_if_drained();
+        }
+        own
+    }
+
+    /// Counts the batch, then sends its answers.
+    fn finish(&self, batch: Batch, queued: &[Instant]) {
+        let execution = ExecutionRecord { rows: batch.rows(), timeline: batch.timeline(), ended: Instant::now() };
+        if !batch.is_empty() {
+            self.observer.batch_executed(&execution);
+        }
+        for (finished, queued) in batch.finish().zip(queued) {
+            let outcome = match &finished.answer {
+                Some((_, Err(error))) if error.kind() == ErrorKind::Cancelled => {
+                    Outcome::Failure(FailureReason::Cancelled)
+                }
+                Some((_, Err(_))) => Outcome::Failure(FailureReason::Backend),
+                Some((_, Ok(_))) | None => Outcome::Success,
+            };
+            self.observer.request_finished(&RequestRecord {
+                outcome,
+                rows: finished.request.batch_size(),
+                received: finished.request.get().received,
+                queued: *queued,
+                execution: Some(execution),
+                ended: execution.ended,
+            });
+            if let Some((sender, result)) = finished.answer {
+                sender.respond(result);
+            }
+        }
+    }
+
+    fn reject(&self, job: Job, reason: &str) {
+        let text = format!("{}{reason}", job.request.get().error_prefix());
+        self.conclude(job, InferError::unavailable(text), FailureReason::Rejected);
+    }
+
+    /// Answers a request that never ran.
+    fn conclude(&self, job: Job, error: InferError, reason: FailureReason) {
+        self.observer.request_finished(&RequestRecord {
+            outcome: Outcome::Failure(reason),
+            rows: job.request.batch_size(),
+            received: job.request.get().received,
+            queued: job.queued,
+            execution: None,
+            ended: Instant::now(),
+        });
+        job.sender.respond(Err(error));
+    }
+
+    /// Lets the threads go once no request can come any more.
+    fn dismiss_if_drained(&self) {
+        if !self.state.lock().is_drained() {
+            return;
+        }
+        for slot in &self.slots {
+            if let Slot::Blocking(sender) = slot {
+                sender.lock().take();
+            }
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.alarm.changed.notify_one();
+    }
+}
+
+// === impl Job ===
+
+impl Job {
+    /// A batch that starts now, and when each request was queued.
+    fn into_batch(jobs: Vec<Self>) -> (Batch, Vec<Instant>) {
+        let queued = jobs.iter().map(|job| job.queued).collect();
+        (Batch::new(jobs.into_iter().map(|job| (job.request, job.sender))), queued)
+    }
+}
+
+impl Batchable for Job {
+    fn rows(&self) -> u64 {
+        self.request.batch_size()
+    }
+
+    fn fits(&self, other: &Self) -> bool {
+        let (mine, theirs) = (&self.request.get().inputs, &other.request.get().inputs);
+        mine.len() == theirs.len()
+            && mine.iter().zip(theirs).all(|(mine, theirs)| {
+                mine.name == theirs.name && mine.tensor.shape().inner() == theirs.tensor.shape().inner()
+            })
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.sender.is_cancelled()
+    }
+}
+
+// === impl Alarm ===
+
+impl Alarm {
+    fn set(&self, at: Option<Instant>) {
+        let mut current = self.at.lock();
+        if *current != at {
+            *current = at;
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// Wakes the state machine when it asked to be woken, until the scheduler is gone.
+///
+/// A change of the alarm between reading it and sleeping is not lost: `notify_one` stores a permit.
+async fn keep_time(shared: Weak<Shared>, alarm: Arc<Alarm>) {
+    while shared.strong_count() > 0 {
+        let at = *alarm.at.lock();
+        let Some(at) = at else {
+            alarm.changed.notified().await;
+            continue;
+        };
+        tokio::select! {
+            () = alarm.changed.notified() => {}
+            () = sleep_until(at.into()) => {
+                let Some(shared) = shared.upgrade() else { return };
+                let actions = shared.decide(|state| state.wake(Instant::now()));
+                shared.perform(actions);
+            }
+        }
+    }
+}
+
+fn fail_after_panic(batch: &mut Batch, panic: &(dyn Any + Send)) {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = text.unwrap_or("no message");
+    tracing::error!("a backend panicked during an execution: {text}");
+    batch.fail_all(&InferError::internal(format!("the backend panicked: {text}")));
+}
+
+/// The end of an instance's name tells it apart.
+fn thread_name(instance: &str) -> String {
+    let start = instance.len().saturating_sub(THREAD_NAME_BYTES_MAX);
+    let start = (start..=instance.len()).find(|start| instance.is_char_boundary(*start)).unwrap_or_default();
+    instance.get(start..).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! The worker with fake instances: what runs where, and what happens to those who cannot run.
+
+use std::time::Duration;
+
+use nereid_backend::{
+    ExecuteFuture,
+    fake::{FakeBehaviour, FakeInstance},
+};
+use nereid_inference::{InferRequest, NamedTensor, ResponseStream, Signature, TensorSpec, response_channel};
+use nereid_tensor::{DataType, Tensor};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::*;
+use crate::{BatchingSettings, QueueSettings};
+
+/// Remembers what it was told.
+#[derive(Default)]
+struct Notes {
+    batches: Mutex<Vec<u64>>,
+    outcomes: Mutex<Vec<Outcome>>,
+}
+
+impl Observer for Notes {
+    fn waiting_changed(&self, _waiting: usize) {}
+
+    fn batch_executed(&self, execution: &ExecutionRecord) {
+        self.batches.lock().push(execution.rows);
+    }
+
+    fn request_finished(&self, request: &RequestRecord) {
+        self.outcomes.lock().push(request.outcome);
+    }
+}
+
+/// Executes a batch when the test says so, and tells when it begins.
+struct Gate {
+    begun: UnboundedSender<usize>,
+    open: UnboundedReceiver<()>,
+}
+
+impl TaskInstance for Gate {
+    fn execute<'a>(&'a mut self, batch: &'a mut Batch) -> ExecuteFuture<'a> {
+        Box::pin(async move {
+            let _ = self.begun.send(batch.len());
+            self.open.recv().await;
+            for index in 0..batch.len() {
+                batch.respond(index, Ok(Default::default()));
+            }
+        })
+    }
+}
+
+fn request(value: f32) -> CheckedRequest {
+    let spec = TensorSpec { name: "X".into(), data_type: DataType::Fp32, dims: vec![1], optional: false };
+    let signature = Signature { inputs: vec![spec], max_batch_size: 8, ..Signature::default() };
+    let tensor = Tensor::from_elements([1, 1], &[value]).unwrap();
+    signature.check(InferRequest::new(vec![NamedTensor::new("X", tensor)])).unwrap()
+}
+
+fn submit(scheduler: &Scheduler, value: f32) -> ResponseStream {
+    let (sender, stream) = response_channel();
+    scheduler.submit(request(value), sender);
+    stream
+}
+
+fn start(settings: SchedulerSettings, instance: Instance) -> (Scheduler, Arc<Notes>) {
+    let notes = Arc::new(Notes::default());
+    let instances = vec![("m_0".to_owned(), instance)];
+    (Scheduler::start(settings, instances, notes.clone()).unwrap(), notes)
+}
+
+fn fake(behaviour: FakeBehaviour) -> Instance {
+    FakeInstance { behaviour, outputs: vec!["Y".into()] }.into_instance()
+}
+
+fn gate() -> (Instance, UnboundedReceiver<usize>, UnboundedSender<()>) {
+    let (begun, begins) = unbounded_channel();
+    let (opener, open) = unbounded_channel();
+    (Instance::Task(Box::new(Gate { begun, open })), begins, opener)
+}
+
+fn batching(delay_max: Duration) -> SchedulerSettings {
+    let batching = BatchingSettings { preferred_rows: vec![], delay_max };
+    SchedulerSettings { batch_rows_max: 8, batching: Some(batching), queue: QueueSettings::default() }
+}
+
+#[tokio::test]
+async fn an_idle_task_instance_answers_before_submit_returns() {
+    let (scheduler, notes) = start(SchedulerSettings::unbatched(), fake(FakeBehaviour::default()));
+    let stream = submit(&scheduler, 7.0);
+    let response = stream.single().now_or_never().unwrap().unwrap();
+    assert_eq!(response.output("Y").unwrap().elements::<f32>().unwrap().as_ref(), &[7.0]);
+    assert_eq!(*notes.outcomes.lock(), [Outcome::Success]);
+}
+
+#[tokio::test]
+async fn a_blocking_instance_answers_from_its_thread() {
+    let behaviour = FakeBehaviour { blocking: true, ..Default::default() };
+    let (scheduler, _) = start(SchedulerSettings::unbatched(), fake(behaviour));
+    for value in 0..50 {
+        let response = submit(&scheduler, value as f32).single().await.unwrap();
+        assert_eq!(response.output("Y").unwrap().elements::<f32>().unwrap().as_ref(), &[value as f32]);
+    }
+}
+
+#[tokio::test]
+async fn what_waits_while_an_instance_is_busy_becomes_one_batch() {
+    let (instance, mut begins, opener) = gate();
+    let (scheduler, notes) = start(batching(Duration::ZERO), instance);
+    let streams: Vec<_> = (0..5).map(|value| submit(&scheduler, value as f32)).collect();
+    assert_eq!(begins.recv().await, Some(1));
+    opener.send(()).unwrap();
+    assert_eq!(begins.recv().await, Some(4));
+    opener.send(()).unwrap();
+    for stream in streams {
+        stream.single().await.unwrap();
+    }
+    assert_eq!(*notes.batches.lock(), [1, 4]);
+}
+
+#[tokio::test]
+async fn a_request_whose_client_is_gone_is_not_executed() {
+    let (instance, mut begins, opener) = gate();
+    let (scheduler, notes) = start(SchedulerSettings::unbatched(), instance);
+    let running = submit(&scheduler, 0.0);
+    drop(submit(&scheduler, 1.0));
+    let waiting = submit(&scheduler, 2.0);
+    opener.send(()).unwrap();
+    opener.send(()).unwrap();
+    running.single().await.unwrap();
+    waiting.single().await.unwrap();
+    assert_eq!((begins.recv().await, begins.recv().await), (Some(1), Some(1)));
+    assert!(begins.try_recv().is_err());
+    assert!(notes.outcomes.lock().contains(&Outcome::Failure(FailureReason::Cancelled)));
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_with_tritons_text() {
+    let (instance, _begins, _opener) = gate();
+    let queue = QueueSettings { requests_max: 1, ..Default::default() };
+    let (scheduler, notes) = start(SchedulerSettings { queue, ..SchedulerSettings::unbatched() }, instance);
+    let _running = submit(&scheduler, 0.0);
+    let _waiting = submit(&scheduler, 1.0);
+    let error = submit(&scheduler, 2.0).single().await.unwrap_err();
+    assert_eq!(error.message(), "[request id: <id_unknown>] Exceeds maximum queue size");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(*notes.outcomes.lock(), [Outcome::Failure(FailureReason::Rejected)]);
+}
+
+#[tokio::test]
+async fn a_request_times_out_while_every_instance_is_busy() {
+    let (instance, _begins, _opener) = gate();
+    let queue = QueueSettings { timeout: Some(Duration::from_nanos(1)), ..Default::default() };
+    let (scheduler, _) = start(SchedulerSettings { queue, ..SchedulerSettings::unbatched() }, instance);
+    let _running = submit(&scheduler, 0.0);
+    let error = submit(&scheduler, 1.0).single().await.unwrap_err();
+    assert_eq!(error.message(), "[request id: <id_unknown>] Request timeout expired");
+}
+
+#[tokio::test]
+async fn a_delayed_batch_goes_when_its_time_comes() {
+    let (scheduler, notes) = start(batching(Duration::from_millis(2)), fake(FakeBehaviour::default()));
+    let (one, two) = (submit(&scheduler, 1.0), submit(&scheduler, 2.0));
+    one.single().await.unwrap();
+    two.single().await.unwrap();
+    assert_eq!(notes.batches.lock().iter().sum::<u64>(), 2);
+}
+
+#[tokio::test]
+async fn a_panic_answers_its_batch_and_the_instance_goes_on() {
+    for blocking in [true, false] {
+        let behaviour = FakeBehaviour { blocking, panics: true, ..Default::default() };
+        let (scheduler, notes) = start(SchedulerSettings::unbatched(), fake(behaviour));
+        for _ in 0..2 {
+            let error = submit(&scheduler, 1.0).single().await.unwrap_err();
+            assert_eq!(error.message(), "the backend panicked: the fake was told to panic");
+        }
+        assert_eq!(*notes.outcomes.lock(), [Outcome::Failure(FailureReason::Backend); 2]);
+    }
+}
+
+#[tokio::test]
+async fn dropping_the_scheduler_answers_what_it_admitted() {
+    let behaviour = FakeBehaviour { blocking: true, ..Default::default() };
+    let (scheduler, notes) = start(batching(Duration::from_secs(3600)), fake(behaviour));
+    let streams: Vec<_> = (0..20).map(|value| submit(&scheduler, value as f32)).collect();
+    drop(scheduler);
+    for stream in streams {
+        stream.single().await.unwrap();
+    }
+    assert_eq!(notes.outcomes.lock().len(), 20);
+}
