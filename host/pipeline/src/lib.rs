@@ -1,1 +1,17 @@
-//! (to be written)
+//! The order of steps for one model: check against the signature, schedule, execute, count; and models made of models.
+//!
+//! Invariant: a request that reaches a scheduler fits its model, and every outcome is counted before it is sent.
+//!
+//! Deliberately absent: wire formats, threads, and knowledge of any particular backend.
+
+mod ensemble;
+mod instances;
+mod loader;
+mod model;
+mod recorder;
+mod scheduling;
+
+pub use crate::loader::Loader;
+
+#[cfg(test)]
+mod test_service;

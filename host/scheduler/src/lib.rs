@@ -17,7 +17,7 @@ mod worker;
 pub use crate::{
     observer::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord},
     settings::{BatchingSettings, ExpiryAction, QUEUE_REQUESTS_MAX, QueueSettings, SchedulerSettings},
-    worker::Scheduler,
+    worker::{Scheduler, run_here_or_spawn},
 };
 
 #[cfg(test)]

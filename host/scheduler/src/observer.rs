@@ -54,6 +54,8 @@ pub enum FailureReason {
     Cancelled,
     /// The backend said so.
     Backend,
+    /// None of these.
+    Other,
 }
 
 // === impl ExecutionRecord ===

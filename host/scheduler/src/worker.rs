@@ -169,10 +169,7 @@ impl Shared {
                 let _ = sender.lock().as_ref().map(|sender| sender.send(run.requests));
             }
             Some(Slot::Task(_)) => {
-                let mut execution = self.clone().run_task(run.instance, run.requests);
-                if execution.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-                    self.runtime.spawn(execution);
-                }
+                run_here_or_spawn(&self.runtime, self.clone().run_task(run.instance, run.requests));
             }
             None => {}
         }
@@ -330,6 +327,17 @@ impl Alarm {
             *current = at;
             self.changed.notify_one();
         }
+    }
+}
+
+/// Polls the future once, here, and lets the runtime go on with it if that was not enough: work that can be finished at
+/// once costs no hop to another thread.
+///
+/// Must be called within a runtime. The first poll's waker does nothing; that is sound because a spawned task is always
+/// polled at least once more, with its own.
+pub fn run_here_or_spawn(runtime: &Handle, mut future: Pin<Box<dyn Future<Output = ()> + Send>>) {
+    if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+        runtime.spawn(future);
     }
 }
 

@@ -1,0 +1,126 @@
+//! A model made of models: tensors flow along a graph whose steps run as soon as their inputs are there.
+//!
+//! Edges share tensors, they never copy. Only the steps that the requested outputs need are run. When the client goes,
+//! what has not run does not run, and what runs is cancelled.
+
+mod plan;
+mod run;
+
+use std::{sync::Arc, time::Instant};
+
+use nereid_backend::Timeline;
+use nereid_inference::{
+    CheckedRequest, ErrorKind, InferError, InferRequest, InferResponse, ModelConfig, ModelIdentity, ModelSource,
+    ModelStatistics, ResponseSender, ResponseStream, ServedModel, ServiceHandle, Signature, response_channel,
+};
+use nereid_scheduler::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord, run_here_or_spawn};
+use nereid_telemetry::ModelMetrics;
+use tokio::runtime::Handle;
+
+use self::plan::Plan;
+use crate::recorder::Recorder;
+
+/// One loaded generation of an ensemble.
+pub(crate) struct Ensemble {
+    config: ModelConfig,
+    signature: Signature,
+    runtime: Handle,
+    shared: Arc<Shared>,
+}
+
+/// What a request under way keeps alive.
+struct Shared {
+    identity: ModelIdentity,
+    plan: Plan,
+    service: ServiceHandle,
+    recorder: Recorder,
+}
+
+// === impl Ensemble ===
+
+impl Ensemble {
+    /// Validates the graph against the members, which must be ready.
+    pub(crate) fn load(
+        source: ModelSource,
+        service: ServiceHandle,
+        metrics: ModelMetrics,
+        runtime: Handle,
+    ) -> Result<Self, InferError> {
+        let started = Instant::now();
+        let signature = Signature::from_config(&source.config)?;
+        let plan = Plan::build(&source.config, &signature, &service)?;
+        let recorder = Recorder::new(metrics);
+        recorder.loaded(started.elapsed());
+        let shared = Arc::new(Shared { identity: source.identity, plan, service, recorder });
+        Ok(Self { config: source.config, signature, runtime, shared })
+    }
+}
+
+impl ServedModel for Ensemble {
+    fn identity(&self) -> &ModelIdentity {
+        &self.shared.identity
+    }
+
+    fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn infer(&self, request: InferRequest) -> ResponseStream {
+        match self.signature.check(request) {
+            Ok(request) => {
+                let (sender, stream) = response_channel();
+                let shared = self.shared.clone();
+                run_here_or_spawn(&self.runtime, Box::pin(async move { shared.serve(request, sender).await }));
+                stream
+            }
+            Err(error) => ResponseStream::ready(Err(error)),
+        }
+    }
+
+    fn statistics(&self) -> ModelStatistics {
+        self.shared.recorder.statistics(&self.shared.identity)
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    async fn serve(&self, request: CheckedRequest, sender: ResponseSender) {
+        let started = Instant::now();
+        let (rows, received) = (request.batch_size(), request.get().received);
+        let result = tokio::select! {
+            biased;
+            result = run::run(&self.plan, &self.identity.name, &self.service, request) => result,
+            () = sender.cancelled() => Err(InferError::cancelled("the client is gone")),
+        };
+        let ended = Instant::now();
+        let timeline = Timeline { started, inputs_ready: None, outputs_started: None };
+        let execution = ExecutionRecord { rows, timeline, ended };
+        self.recorder.batch_executed(&execution);
+        self.recorder.request_finished(&RequestRecord {
+            outcome: outcome(&result),
+            rows,
+            received,
+            queued: started,
+            execution: Some(execution),
+            ended,
+        });
+        sender.respond(result);
+    }
+}
+
+/// Failures of an ensemble count as `OTHER`, as upstream does: the member that failed has counted the reason.
+fn outcome(result: &Result<InferResponse, InferError>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Success,
+        Err(error) if error.kind() == ErrorKind::Cancelled => Outcome::Failure(FailureReason::Cancelled),
+        Err(_) => Outcome::Failure(FailureReason::Other),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! Ensembles over fake members: what runs, what is shared, and what is refused at load.
+
+use std::time::Duration;
+
+use nereid_backend::fake::FakeBehaviour;
+use nereid_inference::config::EnsembleStep;
+use nereid_tensor::DataType;
+
+use crate::test_service::{World, echo, ensemble, output, step, tensor};
+
+#[tokio::test]
+async fn tensors_flow_through_the_steps_without_being_copied() {
+    let world = World::new(FakeBehaviour::default());
+    world.load(echo("a", 2)).unwrap();
+    world.load(echo("b", 2)).unwrap();
+    world.load(ensemble("e", vec![step("b", "middle", "OUT"), step("a", "IN", "middle")])).unwrap();
+    let sent = tensor("IN", &[1.0, 2.0]);
+    let response = world.infer("e", vec![sent.clone()]).await.unwrap();
+    let received = response.output("OUT").unwrap();
+    assert_eq!(received.buffer().as_slice().as_ptr(), sent.tensor.buffer().as_slice().as_ptr());
+    let statistics = world.service.model("e", None).unwrap().statistics();
+    assert_eq!((statistics.inference_count, statistics.inference.success.count), (1, 1));
+}
+
+#[tokio::test]
+async fn only_the_steps_that_the_outputs_need_are_run() {
+    let world = World::new(FakeBehaviour::default());
+    world.load(echo("a", 2)).unwrap();
+    world.load(echo("b", 2)).unwrap();
+    let mut config = ensemble("e", vec![step("a", "IN", "OUT"), step("b", "IN", "OTHER")]);
+    config.outputs.push(output("OTHER", DataType::Fp32, 2));
+    let model = world.load(config).unwrap();
+    let mut request = nereid_inference::InferRequest::new(vec![tensor("IN", &[1.0, 2.0])]);
+    request.requested_outputs = vec!["OTHER".into()];
+    let response = model.infer(request).single().await.unwrap();
+    assert_eq!(response.outputs.len(), 1);
+    let count = |name| world.service.model(name, None).unwrap().statistics().inference_count;
+    assert_eq!((count("a"), count("b")), (0, 1));
+}
+
+#[tokio::test]
+async fn a_failing_step_is_named() {
+    let failing = FakeBehaviour { failure: Some("out of luck".into()), ..FakeBehaviour::default() };
+    let world = World::new(failing);
+    world.load(echo("a", 2)).unwrap();
+    world.load(ensemble("e", vec![step("a", "IN", "OUT")])).unwrap();
+    let error = world.infer("e", vec![tensor("IN", &[1.0, 2.0])]).await.unwrap_err();
+    assert_eq!(error.message(), "in ensemble 'e', step 0 (model 'a'): out of luck");
+    let page = world.telemetry.render();
+    assert!(page.contains(r#"nv_inference_request_failure{model="e",reason="OTHER",version="1"} 1"#), "{page}");
+}
+
+#[tokio::test]
+async fn ensembles_nest() {
+    let world = World::new(FakeBehaviour { compute: Duration::from_micros(10), blocking: true, ..Default::default() });
+    world.load(echo("a", 2)).unwrap();
+    world.load(ensemble("inner", vec![step("a", "IN", "OUT")])).unwrap();
+    let outer = EnsembleStep {
+        model_name: "inner".into(),
+        input_map: [("IN".to_owned(), "IN".to_owned())].into(),
+        output_map: [("OUT".to_owned(), "OUT".to_owned())].into(),
+        ..EnsembleStep::default()
+    };
+    world.load(ensemble("outer", vec![outer])).unwrap();
+    assert!(world.infer("outer", vec![tensor("IN", &[1.0, 2.0])]).await.is_ok());
+}
+
+/// Loads an ensemble `e` of these steps over members `a` (two columns) and `wide` (three), and expects this refusal.
+#[track_caller]
+fn check_refused(world: &World, steps: Vec<EnsembleStep>, expected: &str) {
+    let error = world.load(ensemble("e", steps)).err().map(|error| error.message().to_owned());
+    assert!(error.as_deref().is_some_and(|text| text.contains(expected)), "expected {expected:?}, got {error:?}");
+}
+
+#[tokio::test]
+async fn every_mistake_in_the_graph_names_both_sides() {
+    let world = World::new(FakeBehaviour::default());
+    world.load(echo("a", 2)).unwrap();
+    world.load(echo("wide", 3)).unwrap();
+    let ints = world.load({
+        let mut config = echo("ints", 2);
+        config.inputs[0].data_type = DataType::Int32.into();
+        config
+    });
+    ints.unwrap();
+    world
+        .load({
+            let mut small = echo("small", 2);
+            small.max_batch_size = 4;
+            small
+        })
+        .unwrap();
+
+    check_refused(&world, vec![], "must specify 'step' for ensemble 'e'");
+    check_refused(
+        &world,
+        vec![step("nobody", "IN", "OUT")],
+        "step 0: Request for unknown model: 'nobody' is not found",
+    );
+    check_refused(
+        &world,
+        vec![step("a", "TYPO", "OUT")],
+        "step 0 (model 'a') takes tensor 'TYPO', which no step makes",
+    );
+    check_refused(
+        &world,
+        vec![step("ints", "IN", "OUT")],
+        "tensor 'IN' has inconsistent data type: TYPE_FP32 from the ensemble's input and TYPE_INT32 from step 0 (model 'ints')",
+    );
+    check_refused(
+        &world,
+        vec![step("wide", "IN", "OUT")],
+        "tensor 'IN' has inconsistent shape: [-1, 2] from the ensemble's input and [-1, 3] from step 0 (model 'wide')",
+    );
+    check_refused(&world, vec![step("a", "IN", "OUT"), step("a", "IN", "OUT")], "tensor 'OUT' is made twice");
+    check_refused(
+        &world,
+        vec![step("a", "two", "one"), step("a", "one", "two"), step("a", "IN", "OUT")],
+        "wait for each other's outputs: the graph has a cycle",
+    );
+    check_refused(
+        &world,
+        vec![step("small", "IN", "OUT")],
+        "allows maximum batch size 8, but it contains model 'small' which only allows maximum batch size to be 4",
+    );
+    let mut wrong_name = step("a", "IN", "OUT");
+    wrong_name.input_map = [("NOPE".to_owned(), "IN".to_owned())].into();
+    check_refused(&world, vec![wrong_name], "step 0 (model 'a') has no input 'NOPE'; its inputs are 'X'");
+}
+
+#[tokio::test]
+async fn an_input_that_no_step_takes_is_named() {
+    let world = World::new(FakeBehaviour::default());
+    world.load(echo("a", 2)).unwrap();
+    let mut config = ensemble("e", vec![step("a", "IN", "OUT")]);
+    config.inputs.push(crate::test_service::input("SPARE", DataType::Fp32, 2));
+    let error = world.load(config).err().unwrap();
+    assert_eq!(error.message(), "in ensemble 'e', no step takes the input 'SPARE'");
+}

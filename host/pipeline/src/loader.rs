@@ -1,0 +1,129 @@
+//! Turns a directory and a configuration into a served model: finds the backend, or builds the ensemble.
+
+use std::sync::Arc;
+
+use nereid_backend::Backend;
+use nereid_inference::{InferError, ModelConfig, ModelLoader, ModelSource, ServedModel, ServiceHandle};
+use nereid_telemetry::Telemetry;
+use tokio::runtime::Handle;
+
+use crate::{ensemble::Ensemble, model::BackendModel};
+
+/// The word that a configuration's `platform` has for ensembles.
+const ENSEMBLE_PLATFORM: &str = "ensemble";
+
+/// Legacy `platform` values and the backends that serve them; source: Triton's `model_config_utils.cc`.
+const PLATFORM_BACKENDS: [(&str, &str); 4] = [
+    ("onnxruntime_onnx", "onnxruntime"),
+    ("tensorrt_plan", "tensorrt"),
+    ("pytorch_libtorch", "pytorch"),
+    ("torch_aoti", "pytorch"),
+];
+
+/// Loads models over a fixed list of backends.
+pub struct Loader {
+    backends: Vec<Arc<dyn Backend>>,
+    telemetry: Arc<Telemetry>,
+    service: ServiceHandle,
+    runtime: Handle,
+}
+
+// === impl Loader ===
+
+impl Loader {
+    /// A loader whose models are executed on `runtime`; ensembles find their members through `service`.
+    pub fn new(
+        backends: Vec<Arc<dyn Backend>>,
+        telemetry: Arc<Telemetry>,
+        service: ServiceHandle,
+        runtime: Handle,
+    ) -> Arc<Self> {
+        Arc::new(Self { backends, telemetry, service, runtime })
+    }
+
+    /// The backend that the configuration names, or that the version's files show.
+    fn backend(&self, source: &ModelSource) -> Result<&dyn Backend, InferError> {
+        let config = &source.config;
+        let by_platform = PLATFORM_BACKENDS.iter().find(|(platform, _)| *platform == config.platform);
+        let name = match (config.backend.as_str(), by_platform) {
+            ("", Some((_, backend))) => *backend,
+            ("", None) if !config.platform.is_empty() => {
+                return Err(invalid(format!("unexpected platform type '{}' for {}", config.platform, config.name)));
+            }
+            ("", None) => return self.backend_by_files(source),
+            (backend, Some((platform, expected))) if backend != *expected => {
+                return Err(invalid(format!("unexpected 'platform' and 'backend' pair, got:{platform}, {backend}")));
+            }
+            (backend, _) => backend,
+        };
+        self.backend_named(name).ok_or_else(|| {
+            let known: Vec<&str> = self.backends.iter().map(|backend| backend.name()).collect();
+            let text = "this server has the backends";
+            invalid(format!("unable to find backend '{name}' for model '{}': {text} {}", config.name, known.join(", ")))
+        })
+    }
+
+    fn backend_named(&self, name: &str) -> Option<&dyn Backend> {
+        self.backends.iter().find(|backend| backend.name() == name).map(|backend| &**backend)
+    }
+
+    /// The backend whose usual file lies in the version's directory, or that the directory's name ends with.
+    fn backend_by_files(&self, source: &ModelSource) -> Result<&dyn Backend, InferError> {
+        let has_file = |backend: &&Arc<dyn Backend>| {
+            let filename = backend.default_model_filename();
+            !filename.is_empty() && source.version_directory.join(filename).exists()
+        };
+        if let Some(backend) = self.backends.iter().find(has_file) {
+            return Ok(&**backend);
+        }
+        let name = &source.identity.name;
+        let by_name = name.rsplit_once('.').and_then(|(_, backend)| self.backend_named(backend));
+        by_name.ok_or_else(|| {
+            let files: Vec<&str> =
+                self.backends.iter().map(|b| b.default_model_filename()).filter(|file| !file.is_empty()).collect();
+            invalid(format!(
+                "Invalid model name: Could not determine backend for model '{name}' with no backend in model \
+                 configuration. Expected model name of the form 'model.<backend_name>'. Write 'backend' into \
+                 config.pbtxt, or put one of {} into {}",
+                files.join(", "),
+                source.version_directory.display()
+            ))
+        })
+    }
+}
+
+impl ModelLoader for Loader {
+    fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
+        if is_ensemble(&source.config) {
+            return Ok(source.config.clone());
+        }
+        let backend = self.backend(source)?;
+        let mut source = source.clone();
+        source.config.backend = backend.name().to_owned();
+        if source.config.default_model_filename.is_empty() {
+            source.config.default_model_filename = backend.default_model_filename().to_owned();
+        }
+        backend.complete_config(&source)
+    }
+
+    fn load(&self, source: ModelSource) -> Result<Arc<dyn ServedModel>, InferError> {
+        let _within = self.runtime.enter();
+        if is_ensemble(&source.config) {
+            let metrics = self.telemetry.model(&source.identity, &source.config.metric_tags);
+            return Ok(Arc::new(Ensemble::load(source, self.service.clone(), metrics, self.runtime.clone())?));
+        }
+        let backend = self.backend(&source)?;
+        Ok(Arc::new(BackendModel::load(source, backend, &self.telemetry)?))
+    }
+}
+
+fn is_ensemble(config: &ModelConfig) -> bool {
+    config.platform == ENSEMBLE_PLATFORM || config.ensemble().is_some()
+}
+
+fn invalid(text: String) -> InferError {
+    InferError::invalid_argument(text)
+}
+
+#[cfg(test)]
+mod tests;

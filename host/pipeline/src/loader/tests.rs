@@ -1,0 +1,83 @@
+//! Finding the backend, and what a loaded model counts.
+
+use nereid_backend::fake::FakeBehaviour;
+use nereid_inference::{ModelConfig, ModelLoader, ModelSource};
+
+use crate::test_service::{World, echo, source, tensor};
+
+#[track_caller]
+fn check_refused(world: &World, config: ModelConfig, expected: &str) {
+    let error = world.loader.load(source(config)).err().map(|error| error.message().to_owned());
+    assert!(error.as_deref().is_some_and(|text| text.contains(expected)), "expected {expected:?}, got {error:?}");
+}
+
+#[tokio::test]
+async fn a_backend_that_is_not_there_is_named_with_those_that_are() {
+    let world = World::new(FakeBehaviour::default());
+    let with = |backend: &str, platform: &str| ModelConfig {
+        backend: backend.into(),
+        platform: platform.into(),
+        ..echo("m", 2)
+    };
+    check_refused(&world, with("tensorflow", ""), "unable to find backend 'tensorflow' for model 'm'");
+    check_refused(&world, with("tensorflow", ""), "this server has the backends fake");
+    check_refused(&world, with("", "caffe2_netdef"), "unexpected platform type 'caffe2_netdef' for m");
+    check_refused(
+        &world,
+        with("fake", "onnxruntime_onnx"),
+        "unexpected 'platform' and 'backend' pair, got:onnxruntime_onnx, fake",
+    );
+    check_refused(&world, with("", ""), "Invalid model name: Could not determine backend for model 'm'");
+}
+
+#[tokio::test]
+async fn a_directory_name_may_name_the_backend() {
+    let world = World::new(FakeBehaviour::default());
+    let config = ModelConfig { backend: String::new(), ..echo("m.fake", 2) };
+    let completed = world.loader.complete_config(&source(config)).unwrap();
+    assert_eq!(completed.backend, "fake");
+}
+
+#[tokio::test]
+async fn a_request_is_counted_once_in_statistics_and_metrics() {
+    let world = World::new(FakeBehaviour::default());
+    let model = world.load(echo("m", 2)).unwrap();
+    world.infer("m", vec![tensor("X", &[1.0, 2.0])]).await.unwrap();
+    let statistics = model.statistics();
+    assert_eq!(statistics.inference_count, 1);
+    assert_eq!(statistics.execution_count, 1);
+    assert_eq!(statistics.inference.success.count, 1);
+    assert_eq!(statistics.batches.len(), 1);
+    assert!(statistics.last_inference_ms > 0);
+    let page = world.telemetry.render();
+    assert!(page.contains(r#"nv_inference_request_success{model="m",version="1"} 1"#), "{page}");
+    assert!(page.contains(r#"nv_inference_exec_count{model="m",version="1"} 1"#), "{page}");
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_fit_never_reaches_the_backend() {
+    let world = World::new(FakeBehaviour { panics: true, ..FakeBehaviour::default() });
+    world.load(echo("m", 2)).unwrap();
+    let error = world.infer("m", vec![tensor("X", &[1.0, 2.0, 3.0])]).await.unwrap_err();
+    assert!(error.message().contains("unexpected shape for input 'X' for model 'm'"), "{error}");
+}
+
+#[tokio::test]
+async fn a_backend_that_panics_fails_the_request_and_goes_on() {
+    let world = World::new(FakeBehaviour { panics: true, ..FakeBehaviour::default() });
+    world.load(echo("m", 2)).unwrap();
+    for _ in 0..2 {
+        let error = world.infer("m", vec![tensor("X", &[1.0, 2.0])]).await.unwrap_err();
+        assert!(error.message().starts_with("the backend panicked"), "{error}");
+    }
+    assert_eq!(world.service.model("m", None).unwrap().statistics().inference.fail.count, 2);
+}
+
+#[tokio::test]
+async fn the_version_directory_shows_the_backend_by_its_file() {
+    let world = World::new(FakeBehaviour::default());
+    let config = ModelConfig { backend: String::new(), ..echo("m", 2) };
+    let source = ModelSource { version_directory: "nowhere/at/all".into(), ..source(config) };
+    let error = world.loader.complete_config(&source).unwrap_err();
+    assert!(error.message().contains("nowhere/at/all"), "{error}");
+}

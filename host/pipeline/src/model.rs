@@ -1,0 +1,78 @@
+//! A model that a backend executes.
+
+use std::{sync::Arc, time::Instant};
+
+use nereid_backend::Backend;
+use nereid_inference::{
+    InferError, InferRequest, ModelConfig, ModelIdentity, ModelSource, ModelStatistics, ResponseStream, ServedModel,
+    Signature, response_channel,
+};
+use nereid_scheduler::{Observer, Scheduler};
+use nereid_telemetry::Telemetry;
+
+use crate::{instances::instance_specs, recorder::Recorder, scheduling::scheduler_settings};
+
+/// One generation of a model version behind its scheduler.
+pub(crate) struct BackendModel {
+    identity: ModelIdentity,
+    config: ModelConfig,
+    signature: Signature,
+    scheduler: Scheduler,
+    recorder: Arc<Recorder>,
+}
+
+// === impl BackendModel ===
+
+impl BackendModel {
+    /// Loads the version, makes its instances and starts its scheduler.
+    ///
+    /// Must be called within the runtime that is to execute task instances.
+    pub(crate) fn load(
+        source: ModelSource,
+        backend: &dyn Backend,
+        telemetry: &Arc<Telemetry>,
+    ) -> Result<Self, InferError> {
+        let started = Instant::now();
+        let signature = Signature::from_config(&source.config)?;
+        let loaded = backend.load(&source)?;
+        let mut instances = Vec::new();
+        for spec in instance_specs(&source.config)? {
+            let instance = loaded.new_instance(&spec)?;
+            instances.push((spec.name, instance));
+        }
+        let recorder = Arc::new(Recorder::new(telemetry.model(&source.identity, &source.config.metric_tags)));
+        let observer: Arc<dyn Observer> = recorder.clone();
+        let scheduler = Scheduler::start(scheduler_settings(&source.config), instances, observer)?;
+        recorder.loaded(started.elapsed());
+        Ok(Self { identity: source.identity, config: source.config, signature, scheduler, recorder })
+    }
+}
+
+impl ServedModel for BackendModel {
+    fn identity(&self) -> &ModelIdentity {
+        &self.identity
+    }
+
+    fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn infer(&self, request: InferRequest) -> ResponseStream {
+        match self.signature.check(request) {
+            Ok(request) => {
+                let (sender, stream) = response_channel();
+                self.scheduler.submit(request, sender);
+                stream
+            }
+            Err(error) => ResponseStream::ready(Err(error)),
+        }
+    }
+
+    fn statistics(&self) -> ModelStatistics {
+        self.recorder.statistics(&self.identity)
+    }
+}

@@ -1,0 +1,128 @@
+//! Statistics and metrics of one loaded model version, from one place, so that the two cannot disagree.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use nereid_inference::{BatchStatistics, DurationStatistic, InferStatistics, ModelIdentity, ModelStatistics};
+use nereid_scheduler::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord};
+use nereid_telemetry::{ModelMetrics, RequestDurations};
+use parking_lot::Mutex;
+
+/// Counts what the scheduler reports.
+pub(crate) struct Recorder {
+    metrics: ModelMetrics,
+    counted: Mutex<Counted>,
+}
+
+#[derive(Default)]
+struct Counted {
+    last_inference_ms: u64,
+    inference_count: u64,
+    execution_count: u64,
+    inference: InferStatistics,
+    batches: BTreeMap<u64, BatchStatistics>,
+    waiting: usize,
+}
+
+// === impl Recorder ===
+
+impl Recorder {
+    pub(crate) fn new(metrics: ModelMetrics) -> Self {
+        Self { metrics, counted: Mutex::default() }
+    }
+
+    pub(crate) fn loaded(&self, duration: Duration) {
+        self.metrics.set_load_duration(duration);
+    }
+
+    /// What was counted so far, in the protocol's form.
+    pub(crate) fn statistics(&self, identity: &ModelIdentity) -> ModelStatistics {
+        let counted = self.counted.lock();
+        ModelStatistics {
+            identity: identity.clone(),
+            last_inference_ms: counted.last_inference_ms,
+            inference_count: counted.inference_count,
+            execution_count: counted.execution_count,
+            inference: counted.inference,
+            batches: counted.batches.values().copied().collect(),
+        }
+    }
+}
+
+impl Observer for Recorder {
+    fn waiting_changed(&self, waiting: usize) {
+        let before = std::mem::replace(&mut self.counted.lock().waiting, waiting);
+        let change = i64::try_from(waiting).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX);
+        self.metrics.add_pending(change);
+    }
+
+    fn batch_executed(&self, execution: &ExecutionRecord) {
+        self.metrics.record_execution(execution.rows);
+        let mut counted = self.counted.lock();
+        counted.execution_count += 1;
+        let batch = counted.batches.entry(execution.rows).or_default();
+        batch.batch_size = execution.rows;
+        add(&mut batch.compute_input, execution.compute_input());
+        add(&mut batch.compute_infer, execution.compute_infer());
+        add(&mut batch.compute_output, execution.compute_output());
+    }
+
+    fn request_finished(&self, request: &RequestRecord) {
+        match (request.outcome, request.execution) {
+            (Outcome::Success, Some(execution)) => self.succeeded(request, &execution),
+            (Outcome::Failure(reason), _) => self.failed(request, reason),
+            (Outcome::Success, None) => {}
+        }
+    }
+}
+
+impl Recorder {
+    fn succeeded(&self, request: &RequestRecord, execution: &ExecutionRecord) {
+        let durations = RequestDurations {
+            request: request.total(),
+            queue: request.queue(),
+            compute_input: execution.compute_input(),
+            compute_infer: execution.compute_infer(),
+            compute_output: execution.compute_output(),
+        };
+        self.metrics.record_success(request.rows, &durations);
+        let mut counted = self.counted.lock();
+        counted.inference_count += request.rows;
+        counted.last_inference_ms = unix_milliseconds();
+        let inference = &mut counted.inference;
+        add(&mut inference.success, durations.request);
+        add(&mut inference.queue, durations.queue);
+        add(&mut inference.compute_input, durations.compute_input);
+        add(&mut inference.compute_infer, durations.compute_infer);
+        add(&mut inference.compute_output, durations.compute_output);
+    }
+
+    fn failed(&self, request: &RequestRecord, reason: FailureReason) {
+        self.metrics.record_failure(match reason {
+            FailureReason::Rejected => nereid_telemetry::FailureReason::Rejected,
+            FailureReason::Cancelled => nereid_telemetry::FailureReason::Cancelled,
+            FailureReason::Backend => nereid_telemetry::FailureReason::Backend,
+            FailureReason::Other => nereid_telemetry::FailureReason::Other,
+        });
+        add(&mut self.counted.lock().inference.fail, request.total());
+    }
+}
+
+impl Drop for Recorder {
+    /// A gauge outlives one generation of a model: what this one still shows as waiting must not stay in it.
+    fn drop(&mut self) {
+        self.waiting_changed(0);
+    }
+}
+
+fn add(statistic: &mut DurationStatistic, duration: Duration) {
+    statistic.count += 1;
+    statistic.total_ns += u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+}
+
+fn unix_milliseconds() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}

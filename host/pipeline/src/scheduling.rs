@@ -1,0 +1,80 @@
+//! What a configuration means for the scheduler.
+
+use std::time::Duration;
+
+use nereid_inference::{
+    ModelConfig,
+    config::{DynamicBatching, QueuePolicy, Scheduling, TimeoutAction},
+};
+use nereid_scheduler::{BatchingSettings, ExpiryAction, QUEUE_REQUESTS_MAX, QueueSettings, SchedulerSettings};
+
+/// The scheduler's settings for a complete configuration.
+pub(crate) fn scheduler_settings(config: &ModelConfig) -> SchedulerSettings {
+    match &config.scheduling {
+        Some(Scheduling::Dynamic(dynamic)) if config.has_batching() => SchedulerSettings {
+            batch_rows_max: u64::try_from(config.max_batch_size).unwrap_or(1),
+            batching: Some(batching_settings(dynamic)),
+            queue: queue_settings(dynamic),
+        },
+        Some(Scheduling::Dynamic(dynamic)) => {
+            SchedulerSettings { queue: queue_settings(dynamic), ..SchedulerSettings::unbatched() }
+        }
+        _ => SchedulerSettings::unbatched(),
+    }
+}
+
+fn batching_settings(dynamic: &DynamicBatching) -> BatchingSettings {
+    let preferred = dynamic.preferred_batch_sizes.iter().filter_map(|rows| u64::try_from(*rows).ok());
+    let mut preferred_rows: Vec<u64> = preferred.collect();
+    preferred_rows.sort_unstable();
+    let delay_max = Duration::from_micros(dynamic.max_queue_delay_microseconds);
+    BatchingSettings { preferred_rows, delay_max }
+}
+
+fn queue_settings(dynamic: &DynamicBatching) -> QueueSettings {
+    let policy = dynamic.default_queue_policy.unwrap_or(QueuePolicy::default());
+    QueueSettings {
+        requests_max: match policy.max_queue_size {
+            0 => QUEUE_REQUESTS_MAX,
+            size => size as usize,
+        },
+        timeout: match policy.default_timeout_microseconds {
+            0 => None,
+            timeout => Some(Duration::from_micros(timeout)),
+        },
+        allow_timeout_override: policy.allow_timeout_override,
+        expiry_action: match policy.timeout_action {
+            TimeoutAction::Reject => ExpiryAction::Reject,
+            TimeoutAction::Delay => ExpiryAction::Delay,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_sorted_and_zeros_mean_not_written() {
+        let dynamic = DynamicBatching {
+            preferred_batch_sizes: vec![8, 4],
+            max_queue_delay_microseconds: 100,
+            ..DynamicBatching::default()
+        };
+        let config =
+            ModelConfig { max_batch_size: 8, scheduling: Some(Scheduling::Dynamic(dynamic)), ..ModelConfig::default() };
+        let settings = scheduler_settings(&config);
+        let batching = settings.batching.unwrap();
+        assert_eq!(batching.preferred_rows, [4, 8]);
+        assert_eq!(batching.delay_max, Duration::from_micros(100));
+        assert_eq!(settings.queue.requests_max, QUEUE_REQUESTS_MAX);
+        assert_eq!(settings.queue.timeout, None);
+    }
+
+    #[test]
+    fn a_model_without_a_scheduler_runs_one_request_at_a_time() {
+        let settings = scheduler_settings(&ModelConfig { max_batch_size: 8, ..ModelConfig::default() });
+        assert!(settings.batching.is_none());
+        assert_eq!(settings.queue.requests_max, QUEUE_REQUESTS_MAX);
+    }
+}

@@ -1,0 +1,129 @@
+//! A repository for tests: models by name, loaded by the real loader over fake backends.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use nereid_backend::{
+    Backend,
+    fake::{FakeBackend, FakeBehaviour},
+};
+use nereid_inference::{
+    InferError, InferRequest, InferResponse, InferenceService, ModelConfig, ModelIdentity, ModelLoader, ModelSource,
+    NamedTensor, ServedModel, ServerState, ServiceHandle,
+    config::{EnsembleScheduling, EnsembleStep, ModelInput, ModelOutput, Scheduling},
+};
+use nereid_telemetry::Telemetry;
+use nereid_tensor::{DataType, Tensor};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use crate::Loader;
+
+/// Models by name; every one has version 1.
+#[derive(Default)]
+pub(crate) struct Models {
+    models: Mutex<BTreeMap<String, Arc<dyn ServedModel>>>,
+}
+
+/// A service, the loader that fills it, and the telemetry that both feed.
+pub(crate) struct World {
+    pub(crate) service: Arc<dyn InferenceService>,
+    models: Arc<Models>,
+    pub(crate) loader: Arc<Loader>,
+    pub(crate) telemetry: Arc<Telemetry>,
+}
+
+impl InferenceService for Models {
+    fn model(&self, name: &str, _version: Option<u64>) -> Result<Arc<dyn ServedModel>, InferError> {
+        let model = self.models.lock().get(name).cloned();
+        model.ok_or_else(|| InferError::not_found(format!("Request for unknown model: '{name}' is not found")))
+    }
+
+    fn ready_models(&self, _name: Option<&str>) -> Vec<Arc<dyn ServedModel>> {
+        self.models.lock().values().cloned().collect()
+    }
+
+    fn server_state(&self) -> ServerState {
+        ServerState::Ready
+    }
+}
+
+impl World {
+    pub(crate) fn new(behaviour: FakeBehaviour) -> Self {
+        let models = Arc::new(Models::default());
+        let service: Arc<dyn InferenceService> = models.clone();
+        let handle = ServiceHandle::default();
+        handle.set(&service);
+        let telemetry = Telemetry::new();
+        let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(FakeBackend { behaviour })];
+        let loader = Loader::new(backends, telemetry.clone(), handle, Handle::current());
+        Self { service, models, loader, telemetry }
+    }
+
+    /// Loads a model and puts it into service.
+    pub(crate) fn load(&self, config: ModelConfig) -> Result<Arc<dyn ServedModel>, InferError> {
+        let model = self.loader.load(source(config))?;
+        self.models.models.lock().insert(model.identity().name.to_string(), model.clone());
+        Ok(model)
+    }
+
+    pub(crate) async fn infer(&self, model: &str, inputs: Vec<NamedTensor>) -> Result<InferResponse, InferError> {
+        self.service.model(model, None)?.infer(InferRequest::new(inputs)).single().await
+    }
+}
+
+pub(crate) fn source(config: ModelConfig) -> ModelSource {
+    ModelSource {
+        identity: ModelIdentity::new(config.name.as_str(), 1),
+        model_directory: PathBuf::from("nowhere"),
+        version_directory: PathBuf::from("nowhere/1"),
+        config,
+    }
+}
+
+/// A batching echo from `X` to `Y`, both FP32 of `width` columns.
+pub(crate) fn echo(name: &str, width: i64) -> ModelConfig {
+    ModelConfig {
+        name: name.into(),
+        backend: "fake".into(),
+        max_batch_size: 8,
+        inputs: vec![input("X", DataType::Fp32, width)],
+        outputs: vec![output("Y", DataType::Fp32, width)],
+        ..ModelConfig::default()
+    }
+}
+
+/// An ensemble from `IN` to `OUT`, both FP32 of two columns.
+pub(crate) fn ensemble(name: &str, steps: Vec<EnsembleStep>) -> ModelConfig {
+    ModelConfig {
+        name: name.into(),
+        platform: "ensemble".into(),
+        max_batch_size: 8,
+        inputs: vec![input("IN", DataType::Fp32, 2)],
+        outputs: vec![output("OUT", DataType::Fp32, 2)],
+        scheduling: Some(Scheduling::Ensemble(EnsembleScheduling { steps, ..EnsembleScheduling::default() })),
+        ..ModelConfig::default()
+    }
+}
+
+/// A step that maps the member's `X` and `Y`.
+pub(crate) fn step(model: &str, from: &str, to: &str) -> EnsembleStep {
+    EnsembleStep {
+        model_name: model.into(),
+        model_version: -1,
+        input_map: [("X".to_owned(), from.to_owned())].into(),
+        output_map: [("Y".to_owned(), to.to_owned())].into(),
+        ..EnsembleStep::default()
+    }
+}
+
+pub(crate) fn input(name: &str, data_type: DataType, width: i64) -> ModelInput {
+    ModelInput { name: name.into(), data_type: data_type.into(), dims: vec![width], ..ModelInput::default() }
+}
+
+pub(crate) fn output(name: &str, data_type: DataType, width: i64) -> ModelOutput {
+    ModelOutput { name: name.into(), data_type: data_type.into(), dims: vec![width], ..ModelOutput::default() }
+}
+
+pub(crate) fn tensor(name: &str, values: &[f32]) -> NamedTensor {
+    NamedTensor::new(name, Tensor::from_elements([1, values.len() as u64], values).unwrap())
+}
