@@ -1,1 +1,16 @@
-//! (to be written)
+//! The command line, and the assembly of a running server.
+//!
+//! Invariant: every other crate is put together here and nowhere else; what the operator said on the command line
+//! reaches it as plain settings.
+//!
+//! Deliberately absent: behaviour that a request can see.
+
+pub mod arguments;
+
+mod error;
+mod metrics_service;
+mod services;
+mod signals;
+mod sockets;
+mod summary;
+mod table;

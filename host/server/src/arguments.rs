@@ -1,0 +1,93 @@
+//! The command line: which command, and its flags under tritonserver's names.
+//!
+//! `--flag=value` and `--flag value` mean the same; of a flag given twice the last counts, unless it is a list. What is
+//! wrong is said in one line. A flag that tritonserver has and this server does not serve yet is refused by name.
+
+mod complaint;
+mod serve;
+mod unserved;
+mod values;
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
+
+pub use self::{
+    complaint::ArgumentError,
+    serve::{BackendArguments, LogArguments, ModelArguments, ServeArguments, ServiceArguments},
+    values::{BackendSetting, ControlMode},
+};
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    Serve(Box<ServeArguments>),
+    Check(CheckArguments),
+    /// Print the text on standard output: help or version.
+    Print(String),
+}
+
+/// Flags of `nereid check`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct CheckArguments {
+    /// Model repositories: directories whose sub-directories are models
+    #[arg(required = true, value_name = "DIR")]
+    pub directories: Vec<PathBuf>,
+
+    /// Take each config.pbtxt as it is written instead of completing it from the model file
+    #[arg(long)]
+    pub disable_auto_complete_config: bool,
+
+    #[command(flatten)]
+    pub backends: BackendArguments,
+}
+
+const ABOUT: &str =
+    "Nereid serves models over the protocol of NVIDIA Triton (KServe v2), with its flags and its model repository.";
+
+const EXAMPLES: &str = "\
+Examples:
+  nereid serve --model-repository=model_repository
+  nereid serve --model-repository=/models --http-port=9000 --allow-grpc=false
+  nereid check model_repository
+
+'nereid serve --help' lists every flag. Those of tritonserver keep their names.";
+
+#[derive(Parser)]
+#[command(name = "nereid", bin_name = "nereid", version, about = ABOUT, after_help = EXAMPLES)]
+#[command(args_override_self = true, disable_help_subcommand = true, subcommand_required = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Load a model repository and serve it until SIGINT or SIGTERM
+    #[command(args_override_self = true, after_help = serve::EXAMPLES)]
+    Serve(Box<ServeArguments>),
+    /// Validate a model repository without serving it; exit code 1 when something is wrong
+    #[command(args_override_self = true)]
+    Check(CheckArguments),
+}
+
+/// Reads the command line; the first argument is the program's own name.
+///
+/// # Errors
+/// Whatever is wrong with it, in one line.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, ArgumentError> {
+    match CommandLine::try_parse_from(arguments) {
+        Ok(CommandLine { command: Verb::Serve(serve) }) => {
+            serve.validate()?;
+            Ok(Command::Serve(serve))
+        }
+        Ok(CommandLine { command: Verb::Check(check) }) => Ok(Command::Check(check)),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            Ok(Command::Print(error.render().to_string()))
+        }
+        Err(error) => Err(ArgumentError::of(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! Flags of `nereid serve`, in tritonserver's words.
+
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args};
+use nereid_telemetry::{LogFormat, LogSettings};
+
+use crate::arguments::{
+    ArgumentError,
+    values::{self, BackendSetting, ControlMode},
+};
+
+pub(crate) const EXAMPLES: &str = "\
+BOOL is true, false, on, off, 1 or 0. Flags may be written --flag=value or --flag value.
+
+Examples:
+  nereid serve --model-repository=model_repository
+  nereid serve --model-repository=/models --model-control-mode=explicit --load-model=digits_cnn
+  nereid serve --model-repository=/models --http-address=127.0.0.1 --http-port=9000 --allow-grpc=false";
+
+/// Everything that `nereid serve` is told.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArguments {
+    #[command(flatten)]
+    pub models: ModelArguments,
+    #[command(flatten)]
+    pub services: ServiceArguments,
+    #[command(flatten)]
+    pub backends: BackendArguments,
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// Which models, and what a failing one means.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Models")]
+pub struct ModelArguments {
+    /// Directory whose sub-directories are models; may be given several times
+    #[arg(long = "model-repository", visible_alias = "model-store", value_name = "DIR", action = ArgAction::Append)]
+    pub model_repositories: Vec<PathBuf>,
+
+    /// Who decides which models are loaded: 'none' loads all of them at the start, 'explicit' those named by
+    /// --load-model, and then the repository API
+    #[arg(long, value_name = "MODE", default_value = "none")]
+    pub model_control_mode: ControlMode,
+
+    /// Model to load at the start in the explicit mode; may be given several times; '*' for all
+    #[arg(long = "load-model", value_name = "NAME", action = ArgAction::Append)]
+    pub load_models: Vec<String>,
+
+    /// End with exit code 1 when a model fails to load, instead of serving the others
+    #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
+          default_value = "true", action = ArgAction::Set)]
+    pub exit_on_error: bool,
+
+    /// Report 'ready' only when every model is ready
+    #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
+          default_value = "true", action = ArgAction::Set)]
+    pub strict_readiness: bool,
+
+    /// Take each config.pbtxt as it is written instead of completing it from the model file
+    #[arg(long)]
+    pub disable_auto_complete_config: bool,
+
+    /// How many models may be loaded at the same time
+    #[arg(long, value_name = "COUNT", default_value = "4")]
+    pub model_load_thread_count: NonZeroUsize,
+
+    // Features that do not exist here, for scripts that switch them off.
+    #[arg(long, hide = true, value_parser = values::off, default_value = "false", action = ArgAction::Set)]
+    pub model_namespacing: bool,
+    #[arg(long, hide = true, value_parser = values::word_off, default_value = "off", action = ArgAction::Set)]
+    pub rate_limit: bool,
+}
+
+/// Where the services listen.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Services")]
+pub struct ServiceArguments {
+    /// Name of this server in its metadata; clients written for Triton find what they expect
+    #[arg(long, value_name = "NAME", default_value = "triton")]
+    pub id: String,
+
+    /// Serve HTTP
+    #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
+          default_value = "true", action = ArgAction::Set)]
+    pub allow_http: bool,
+    /// Port of the HTTP service; 0 takes a free one and logs it
+    #[arg(long, value_name = "PORT", default_value_t = 8000)]
+    pub http_port: u16,
+    /// Address the HTTP service listens at
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
+    pub http_address: String,
+    /// Largest HTTP request body, in bytes
+    #[arg(long, value_name = "BYTES", default_value = "67108864")]
+    pub http_max_input_size: NonZeroUsize,
+
+    /// Serve gRPC
+    #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
+          default_value = "true", action = ArgAction::Set)]
+    pub allow_grpc: bool,
+    /// Port of the gRPC service; 0 takes a free one and logs it
+    #[arg(long, value_name = "PORT", default_value_t = 8001)]
+    pub grpc_port: u16,
+    /// Address the gRPC service listens at
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
+    pub grpc_address: String,
+
+    /// Serve Prometheus metrics at /metrics
+    #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
+          default_value = "true", action = ArgAction::Set)]
+    pub allow_metrics: bool,
+    /// Port of the metrics service; 0 takes a free one and logs it
+    #[arg(long, value_name = "PORT", default_value_t = 8002)]
+    pub metrics_port: u16,
+    /// Address the metrics service listens at; that of HTTP unless given
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_address: Option<String>,
+    /// How often processor and memory usage are read, in milliseconds
+    #[arg(long, value_name = "MILLISECONDS", default_value = "2000")]
+    pub metrics_interval_ms: NonZeroUsize,
+
+    /// How long requests under way may take after SIGINT or SIGTERM, in seconds; a second signal ends at once
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub exit_timeout_secs: u32,
+
+    // Features that do not exist here, for scripts that switch them off.
+    #[arg(long, hide = true, value_parser = values::off, default_value = "false", action = ArgAction::Set)]
+    pub allow_gpu_metrics: bool,
+    #[arg(long, hide = true, value_parser = values::off, default_value = "false", action = ArgAction::Set)]
+    pub allow_client_shm: bool,
+}
+
+/// What backends and plugins are told.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(next_help_heading = "Backends and plugins")]
+pub struct BackendArguments {
+    /// Setting of one backend (BACKEND,KEY=VALUE) or of all (KEY=VALUE); may be given several times. Known are
+    /// 'onnxruntime,library=PATH' and 'default-max-batch-size=COUNT'
+    #[arg(long = "backend-config", value_name = "SETTING", action = ArgAction::Append)]
+    pub backend_settings: Vec<BackendSetting>,
+
+    /// Where compiled plugins are kept from one start to the next; ~/.cache/nereid unless given
+    #[arg(long, value_name = "DIR")]
+    pub plugin_cache_directory: Option<PathBuf>,
+}
+
+/// What is logged.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Log")]
+pub struct LogArguments {
+    /// 0 for none; 1 logs more, 2 everything
+    #[arg(long, value_name = "LEVEL", num_args = 0..=1, default_missing_value = "1", default_value_t = 0)]
+    pub log_verbose: u32,
+    /// Log what happens
+    #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
+          default_value = "true", action = ArgAction::Set)]
+    pub log_info: bool,
+    /// Log what looks wrong
+    #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
+          default_value = "true", action = ArgAction::Set)]
+    pub log_warning: bool,
+    /// Log what failed
+    #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
+          default_value = "true", action = ArgAction::Set)]
+    pub log_error: bool,
+    /// 'default' or 'ISO8601'
+    #[arg(long, value_name = "FORMAT", default_value = "default")]
+    pub log_format: LogFormat,
+    /// File to append the log to; standard error unless given
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+}
+
+// === impl ServeArguments ===
+
+impl ServeArguments {
+    /// What one flag means for another.
+    pub(crate) fn validate(&self) -> Result<(), ArgumentError> {
+        if self.models.model_repositories.is_empty() {
+            return Err(ArgumentError::new(
+                "--model-repository is missing: it names the directory whose models to serve",
+            ));
+        }
+        if self.models.model_control_mode == ControlMode::None && !self.models.load_models.is_empty() {
+            return Err(ArgumentError::new("--load-model needs --model-control-mode=explicit"));
+        }
+        let services = &self.services;
+        if !services.allow_http && !services.allow_grpc {
+            return Err(ArgumentError::new("--allow-http=false with --allow-grpc=false leaves nobody to serve"));
+        }
+        Ok(())
+    }
+}
+
+// === impl ServiceArguments ===
+
+impl ServiceArguments {
+    /// Where metrics are served.
+    pub fn metrics_address(&self) -> &str {
+        self.metrics_address.as_deref().unwrap_or(&self.http_address)
+    }
+
+    /// How long requests under way may take at the end.
+    pub fn exit_timeout(&self) -> Duration {
+        Duration::from_secs(self.exit_timeout_secs.into())
+    }
+
+    /// Time between two readings of the machine's usage.
+    pub fn metrics_interval(&self) -> Duration {
+        Duration::from_millis(self.metrics_interval_ms.get() as u64)
+    }
+}
+
+// === impl LogArguments ===
+
+impl LogArguments {
+    /// The same in the words of the log.
+    pub fn settings(&self) -> LogSettings {
+        LogSettings {
+            info: self.log_info,
+            warning: self.log_warning,
+            error: self.log_error,
+            verbose_level: self.log_verbose,
+            format: self.log_format,
+            file: self.log_file.clone(),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The command line as data: what is understood, and how it is refused.
+
+use super::*;
+
+fn parsed(command_line: &str) -> Result<Command, ArgumentError> {
+    parse(std::iter::once("nereid").chain(command_line.split_whitespace()).map(OsString::from))
+}
+
+/// Parses `serve --model-repository=m` with more flags, and asserts what the flags are understood as.
+fn check<T: PartialEq + std::fmt::Debug>(flags: &str, read: impl FnOnce(&ServeArguments) -> T, expected: T) {
+    match parsed(&format!("serve --model-repository=m {flags}")) {
+        Ok(Command::Serve(serve)) => assert_eq!(read(&serve), expected, "{flags}"),
+        other => panic!("{flags}: {other:?}"),
+    }
+}
+
+/// Asserts the one line with which the command line is refused.
+fn check_refused(command_line: &str, expected: &str) {
+    match parsed(command_line) {
+        Err(error) => assert_eq!(error.to_string(), expected),
+        Ok(other) => panic!("{command_line}: understood as {other:?}"),
+    }
+}
+
+#[test]
+fn defaults_are_tritons() {
+    let services = |serve: &ServeArguments| {
+        let ServiceArguments { http_port, grpc_port, metrics_port, exit_timeout_secs, .. } = serve.services;
+        (http_port, grpc_port, metrics_port, exit_timeout_secs)
+    };
+    check("", services, (8000, 8001, 8002, 30));
+    check("", |serve| serve.services.http_address.clone(), "0.0.0.0".to_owned());
+    check(
+        "",
+        |serve| (serve.services.allow_http, serve.services.allow_grpc, serve.services.allow_metrics),
+        (true, true, true),
+    );
+    check("", |serve| serve.services.http_max_input_size.get(), 67_108_864);
+    check("", |serve| serve.models.model_control_mode, ControlMode::None);
+    check("", |serve| (serve.models.strict_readiness, serve.models.exit_on_error), (true, true));
+    check("", |serve| serve.models.disable_auto_complete_config, false);
+    check("", |serve| serve.models.model_load_thread_count.get(), 4);
+    check("", |serve| serve.services.id.clone(), "triton".to_owned());
+    check("", |serve| serve.log.log_verbose, 0);
+}
+
+#[test]
+fn a_value_follows_an_equals_sign_or_a_space() {
+    check("--http-port=9000", |serve| serve.services.http_port, 9000);
+    check("--http-port 9000", |serve| serve.services.http_port, 9000);
+    check("--exit-on-error false --http-port 9000", |serve| serve.models.exit_on_error, false);
+}
+
+#[test]
+fn booleans_have_six_spellings_and_stand_alone_for_true() {
+    for yes in ["=true", "=on", "=1", " True", " ON", ""] {
+        check(&format!("--strict-readiness=0 --strict-readiness{yes}"), |serve| serve.models.strict_readiness, true);
+    }
+    for no in ["=false", "=off", "=0", " FALSE", " off"] {
+        check(&format!("--allow-grpc{no} --id x"), |serve| serve.services.allow_grpc, false);
+    }
+}
+
+#[test]
+fn the_last_of_a_repeated_flag_counts_and_lists_grow() {
+    check("--http-port=1 --http-port=2", |serve| serve.services.http_port, 2);
+    let repositories = |serve: &ServeArguments| serve.models.model_repositories.clone();
+    check("--model-repository=n --model-store o", repositories, vec!["m".into(), "n".into(), "o".into()]);
+    let models = |serve: &ServeArguments| serve.models.load_models.clone();
+    check("--model-control-mode=explicit --load-model=a --load-model=b", models, vec!["a".into(), "b".into()]);
+}
+
+#[test]
+fn metrics_listen_where_http_does_unless_told_otherwise() {
+    check("--http-address=127.0.0.1", |serve| serve.services.metrics_address().to_owned(), "127.0.0.1".to_owned());
+    check("--metrics-address=::1", |serve| serve.services.metrics_address().to_owned(), "::1".to_owned());
+}
+
+#[test]
+fn backend_settings_are_for_one_backend_or_for_all() {
+    let settings = |serve: &ServeArguments| serve.backends.backend_settings.clone();
+    let setting = |backend: Option<&str>, key: &str, value: &str| BackendSetting {
+        backend: backend.map(str::to_owned),
+        key: key.to_owned(),
+        value: value.to_owned(),
+    };
+    check(
+        "--backend-config=onnxruntime,library=/a=b,c",
+        settings,
+        vec![setting(Some("onnxruntime"), "library", "/a=b,c")],
+    );
+    check("--backend-config default-max-batch-size=8", settings, vec![setting(None, "default-max-batch-size", "8")]);
+    check("--backend-config=,a=b", settings, vec![setting(None, "a", "b")]);
+    check_refused(
+        "serve --model-repository=m --backend-config=onnxruntime",
+        "--backend-config=onnxruntime: expected BACKEND,KEY=VALUE, or KEY=VALUE for every backend",
+    );
+}
+
+#[test]
+fn features_that_do_not_exist_may_be_switched_off_only() {
+    check("--allow-gpu-metrics=false --allow-client-shm=off --rate-limit=off", |serve| serve.services.http_port, 8000);
+    check_refused(
+        "serve --model-repository=m --allow-gpu-metrics=true",
+        "--allow-gpu-metrics=true: not served yet; only 'false' is accepted",
+    );
+    check_refused(
+        "serve --model-repository=m --rate-limit=execution_count",
+        "--rate-limit=execution_count: not served yet; only 'off' is accepted",
+    );
+}
+
+#[test]
+fn a_misspelt_flag_is_refused_with_the_right_one() {
+    check_refused(
+        "serve --modle-repository=m",
+        "unknown flag '--modle-repository', did you mean '--model-repository'?; 'nereid serve --help' lists the flags",
+    );
+    check_refused("serve --zzz", "unknown flag '--zzz'; 'nereid serve --help' lists the flags");
+    check_refused("serv", "unknown command 'serv', did you mean 'serve'?; 'nereid --help' lists the commands");
+}
+
+#[test]
+fn a_flag_of_tritonserver_that_is_not_served_is_refused_by_name() {
+    check_refused(
+        "serve --model-repository=m --cache-config=local,size=1048576",
+        "--cache-config is a flag of tritonserver that is not served yet: responses are not cached",
+    );
+    check_refused(
+        "serve --model-repository=m --model-control-mode=poll",
+        "--model-control-mode=poll: polling the repository is not served yet; expected 'none' or 'explicit'",
+    );
+}
+
+#[test]
+fn a_value_that_cannot_be_is_refused_with_the_reason() {
+    check_refused("serve --model-repository=m --http-port=70000", "--http-port=70000: 70000 is not in 0..=65535");
+    check_refused(
+        "serve --model-repository=m --allow-http=maybe",
+        "--allow-http=maybe: expected true, false, on, off, 1 or 0",
+    );
+    check_refused(
+        "serve --model-repository=m --log-format=json",
+        "--log-format=json: expected 'default' or 'ISO8601', got 'json'",
+    );
+    check_refused("serve --model-repository", "--model-repository needs a value; 'nereid serve --help' says which");
+    check_refused(
+        "serve --model-repository=m --model-load-thread-count=0",
+        "--model-load-thread-count=0: number would be zero for non-zero type",
+    );
+}
+
+#[test]
+fn flags_that_need_each_other_say_so() {
+    check_refused("serve", "--model-repository is missing: it names the directory whose models to serve");
+    check_refused("serve --model-repository=m --load-model=a", "--load-model needs --model-control-mode=explicit");
+    check_refused(
+        "serve --model-repository=m --allow-http=0 --allow-grpc=0",
+        "--allow-http=false with --allow-grpc=false leaves nobody to serve",
+    );
+}
+
+#[test]
+fn words_that_belong_to_no_flag_are_refused() {
+    check_refused("", "no command given: try 'nereid serve --model-repository=DIR', or 'nereid --help'");
+    check_refused(
+        "serve model_repository",
+        "'model_repository' stands alone: values belong to flags, for example --model-repository=model_repository",
+    );
+    check_refused("check", "<DIR>... is missing; 'nereid --help' shows how to call it");
+}
+
+#[test]
+fn check_takes_directories() {
+    match parsed("check a b --disable-auto-complete-config") {
+        Ok(Command::Check(check)) => {
+            assert_eq!(check.directories, [PathBuf::from("a"), PathBuf::from("b")]);
+            assert!(check.disable_auto_complete_config);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn help_and_version_are_printed() {
+    let text = |command_line| match parsed(command_line) {
+        Ok(Command::Print(text)) => text,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(text("--version"), format!("nereid {}\n", env!("CARGO_PKG_VERSION")));
+    assert!(text("--help").contains("nereid serve --model-repository=model_repository"));
+    let help = text("serve --help");
+    assert!(help.contains("--model-repository <DIR>") && help.contains("--model-store"), "{help}");
+    assert!(!help.contains("--rate-limit"), "{help}");
+}

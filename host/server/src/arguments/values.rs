@@ -1,0 +1,76 @@
+//! How the values of flags are written.
+
+use std::str::FromStr;
+
+/// Who decides which models are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ControlMode {
+    /// Every model, at the start.
+    None,
+    /// Those named by `--load-model`, and then the model control API.
+    Explicit,
+}
+
+/// One `--backend-config`: `backend,key=value`, or `key=value` for every backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendSetting {
+    pub backend: Option<String>,
+    pub key: String,
+    pub value: String,
+}
+
+/// `true` and `false` in the spellings that tritonserver takes.
+pub(crate) fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "on" | "1" => Ok(true),
+        "false" | "off" | "0" => Ok(false),
+        _ => Err("expected true, false, on, off, 1 or 0".to_owned()),
+    }
+}
+
+/// For switches of features that do not exist here: switching them off is right, switching them on is refused.
+pub(crate) fn off(text: &str) -> Result<bool, String> {
+    match boolean(text)? {
+        false => Ok(false),
+        true => Err("not served yet; only 'false' is accepted".to_owned()),
+    }
+}
+
+/// As [`off`], for a flag whose off is a word.
+pub(crate) fn word_off(text: &str) -> Result<bool, String> {
+    if text == "off" { Ok(false) } else { Err("not served yet; only 'off' is accepted".to_owned()) }
+}
+
+// === impl ControlMode ===
+
+impl FromStr for ControlMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            "explicit" => Ok(Self::Explicit),
+            "poll" => Err("polling the repository is not served yet; expected 'none' or 'explicit'".to_owned()),
+            _ => Err("expected 'none' or 'explicit'".to_owned()),
+        }
+    }
+}
+
+// === impl BackendSetting ===
+
+impl FromStr for BackendSetting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // A comma behind the '=' belongs to the value.
+        let comma = text.find(',').filter(|comma| text.find('=').is_none_or(|equals| *comma < equals));
+        let (backend, setting) = match comma.and_then(|comma| text.split_at_checked(comma)) {
+            Some((backend, setting)) => (backend, setting.trim_start_matches(',')),
+            None => ("", text),
+        };
+        let pair = setting.split_once('=').filter(|(key, _)| !key.is_empty());
+        let (key, value) = pair.ok_or("expected BACKEND,KEY=VALUE, or KEY=VALUE for every backend")?;
+        let backend = Some(backend).filter(|backend| !backend.is_empty()).map(str::to_owned);
+        Ok(Self { backend, key: key.to_owned(), value: value.to_owned() })
+    }
+}

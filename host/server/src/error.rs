@@ -1,0 +1,44 @@
+//! Why the server does not start or did not end well; each is one line for the person who started it.
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use nereid_inference::InferError;
+use nereid_telemetry::LogError;
+
+use crate::{arguments::ArgumentError, sockets::Service};
+
+/// Any of it; the exit code is 1.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServerError {
+    #[error(transparent)]
+    Arguments(#[from] ArgumentError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("model repository '{}' {problem}", path.display())]
+    Repository { path: PathBuf, problem: String },
+    #[error("failed to start {} service: Unavailable - Socket '{address}' already in use", service.name())]
+    PortBusy { service: Service, address: String },
+    #[error("failed to start {} service: Unavailable - Socket '{address}' cannot be opened: {source}", service.name())]
+    Socket { service: Service, address: String, source: io::Error },
+    #[error(
+        "the {} and the {} service cannot both listen at {address}; change {} or {}",
+        first.name(), second.name(), first.port_flag(), second.port_flag()
+    )]
+    PortCollision { first: Service, second: Service, address: SocketAddr },
+    #[error("--backend-config={setting}: {problem}")]
+    BackendSetting { setting: String, problem: String },
+    #[error("creating server: {} - {error}", error.kind().title())]
+    Creating { error: InferError },
+    #[error("the runtime cannot be started: {0}")]
+    Runtime(io::Error),
+    #[error("{} service ended by itself: {problem}", service.name())]
+    ServiceEnded { service: Service, problem: String },
+    #[error("a service ended by itself: {problem}")]
+    ServiceFailed { problem: String },
+    #[error("stopped by {signal} before the models were loaded")]
+    StoppedWhileLoading { signal: &'static str },
+    #[error("stopped by a second {signal} with requests under way")]
+    StoppedTwice { signal: &'static str },
+    #[error("Exit timeout expired. Exiting immediately.")]
+    ExitTimeout,
+}

@@ -1,0 +1,3 @@
+//! The program `nereid`.
+
+fn main() {}
