@@ -1,0 +1,106 @@
+//! The list of checks. A new one is a line here.
+
+use crate::{
+    checks::Step,
+    clients,
+    command::{cargo, run, run_observed},
+    demo,
+    failure::Failure,
+    guests,
+    server::Ports,
+    setup,
+    tally::Tally,
+    workspace::Workspace,
+};
+
+/// Cheap ones first. `build` compiles exactly what `unit` and the end-to-end steps use, in one profile, with one set of
+/// features: nothing is compiled twice.
+pub(super) const STEPS: [Step; 9] = [
+    Step { name: "fmt", purpose: "the formatting of every crate", needs: &[], by_default: true, run: fmt },
+    Step { name: "setup", purpose: "what is needed from outside", needs: &[], by_default: true, run: fetch },
+    Step {
+        name: "guests",
+        purpose: "every plugin and test guest, to a component",
+        needs: &["setup"],
+        by_default: true,
+        run: build_guests,
+    },
+    Step { name: "build", purpose: "the server and every test, dev profile", needs: &[], by_default: true, run: build },
+    Step {
+        name: "clippy",
+        purpose: "lints of every target, warnings are errors",
+        needs: &[],
+        by_default: true,
+        run: clippy,
+    },
+    Step {
+        name: "unit",
+        purpose: "cargo test of the workspace, tidy included",
+        needs: &["build"],
+        by_default: true,
+        run: unit,
+    },
+    Step {
+        name: "clients",
+        purpose: "real clients against the server",
+        needs: &["setup", "guests", "build"],
+        by_default: true,
+        run: run_clients,
+    },
+    Step {
+        name: "demo",
+        purpose: "`cargo xtask demo --once`",
+        needs: &["setup", "guests", "build"],
+        by_default: true,
+        run: run_demo,
+    },
+    // `unit` contains it; alone it takes seconds.
+    Step { name: "tidy", purpose: "the rules of the house alone", needs: &[], by_default: false, run: tidy },
+];
+
+/// Where `build` leaves the server.
+const SERVER: &str = "target/debug/nereid";
+
+fn fmt(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
+    run(cargo(workspace.root()).args(["fmt", "--all", "--check"]))?;
+    for guests in ["plugins", "tests/guests"] {
+        if workspace.path(guests).join("Cargo.toml").is_file() {
+            run(cargo(&workspace.path(guests)).args(["fmt", "--all", "--check"]))?;
+        }
+    }
+    Ok(())
+}
+
+fn fetch(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
+    setup::ensure(workspace, &[&setup::ONNXRUNTIME, &setup::GUESTS, &setup::PYTHON, &setup::PERF_ANALYZER])
+}
+
+fn build_guests(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
+    guests::build(workspace)
+}
+
+fn build(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
+    run(cargo(workspace.root()).args(["build", "--workspace", "--lib", "--bins", "--tests"]))
+}
+
+fn clippy(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
+    run(cargo(workspace.root()).args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+}
+
+fn unit(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
+    run_observed(cargo(workspace.root()).args(["test", "--workspace", "--no-fail-fast"]), |line| tally.read(line))
+}
+
+fn run_clients(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
+    clients::run_suite(workspace, &workspace.path(SERVER), &[], tally)
+}
+
+fn run_demo(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
+    demo::show(workspace, &workspace.path(SERVER), Ports::free()?, true)
+}
+
+fn tidy(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
+    let mut command = cargo(workspace.root());
+    command.args(["test", "--package", "nereid-tests", "--test", "tidy"]);
+    run_observed(&mut command, |line| tally.read(line))
+}

@@ -1,0 +1,96 @@
+//! `cargo xtask guests`: every plugin and every test guest, from source to component, to where a model needs it.
+//!
+//! Two cargo workspaces hold the guests, `plugins` and `tests/guests`; they share one target folder, so what both
+//! depend on is compiled once. Each component is copied to `target/guests/NAME.wasm`, and further to each path that its
+//! manifest lists:
+//!
+//! ```toml
+//! [package.metadata.nereid]
+//! installs = ["model_repository/image_preprocess/1/model.wasm"]
+//! ```
+//!
+//! A copy whose content is the same is not written again: a server that watches the file does not reload it.
+
+mod manifest;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    arguments::Arguments,
+    command::{announce, run as run_command},
+    failure::Failure,
+    guests::manifest::Manifest,
+    setup::{self, guest_toolchain::GuestToolchain},
+    workspace::{Workspace, create_folder, list_folder},
+};
+
+const GUEST_WORKSPACES: [&str; 2] = ["plugins", "tests/guests"];
+
+pub(crate) fn run(workspace: &Workspace, arguments: Arguments) -> Result<(), Failure> {
+    arguments.finish()?;
+    build(workspace)
+}
+
+/// Builds and installs every guest; sets up the compiler first if there is none.
+pub(crate) fn build(workspace: &Workspace) -> Result<(), Failure> {
+    setup::ensure(workspace, &[&setup::GUESTS])?;
+    let toolchain = GuestToolchain::find(workspace).ok_or_else(|| Failure::new("the compiler for guests is gone"))?;
+    let target_folder = workspace.path("target/guests");
+    for name in GUEST_WORKSPACES {
+        let folder = workspace.path(name);
+        if !folder.join("Cargo.toml").is_file() {
+            continue;
+        }
+        announce(format_args!("building the components of {name}"));
+        run_command(&mut toolchain.build_command(&folder, &target_folder)?)?;
+        for guest in list_folder(&folder)? {
+            install(workspace, &guest, &target_folder)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies the component of one guest's folder to where it is needed.
+fn install(workspace: &Workspace, guest: &Path, target_folder: &Path) -> Result<(), Failure> {
+    let manifest_path = guest.join("Cargo.toml");
+    if !manifest_path.is_file() {
+        return Ok(());
+    }
+    let text =
+        fs::read_to_string(&manifest_path).map_err(Failure::io(format_args!("read {}", manifest_path.display())))?;
+    let manifest = Manifest::parse(&text)
+        .map_err(|reason| Failure::new(format!("{}: {reason}", workspace.show(&manifest_path))))?;
+    let component = GuestToolchain::output_folder(target_folder).join(format!("{}.wasm", manifest.artifact_name()));
+    if !component.is_file() {
+        return match manifest.installs.is_empty() {
+            true => Ok(()), // a library that other guests share
+            false => Err(Failure::new(format!(
+                "{} installs a component, and its build made no {}: does it say crate-type = [\"cdylib\"]?",
+                workspace.show(&manifest_path),
+                workspace.show(&component)
+            ))),
+        };
+    }
+    let mut destinations = vec![target_folder.join(format!("{}.wasm", manifest.name))];
+    destinations.extend(manifest.installs.iter().map(|path| workspace.path(path)));
+    destinations.iter().try_for_each(|destination| copy_if_changed(workspace, &component, destination))
+}
+
+fn copy_if_changed(workspace: &Workspace, source: &Path, destination: &PathBuf) -> Result<(), Failure> {
+    let content = fs::read(source).map_err(Failure::io(format_args!("read {}", source.display())))?;
+    if fs::read(destination).is_ok_and(|existing| existing == content) {
+        return Ok(());
+    }
+    if let Some(folder) = destination.parent() {
+        create_folder(folder)?;
+    }
+    // Written beside and renamed: a server that reads the file now sees the old or the new one, never a half.
+    let partial = destination.with_extension("wasm.partial");
+    fs::write(&partial, &content).map_err(Failure::io(format_args!("write {}", partial.display())))?;
+    fs::rename(&partial, destination).map_err(Failure::io(format_args!("place {}", destination.display())))?;
+    println!("    {} ({} KiB)", workspace.show(destination), content.len().div_ceil(1024));
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! `cargo xtask setup`: what the repository needs from outside, one file per component.
+//!
+//! Everything lands in `.nereid/` (git-ignored, safe to delete). A component that is there is left alone, so a second
+//! run takes no time.
+
+pub(crate) mod debian;
+pub(crate) mod guest_toolchain;
+pub(crate) mod onnxruntime;
+pub(crate) mod perf_analyzer;
+pub(crate) mod python;
+
+use crate::{arguments::Arguments, command::announce, failure::Failure, workspace::Workspace};
+
+/// Something that can be fetched.
+pub(crate) struct Component {
+    pub(crate) name: &'static str,
+    /// What it is for, and what fetching it costs.
+    purpose: &'static str,
+    /// Says in a few words what is there, or `None` if it must be fetched.
+    find: fn(&Workspace) -> Option<String>,
+    fetch: fn(&Workspace) -> Result<(), Failure>,
+}
+
+/// The library that serves ONNX models.
+pub(crate) const ONNXRUNTIME: Component = Component {
+    name: "onnxruntime",
+    purpose: "the ONNX Runtime library that serves .onnx models (24 MB download)",
+    find: onnxruntime::find,
+    fetch: onnxruntime::fetch,
+};
+/// The compiler that turns plugins into components.
+pub(crate) const GUESTS: Component = Component {
+    name: "guests",
+    purpose: "a Rust compiler for WebAssembly components",
+    find: guest_toolchain::describe,
+    fetch: guest_toolchain::fetch,
+};
+/// The clients that users have.
+pub(crate) const PYTHON: Component = Component {
+    name: "python",
+    purpose: "a Python environment with tritonclient, numpy and pytest (about 50 MB download)",
+    find: python::find,
+    fetch: python::fetch,
+};
+/// The load generator that users have.
+pub(crate) const PERF_ANALYZER: Component = Component {
+    name: "perf_analyzer",
+    purpose: "NVIDIA's perf_analyzer 2.51.0 with the two libraries it links (17 MB download)",
+    find: perf_analyzer::find,
+    fetch: perf_analyzer::fetch,
+};
+
+/// The words that `setup` understands, and what each stands for.
+const GROUPS: [(&str, &[&Component]); 6] = [
+    ("onnxruntime", &[&ONNXRUNTIME]),
+    ("guests", &[&GUESTS]),
+    ("python", &[&PYTHON]),
+    ("perf_analyzer", &[&PERF_ANALYZER]),
+    ("clients", &[&PYTHON, &PERF_ANALYZER]),
+    ("all", &[&ONNXRUNTIME, &GUESTS, &PYTHON, &PERF_ANALYZER]),
+];
+
+pub(crate) fn run(workspace: &Workspace, arguments: Arguments) -> Result<(), Failure> {
+    let mut words = arguments.rest();
+    if words.is_empty() {
+        words.push("all".to_owned());
+    }
+    for word in words {
+        let Some((_, components)) = GROUPS.iter().find(|(name, _)| *name == word) else {
+            let names: Vec<_> = GROUPS.iter().map(|(name, _)| *name).collect();
+            return Err(Failure::new(format!(
+                "nothing to set up is called '{word}', expected one of {}",
+                names.join(", ")
+            )));
+        };
+        ensure(workspace, components)?;
+    }
+    Ok(())
+}
+
+/// Fetches those of `components` that are not there yet.
+pub(crate) fn ensure(workspace: &Workspace, components: &[&Component]) -> Result<(), Failure> {
+    for component in components {
+        if let Some(found) = (component.find)(workspace) {
+            announce(format_args!("{}: {found}", component.name));
+            continue;
+        }
+        announce(format_args!("{}: fetching {}", component.name, component.purpose));
+        (component.fetch)(workspace)?;
+        let Some(found) = (component.find)(workspace) else {
+            return Err(Failure::new(format!("{} is still not usable after it was fetched", component.name)));
+        };
+        announce(format_args!("{}: {found}", component.name));
+    }
+    Ok(())
+}
