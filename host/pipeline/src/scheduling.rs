@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nereid_inference::{
     ModelConfig,
-    config::{DynamicBatching, QueuePolicy, Scheduling, TimeoutAction},
+    config::{DynamicBatching, Scheduling, TimeoutAction},
 };
 use nereid_scheduler::{BatchingSettings, ExpiryAction, QUEUE_REQUESTS_MAX, QueueSettings, SchedulerSettings};
 
@@ -32,7 +32,7 @@ fn batching_settings(dynamic: &DynamicBatching) -> BatchingSettings {
 }
 
 fn queue_settings(dynamic: &DynamicBatching) -> QueueSettings {
-    let policy = dynamic.default_queue_policy.unwrap_or(QueuePolicy::default());
+    let policy = dynamic.default_queue_policy.unwrap_or_default();
     QueueSettings {
         requests_max: match policy.max_queue_size {
             0 => QUEUE_REQUESTS_MAX,
