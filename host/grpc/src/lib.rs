@@ -1,1 +1,32 @@
-//! (to be written)
+//! The gRPC frontend: Triton's `inference.GRPCInferenceService` and `grpc.health.v1.Health` over the ports of
+//! `nereid-inference`.
+//!
+//! Promises: every RPC ends with an answer or a status, whatever the models or the clients do; a panic answers the
+//! request that met it; a client that goes away cancels what it asked for.
+//! Invariant: no state of its own. All that outlives a request lies behind the ports.
+//!
+//! Deliberately absent: what messages mean, which is `nereid-protocol`'s, and every decision about models.
+
+mod codec;
+mod error;
+mod frontend;
+mod health;
+mod incoming;
+mod infer;
+mod metadata;
+mod panic;
+mod pending;
+mod repository;
+mod server;
+mod service;
+mod settings;
+mod statistics;
+mod stream;
+
+/// The generated trait of the service, and a client of it.
+#[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub)]
+pub mod generated {
+    include!(concat!(env!("OUT_DIR"), "/inference.rs"));
+}
+
+pub use crate::{frontend::GrpcFrontend, server::serve, settings::GrpcSettings};

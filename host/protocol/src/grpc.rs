@@ -1,1 +1,33 @@
-//! gRPC messages and conversions (to be written).
+//! The messages of Triton's gRPC service, and how they become the nouns of `nereid-inference` and back.
+//!
+//! Promises: the bytes of a tensor are not copied here. Raw contents are views of the received message, and a response
+//! message holds the buffers of the tensors themselves. Only typed contents are rewritten, once.
+//! Refuses, with `InvalidArgument` in Triton's words: contents that do not fit their tensor, reserved parameters of a
+//! wrong type, shapes that overflow.
+//!
+//! Deliberately absent: status codes, the generated service and its codec, which are `nereid-grpc`'s.
+
+mod contents;
+mod infer_request;
+mod infer_response;
+mod inputs;
+mod metadata;
+mod parameters;
+mod repository;
+mod statistics;
+mod version;
+
+/// The message types of package `inference`, generated from `proto/grpc_service.proto`.
+#[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub)]
+pub mod proto {
+    include!(concat!(env!("OUT_DIR"), "/inference.rs"));
+}
+
+pub use self::{
+    infer_request::{DecodedRequest, decode_infer_request},
+    infer_response::{FINAL_RESPONSE_PARAMETER, RequestEcho, check_response_size, encode_infer_response},
+    metadata::{encode_model_metadata, encode_server_metadata},
+    repository::{check_load_request, encode_index, unload_dependents},
+    statistics::encode_statistics,
+    version::parse_version,
+};

@@ -1,0 +1,31 @@
+//! `ModelInfer`: one request, one response.
+//!
+//! Costs nothing beyond the conversions: no task, no queue. When the client goes away the future is dropped, and the
+//! response stream in it, which cancels the request.
+
+use std::time::Instant;
+
+use nereid_inference::InferError;
+use nereid_protocol::grpc::{
+    check_response_size, decode_infer_request, encode_infer_response,
+    proto::{ModelInferRequest, ModelInferResponse},
+};
+
+use crate::frontend::Running;
+
+pub(crate) async fn model_infer(
+    running: &Running,
+    message: ModelInferRequest,
+) -> Result<ModelInferResponse, InferError> {
+    let received = Instant::now();
+    let model = running.model(&message.model_name, &message.model_version)?;
+    if model.config().is_decoupled() {
+        return Err(InferError::unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy"));
+    }
+    let request = decode_infer_request(message, received)?.request;
+    let id = request.id.clone();
+    let response = model.infer(request).single().await?;
+    let message = encode_infer_response(model.identity(), id, response);
+    check_response_size(&message, running.settings.message_bytes_max)?;
+    Ok(message)
+}

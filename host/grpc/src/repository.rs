@@ -1,0 +1,55 @@
+//! The repository: what is in it, loading and unloading.
+//!
+//! Loading takes seconds and blocks, so every call runs on the runtime's threads for blocking work.
+
+use std::sync::Arc;
+
+use nereid_inference::{InferError, ModelControl};
+use nereid_protocol::grpc::{
+    check_load_request, encode_index,
+    proto::{
+        RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
+        RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
+    },
+    unload_dependents,
+};
+
+use crate::{frontend::Running, panic::panicked};
+
+pub(crate) async fn index(
+    running: &Running,
+    request: RepositoryIndexRequest,
+) -> Result<RepositoryIndexResponse, InferError> {
+    blocking(running, move |control| encode_index(&request, &control.index())).await
+}
+
+pub(crate) async fn load(
+    running: &Running,
+    request: RepositoryModelLoadRequest,
+) -> Result<RepositoryModelLoadResponse, InferError> {
+    check_load_request(&request)?;
+    blocking(running, move |control| control.load(&request.model_name)).await?;
+    Ok(RepositoryModelLoadResponse {})
+}
+
+pub(crate) async fn unload(
+    running: &Running,
+    request: RepositoryModelUnloadRequest,
+) -> Result<RepositoryModelUnloadResponse, InferError> {
+    let dependents = unload_dependents(&request)?;
+    blocking(running, move |control| control.unload(&request.model_name, dependents)).await?;
+    Ok(RepositoryModelUnloadResponse {})
+}
+
+async fn blocking<T, F>(running: &Running, work: F) -> Result<T, InferError>
+where
+    T: Send + 'static,
+    F: FnOnce(&dyn ModelControl) -> Result<T, InferError> + Send + 'static,
+{
+    let control = Arc::clone(&running.control);
+    match tokio::task::spawn_blocking(move || work(&*control)).await {
+        Ok(result) => result,
+        Err(failed) if failed.is_panic() => Err(panicked(&*failed.into_panic())),
+        Err(_) => Err(InferError::unavailable("Server exiting")),
+    }
+}

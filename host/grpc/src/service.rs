@@ -1,0 +1,146 @@
+//! Every RPC of the service, each one line: what it calls. The files beside this one hold what they do.
+
+use std::sync::Arc;
+
+use nereid_inference::InferError;
+use nereid_protocol::grpc::proto;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{
+    error::status, frontend::Running, generated::grpc_inference_service_server::GrpcInferenceService, health, infer,
+    metadata, repository, statistics, stream::InferStream,
+};
+
+/// The service over one running frontend.
+pub(crate) struct InferenceRpcs(pub(crate) Arc<Running>);
+
+/// What an RPC answers.
+type Answer<T> = Result<Response<T>, Status>;
+
+// === impl InferenceRpcs ===
+
+#[tonic::async_trait]
+impl GrpcInferenceService for InferenceRpcs {
+    type ModelStreamInferStream = InferStream;
+
+    async fn server_live(&self, _: Request<proto::ServerLiveRequest>) -> Answer<proto::ServerLiveResponse> {
+        answer(health::server_live(&self.0))
+    }
+
+    async fn server_ready(&self, _: Request<proto::ServerReadyRequest>) -> Answer<proto::ServerReadyResponse> {
+        answer(health::server_ready(&self.0))
+    }
+
+    async fn model_ready(&self, request: Request<proto::ModelReadyRequest>) -> Answer<proto::ModelReadyResponse> {
+        answer(health::model_ready(&self.0, request.get_ref()))
+    }
+
+    async fn server_metadata(&self, _: Request<proto::ServerMetadataRequest>) -> Answer<proto::ServerMetadataResponse> {
+        answer(Ok(metadata::server_metadata(&self.0)))
+    }
+
+    async fn model_metadata(
+        &self,
+        request: Request<proto::ModelMetadataRequest>,
+    ) -> Answer<proto::ModelMetadataResponse> {
+        answer(metadata::model_metadata(&self.0, request.get_ref()))
+    }
+
+    async fn model_config(&self, request: Request<proto::ModelConfigRequest>) -> Answer<proto::ModelConfigResponse> {
+        answer(metadata::model_config(&self.0, request.get_ref()))
+    }
+
+    async fn model_statistics(
+        &self,
+        request: Request<proto::ModelStatisticsRequest>,
+    ) -> Answer<proto::ModelStatisticsResponse> {
+        answer(statistics::model_statistics(&self.0, request.get_ref()))
+    }
+
+    async fn model_infer(&self, request: Request<proto::ModelInferRequest>) -> Answer<proto::ModelInferResponse> {
+        answer(infer::model_infer(&self.0, request.into_inner()).await)
+    }
+
+    async fn model_stream_infer(&self, request: Request<Streaming<proto::ModelInferRequest>>) -> Answer<InferStream> {
+        Ok(Response::new(InferStream::new(self.0.clone(), request)))
+    }
+
+    async fn repository_index(
+        &self,
+        request: Request<proto::RepositoryIndexRequest>,
+    ) -> Answer<proto::RepositoryIndexResponse> {
+        answer(repository::index(&self.0, request.into_inner()).await)
+    }
+
+    async fn repository_model_load(
+        &self,
+        request: Request<proto::RepositoryModelLoadRequest>,
+    ) -> Answer<proto::RepositoryModelLoadResponse> {
+        answer(repository::load(&self.0, request.into_inner()).await)
+    }
+
+    async fn repository_model_unload(
+        &self,
+        request: Request<proto::RepositoryModelUnloadRequest>,
+    ) -> Answer<proto::RepositoryModelUnloadResponse> {
+        answer(repository::unload(&self.0, request.into_inner()).await)
+    }
+
+    async fn system_shared_memory_status(
+        &self,
+        _: Request<proto::SystemSharedMemoryStatusRequest>,
+    ) -> Answer<proto::SystemSharedMemoryStatusResponse> {
+        not_offered("SystemSharedMemoryStatus", "send tensors in the message")
+    }
+
+    async fn system_shared_memory_register(
+        &self,
+        _: Request<proto::SystemSharedMemoryRegisterRequest>,
+    ) -> Answer<proto::SystemSharedMemoryRegisterResponse> {
+        not_offered("SystemSharedMemoryRegister", "send tensors in the message")
+    }
+
+    async fn system_shared_memory_unregister(
+        &self,
+        _: Request<proto::SystemSharedMemoryUnregisterRequest>,
+    ) -> Answer<proto::SystemSharedMemoryUnregisterResponse> {
+        not_offered("SystemSharedMemoryUnregister", "send tensors in the message")
+    }
+
+    async fn cuda_shared_memory_status(
+        &self,
+        _: Request<proto::CudaSharedMemoryStatusRequest>,
+    ) -> Answer<proto::CudaSharedMemoryStatusResponse> {
+        not_offered("CudaSharedMemoryStatus", "send tensors in the message")
+    }
+
+    async fn cuda_shared_memory_register(
+        &self,
+        _: Request<proto::CudaSharedMemoryRegisterRequest>,
+    ) -> Answer<proto::CudaSharedMemoryRegisterResponse> {
+        not_offered("CudaSharedMemoryRegister", "send tensors in the message")
+    }
+
+    async fn cuda_shared_memory_unregister(
+        &self,
+        _: Request<proto::CudaSharedMemoryUnregisterRequest>,
+    ) -> Answer<proto::CudaSharedMemoryUnregisterResponse> {
+        not_offered("CudaSharedMemoryUnregister", "send tensors in the message")
+    }
+
+    async fn trace_setting(&self, _: Request<proto::TraceSettingRequest>) -> Answer<proto::TraceSettingResponse> {
+        not_offered("TraceSetting", "requests are not traced")
+    }
+
+    async fn log_settings(&self, _: Request<proto::LogSettingsRequest>) -> Answer<proto::LogSettingsResponse> {
+        not_offered("LogSettings", "choose the log level when the server starts")
+    }
+}
+
+fn answer<T>(result: Result<T, InferError>) -> Answer<T> {
+    result.map(Response::new).map_err(|error| status(&error))
+}
+
+fn not_offered<T>(rpc: &str, instead: &str) -> Answer<T> {
+    answer(Err(InferError::unsupported(format!("RPC {rpc} is not offered by this server: {instead}"))))
+}
