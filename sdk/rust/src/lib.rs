@@ -1,0 +1,58 @@
+//! What a plugin author needs, and nothing else: a trait, a macro, tensors, calls to other models.
+//!
+//! ```ignore
+//! use nereid_sdk::{Error, Inputs, Request, Response, Tensor, Transform, export_transform};
+//!
+//! struct Double;
+//!
+//! impl Transform for Double {
+//!     fn new() -> Result<Self, Error> {
+//!         Ok(Self)
+//!     }
+//!
+//!     fn run(&mut self, _request: &Request, inputs: Inputs) -> Result<Response, Error> {
+//!         let x = inputs.tensor("X")?;
+//!         let doubled: Vec<f32> = x.as_f32()?.iter().map(|value| value * 2.0).collect();
+//!         Ok(Response::new().output("Y", Tensor::from_f32(&x.shape(), &doubled)?))
+//!     }
+//! }
+//!
+//! export_transform!(Double);
+//! ```
+//!
+//! Cost: passing a tensor on is free whatever its size; reading or writing one copies it once. Large tensors are copied
+//! in pieces, so that a copy stays in the processor's cache.
+//!
+//! Off the sandbox, for example in a plugin's unit tests, everything that asks the host panics. Keep what is worth a
+//! unit test in functions over slices and numbers.
+
+#[doc(hidden)]
+pub mod bindings;
+mod error;
+mod export;
+mod infer;
+pub mod log;
+mod named;
+mod request;
+mod response;
+mod settings;
+mod tensor;
+mod value;
+
+#[doc(hidden)]
+pub use crate::export::run_exported;
+pub use crate::{
+    bindings::nereid::plugin::{
+        logging::Level,
+        settings::{ModelInfo, TensorInfo},
+        tensors::Dtype as DataType,
+        types::{ErrorCode, Value},
+    },
+    error::Error,
+    export::Transform,
+    infer::{Call, Pending, infer, model_ready, wait_any},
+    request::{Inputs, Request},
+    response::Response,
+    settings::{model, setting, setting_or, settings},
+    tensor::{Element, Tensor},
+};
