@@ -1,1 +1,34 @@
-//! HTTP bodies and conversions (to be written).
+//! HTTP bodies: JSON with tensors in it, JSON followed by binary tensors, and the JSON of every other resource.
+//!
+//! Promises: `data` is parsed straight into typed memory, binary tensors are views of the received body, and no generic
+//! JSON tree is ever built. Error texts and kinds are those of Triton's HTTP server, because clients match on them.
+//! A body never makes this code panic, and never makes it allocate more than a small multiple of its own length.
+//!
+//! Refused by name: shared memory and the classification extension.
+
+mod control;
+mod elements;
+mod header_length;
+mod metadata;
+mod numbers;
+mod raw_request;
+mod request;
+mod response;
+mod scalar;
+mod statistics;
+mod wire;
+
+pub use self::{
+    control::{decode_index_request, decode_load_request, decode_unload_request},
+    header_length::{HeaderLength, INFERENCE_HEADER_CONTENT_LENGTH},
+    metadata::{
+        ServerIdentity, encode_config, encode_error, encode_index, encode_model_metadata, encode_server_metadata,
+    },
+    raw_request::decode_raw_infer_request,
+    request::{DecodedRequest, InferBody, OutputFormats, RequestContext, decode_infer_request},
+    response::{EncodedResponse, ResponseContext, encode_infer_response},
+    statistics::encode_statistics,
+};
+
+#[cfg(test)]
+mod tests;

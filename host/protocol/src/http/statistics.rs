@@ -1,0 +1,99 @@
+//! The statistics extension's JSON, every member of Triton's message in its order.
+
+use std::collections::BTreeMap;
+
+use nereid_inference::{BatchStatistics, DurationStatistic, InferStatistics, ModelStatistics};
+use serde::Serialize;
+
+use super::metadata::to_json;
+
+#[derive(Serialize)]
+struct Statistics<'a> {
+    model_stats: Vec<ModelRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct ModelRow<'a> {
+    name: &'a str,
+    version: String,
+    last_inference: u64,
+    inference_count: u64,
+    execution_count: u64,
+    inference_stats: InferRow,
+    /// By response index; filled for backends that report single responses, of which there are none yet.
+    response_stats: BTreeMap<String, ()>,
+    batch_stats: Vec<BatchRow>,
+    /// Filled for backends that report their memory, of which there are none yet.
+    memory_usage: [(); 0],
+}
+
+#[derive(Serialize)]
+struct InferRow {
+    success: DurationRow,
+    fail: DurationRow,
+    queue: DurationRow,
+    compute_input: DurationRow,
+    compute_infer: DurationRow,
+    compute_output: DurationRow,
+    cache_hit: DurationRow,
+    cache_miss: DurationRow,
+}
+
+#[derive(Serialize)]
+struct BatchRow {
+    batch_size: u64,
+    compute_input: DurationRow,
+    compute_infer: DurationRow,
+    compute_output: DurationRow,
+}
+
+#[derive(Serialize)]
+struct DurationRow {
+    count: u64,
+    ns: u64,
+}
+
+/// The answer to `GET /v2/models/stats` and its narrower forms.
+pub fn encode_statistics(models: &[ModelStatistics]) -> Vec<u8> {
+    to_json(&Statistics { model_stats: models.iter().map(model_row).collect() })
+}
+
+fn model_row(model: &ModelStatistics) -> ModelRow<'_> {
+    ModelRow {
+        name: &model.identity.name,
+        version: model.identity.version.to_string(),
+        last_inference: model.last_inference_ms,
+        inference_count: model.inference_count,
+        execution_count: model.execution_count,
+        inference_stats: infer_row(&model.inference),
+        response_stats: BTreeMap::new(),
+        batch_stats: model.batches.iter().map(batch_row).collect(),
+        memory_usage: [],
+    }
+}
+
+fn infer_row(stages: &InferStatistics) -> InferRow {
+    InferRow {
+        success: duration_row(stages.success),
+        fail: duration_row(stages.fail),
+        queue: duration_row(stages.queue),
+        compute_input: duration_row(stages.compute_input),
+        compute_infer: duration_row(stages.compute_infer),
+        compute_output: duration_row(stages.compute_output),
+        cache_hit: duration_row(stages.cache_hit),
+        cache_miss: duration_row(stages.cache_miss),
+    }
+}
+
+fn batch_row(batch: &BatchStatistics) -> BatchRow {
+    BatchRow {
+        batch_size: batch.batch_size,
+        compute_input: duration_row(batch.compute_input),
+        compute_infer: duration_row(batch.compute_infer),
+        compute_output: duration_row(batch.compute_output),
+    }
+}
+
+fn duration_row(duration: DurationStatistic) -> DurationRow {
+    DurationRow { count: duration.count, ns: duration.total_ns }
+}
