@@ -13,15 +13,15 @@ use tonic::{
 
 /// A codec that sends `Sent` and receives `Received`.
 #[derive(Debug)]
-pub struct MessageCodec<Sent, Received>(PhantomData<fn(Sent) -> Received>);
+pub(crate) struct MessageCodec<Sent, Received>(PhantomData<fn(Sent) -> Received>);
 
 /// The sending half.
 #[derive(Debug)]
-pub struct MessageEncoder<Sent>(PhantomData<fn(Sent)>);
+pub(crate) struct MessageEncoder<Sent>(PhantomData<fn(Sent)>);
 
 /// The receiving half.
 #[derive(Debug)]
-pub struct MessageDecoder<Received>(PhantomData<fn() -> Received>);
+pub(crate) struct MessageDecoder<Received>(PhantomData<fn() -> Received>);
 
 // === impl MessageCodec ===
 

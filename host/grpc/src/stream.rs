@@ -75,13 +75,14 @@ impl InferStream {
 
     /// Takes in one request, when one is there and there is room for it; returns whether it did.
     fn poll_request(&mut self, context: &mut Context<'_>) -> Result<bool, Status> {
+        let has_room = self.in_flight() < self.running.settings.stream_requests_in_flight_max;
         let Source::Open { messages, stopping } = &mut self.requests else { return Ok(false) };
         if stopping.as_mut().poll(context).is_ready() {
             self.requests = Source::Stopped;
             return Ok(false);
         }
         // Nobody wakes this stream for messages then; it looks again when a request has left.
-        if self.in_flight() >= self.running.settings.stream_requests_in_flight_max {
+        if !has_room {
             return Ok(false);
         }
         match messages.poll_next_unpin(context) {
