@@ -1,1 +1,22 @@
-//! (to be written)
+//! The backend called `onnxruntime`: ONNX models on the CPU.
+//!
+//! Invariant: nothing that ONNX Runtime does or lacks ends the process. A missing library, a broken file and a failing
+//! run are each an error of one model or one batch.
+//!
+//! Deliberately absent: linking to the library, GPU providers, and any choice of what is batched.
+
+mod backend;
+mod library;
+mod options;
+
+mod agree;
+mod complete;
+mod element_type;
+mod model_file;
+
+mod instance;
+mod plan;
+mod run;
+mod value;
+
+pub use crate::{backend::OnnxBackend, library::OnnxSettings};

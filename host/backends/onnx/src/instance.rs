@@ -1,0 +1,243 @@
+//! Execution of a batch: gather, run once, hand out.
+//!
+//! Copies per tensor: inputs none for a batch of one (one gather for more, one where the memory is not aligned for the
+//! elements); outputs none, either written into our memory by the library or lent by it until the response is gone;
+//! strings one each way.
+
+use std::{ffi::CStr, sync::Arc};
+
+use nereid_backend::{Batch, BlockingInstance, gather, scatter};
+use nereid_inference::{CheckedRequest, InferError, InferResponse, NamedTensor};
+use nereid_tensor::{Buffer, BufferMut, DataType, Shape, Tensor};
+use ort::{ErrorCode, session::Session};
+
+use crate::{
+    plan::{Plan, PlannedTensor},
+    run::{OutputSlot, run},
+    value::RuntimeTensor,
+};
+
+/// One of several that share a session; it holds nothing of its own but the thread that it runs on.
+pub(crate) struct OnnxInstance {
+    pub(crate) session: Arc<Session>,
+    pub(crate) plan: Arc<Plan>,
+}
+
+/// An input as the session gets it; owns what the runtime's tensor borrows.
+struct PreparedInput<'p> {
+    planned: &'p PlannedTensor,
+    tensor: Tensor,
+    shape: Shape,
+    /// The bytes, copied when they are not fit to be read where they are.
+    copy: Option<BufferMut>,
+}
+
+/// An output that some request wants.
+struct WantedOutput<'p> {
+    planned: &'p PlannedTensor,
+    /// Shape and memory, when both are known before the run.
+    ours: Option<(Shape, BufferMut)>,
+}
+
+// === impl OnnxInstance ===
+
+impl BlockingInstance for OnnxInstance {
+    fn execute(&mut self, batch: &mut Batch) {
+        if batch.is_empty() {
+            return;
+        }
+        match self.answer(batch) {
+            Ok(responses) => {
+                for (index, response) in responses.into_iter().enumerate() {
+                    batch.respond(index, Ok(response));
+                }
+            }
+            Err(error) => batch.fail_all(&error),
+        }
+    }
+}
+
+impl OnnxInstance {
+    fn answer(&self, batch: &mut Batch) -> Result<Vec<InferResponse>, InferError> {
+        if !self.plan.batching && batch.len() > 1 {
+            let (name, requests) = (&self.plan.model_name, batch.len());
+            let text = format!("model '{name}' does not batch, and got {requests} requests in one execution");
+            return Err(InferError::internal(text));
+        }
+        let inputs = self.prepare(batch)?;
+        let wanted = self.wanted(batch);
+        batch.mark_inputs_ready();
+        let outputs = self.run(&inputs, wanted)?;
+        batch.mark_outputs_started();
+        self.hand_out(batch, outputs)
+    }
+
+    fn prepare(&self, batch: &Batch) -> Result<Vec<PreparedInput<'_>>, InferError> {
+        let mut inputs = Vec::with_capacity(self.plan.inputs.len());
+        for planned in &self.plan.inputs {
+            // An optional input that no request brings is left to the model's own default.
+            let Some(tensor) = gather(batch, &planned.name)? else { continue };
+            let shape = planned.file_shape(tensor.shape(), self.plan.batching);
+            let copy = unfit_copy(&tensor);
+            inputs.push(PreparedInput { planned, tensor, shape, copy });
+        }
+        Ok(inputs)
+    }
+
+    fn wanted(&self, batch: &Batch) -> Vec<WantedOutput<'_>> {
+        let rows = batch.rows();
+        let is_wanted = |planned: &&PlannedTensor| batch.requests().any(|request| request.wants(&planned.name));
+        let wanted = self.plan.outputs.iter().filter(is_wanted);
+        let ours = |planned: &PlannedTensor| {
+            let shape = planned.known_shape(rows, self.plan.batching)?;
+            let length_bytes = shape.byte_size(planned.data_type)?;
+            Some((shape, BufferMut::zeroed(length_bytes)))
+        };
+        wanted.map(|planned| WantedOutput { planned, ours: ours(planned) }).collect()
+    }
+
+    fn run(
+        &self,
+        inputs: &[PreparedInput<'_>],
+        mut wanted: Vec<WantedOutput<'_>>,
+    ) -> Result<Vec<(Arc<str>, Tensor)>, InferError> {
+        let failed = |error: ort::Error| self.failed(error);
+        let inputs: Vec<_> = inputs.iter().map(PreparedInput::view).collect::<Result<_, _>>().map_err(failed)?;
+        let mut slots: Vec<_> = wanted.iter_mut().map(WantedOutput::slot).collect::<Result<_, _>>().map_err(failed)?;
+        run(&self.session, &inputs, &mut slots).map_err(failed)?;
+        // Tensors over our memory are let go; those that the library allocated go on.
+        let theirs: Vec<Option<RuntimeTensor<'static>>> = slots.into_iter().map(|slot| slot.theirs).collect();
+        let outputs = wanted.into_iter().zip(theirs).map(|(output, theirs)| {
+            let name = output.planned.name.clone();
+            Ok((name, self.finish(output, theirs)?))
+        });
+        outputs.collect()
+    }
+
+    /// The output as clients see it.
+    fn finish(&self, output: WantedOutput<'_>, theirs: Option<RuntimeTensor<'static>>) -> Result<Tensor, InferError> {
+        let planned = output.planned;
+        let (shape, buffer) = match (output.ours, theirs) {
+            (Some((shape, memory)), _) => (shape, memory.freeze()),
+            (None, Some(tensor)) => self.take(planned, tensor)?,
+            (None, None) => return Err(self.broken(planned, "was not computed")),
+        };
+        let shape = planned.client_shape(&shape, self.plan.batching);
+        Tensor::new(planned.data_type, shape, buffer).map_err(|error| self.broken(planned, &error.to_string()))
+    }
+
+    /// Shape and elements of a tensor that the library allocated.
+    fn take(&self, planned: &PlannedTensor, tensor: RuntimeTensor<'static>) -> Result<(Shape, Buffer), InferError> {
+        let (data_type, shape) = tensor.layout().map_err(|error| self.failed(error))?;
+        if data_type != Some(planned.data_type) {
+            let found = data_type.map_or("of a type that cannot be served", DataType::name);
+            return Err(self.broken(planned, &format!("is {found}, expected {}", planned.data_type)));
+        }
+        let too_large = || self.broken(planned, "is too large");
+        let elements = shape.checked_element_count().and_then(|count| usize::try_from(count).ok());
+        let buffer = match planned.data_type {
+            DataType::Bytes => tensor.encoded_strings(elements.ok_or_else(too_large)?),
+            data_type => {
+                let length_bytes = shape.byte_size(data_type).ok_or_else(too_large)?;
+                tensor.into_buffer(length_bytes, self.session.clone())
+            }
+        };
+        Ok((shape, buffer.map_err(|error| self.failed(error))?))
+    }
+
+    fn hand_out(&self, batch: &Batch, outputs: Vec<(Arc<str>, Tensor)>) -> Result<Vec<InferResponse>, InferError> {
+        let mut responses: Vec<InferResponse> = batch.requests().map(|_| InferResponse::default()).collect();
+        let rows: Vec<u64> = batch.requests().map(CheckedRequest::batch_size).collect();
+        for (name, output) in outputs {
+            let parts = match self.plan.batching {
+                true => scatter(&name, output, &rows).map_err(|error| error.prefixed(&self.prefix()))?,
+                false => vec![output],
+            };
+            for ((response, request), tensor) in responses.iter_mut().zip(batch.requests()).zip(parts) {
+                if request.wants(&name) {
+                    response.outputs.push(NamedTensor::new(name.clone(), tensor));
+                }
+            }
+        }
+        Ok(responses)
+    }
+
+    fn prefix(&self) -> String {
+        format!("model '{}': ", self.plan.model_name)
+    }
+
+    /// The library's error, whose own words follow Triton's prefix.
+    fn failed(&self, error: ort::Error) -> InferError {
+        let text = format!("{}onnx runtime error {}: {}", self.prefix(), error.code() as u32, error.message());
+        match error.code() {
+            ErrorCode::InvalidArgument => InferError::invalid_argument(text),
+            _ => InferError::internal(text),
+        }
+    }
+
+    fn broken(&self, planned: &PlannedTensor, text: &str) -> InferError {
+        InferError::internal(format!("{}output '{}' {text}", self.prefix(), planned.name))
+    }
+}
+
+/// A copy of bytes that the library could not read safely where they are: not aligned for the elements, or a `BOOL`
+/// other than 0 and 1, which is undefined behaviour in C++.
+fn unfit_copy(tensor: &Tensor) -> Option<BufferMut> {
+    let buffer = tensor.buffer();
+    if tensor.data_type() == DataType::Bool && buffer.as_slice().iter().any(|byte| *byte > 1) {
+        let mut copy = BufferMut::copy_of(buffer.as_slice());
+        copy.as_mut_slice().iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
+        return Some(copy);
+    }
+    let element_bytes = tensor.data_type().size_bytes()?;
+    (!buffer.is_aligned_to(element_bytes)).then(|| BufferMut::copy_of(buffer.as_slice()))
+}
+
+// === impl PreparedInput ===
+
+impl PreparedInput<'_> {
+    fn view(&self) -> Result<(&CStr, RuntimeTensor<'_>), ort::Error> {
+        let bytes = self.copy.as_ref().map_or(self.tensor.buffer().as_slice(), BufferMut::as_slice);
+        let tensor = match self.planned.data_type {
+            DataType::Bytes => RuntimeTensor::strings(&self.tensor, &self.shape)?,
+            data_type => RuntimeTensor::over(data_type, &self.shape, bytes)?,
+        };
+        Ok((&self.planned.c_name, tensor))
+    }
+}
+
+// === impl WantedOutput ===
+
+impl<'p> WantedOutput<'p> {
+    fn slot(&mut self) -> Result<OutputSlot<'p, '_>, ort::Error> {
+        let data_type = self.planned.data_type;
+        let ours = self.ours.as_mut();
+        let target = ours.map(|(shape, memory)| RuntimeTensor::over_mut(data_type, shape, memory.as_mut_slice()));
+        Ok(OutputSlot { name: &self.planned.c_name, ours: target.transpose()?, theirs: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_is_fit_is_not_copied() {
+        let tensor = Tensor::from_elements([2], &[1.0_f32, 2.0]).unwrap();
+        assert!(unfit_copy(&tensor).is_none());
+        assert!(unfit_copy(&Tensor::from_byte_strings([1], &["x"]).unwrap()).is_none());
+    }
+
+    #[test]
+    fn misaligned_memory_is_copied() {
+        let buffer = Buffer::from(bytes::Bytes::from_owner(BufferMut::zeroed(12))).slice(1..9).unwrap();
+        let tensor = Tensor::new(DataType::Fp32, [2].into(), buffer).unwrap();
+        assert_eq!(unfit_copy(&tensor).unwrap().as_slice(), [0; 8]);
+    }
+
+    #[test]
+    fn a_bool_is_made_0_or_1() {
+        let tensor = Tensor::new(DataType::Bool, [3].into(), vec![0, 1, 7].into()).unwrap();
+        assert_eq!(unfit_copy(&tensor).unwrap().as_slice(), [0, 1, 1]);
+    }
+}

@@ -1,0 +1,102 @@
+//! An `.onnx` file, opened: the session that runs it and the tensors that it declares.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use nereid_inference::{InferError, ModelSource};
+use nereid_tensor::DataType;
+use ort::{
+    session::Session,
+    value::{Outlet, ValueType},
+};
+
+use crate::{
+    element_type,
+    library::{self, OnnxSettings},
+    options::SessionOptions,
+};
+
+/// The file in a version directory when the configuration names none.
+pub(crate) const DEFAULT_FILENAME: &str = "model.onnx";
+
+/// An opened file.
+pub(crate) struct ModelFile {
+    pub(crate) session: Arc<Session>,
+    /// As shown in errors.
+    pub(crate) file_name: String,
+    pub(crate) inputs: Vec<FileTensor>,
+    pub(crate) outputs: Vec<FileTensor>,
+}
+
+/// One input or output that a file declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileTensor {
+    pub(crate) name: String,
+    /// `None` for what the protocol cannot carry: sequences, maps, complex numbers, …
+    pub(crate) data_type: Option<DataType>,
+    /// With the batch dimension; -1 is any extent. Empty for a scalar and where the file does not say.
+    pub(crate) dims: Vec<i64>,
+    /// In ONNX Runtime's words.
+    pub(crate) description: String,
+}
+
+// === impl ModelFile ===
+
+impl ModelFile {
+    /// Opens the version's file.
+    ///
+    /// # Errors
+    /// No library, no file, or a file that ONNX Runtime refuses.
+    pub(crate) fn open(
+        settings: &OnnxSettings,
+        source: &ModelSource,
+        options: SessionOptions,
+    ) -> Result<Self, InferError> {
+        let model_name = &source.config.name;
+        let path = model_path(source);
+        if !path.is_file() {
+            let text = format!("model '{model_name}': the model file {} does not exist", path.display());
+            return Err(InferError::not_found(text));
+        }
+        let environment = library::environment(settings, model_name)?;
+        // `ort` panics on types that it does not know; that must stay this model's failure.
+        let opened = catch_unwind(AssertUnwindSafe(|| options.builder(&environment)?.commit_from_file(&path)));
+        let refused = |text: &str| {
+            let path = path.display();
+            InferError::invalid_argument(format!("model '{model_name}': ONNX Runtime cannot load {path}: {text}"))
+        };
+        let session = match opened {
+            Ok(result) => result.map_err(|error| refused(error.message()).with_source(error))?,
+            Err(_) => return Err(refused("it declares a tensor of a type that is not known")),
+        };
+        let tensors = |outlets: &[Outlet]| outlets.iter().map(FileTensor::new).collect();
+        let (inputs, outputs) = (tensors(session.inputs()), tensors(session.outputs()));
+        let file_name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        Ok(Self { session: Arc::new(session), file_name, inputs, outputs })
+    }
+}
+
+/// A directory of that name holds a model with its external data, as in Triton.
+fn model_path(source: &ModelSource) -> PathBuf {
+    let file_name = match source.config.default_model_filename.as_str() {
+        "" => DEFAULT_FILENAME,
+        file_name => file_name,
+    };
+    let path = source.version_directory.join(file_name);
+    if path.is_dir() { path.join(DEFAULT_FILENAME) } else { path }
+}
+
+// === impl FileTensor ===
+
+impl FileTensor {
+    fn new(outlet: &Outlet) -> Self {
+        let (data_type, dims) = match outlet.dtype() {
+            ValueType::Tensor { ty, shape, .. } => (element_type::from_file(*ty), shape.to_vec()),
+            _ => (None, Vec::new()),
+        };
+        Self { name: outlet.name().to_owned(), data_type, dims, description: outlet.dtype().to_string() }
+    }
+}

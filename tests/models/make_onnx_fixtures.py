@@ -1,0 +1,177 @@
+"""Writes the small ONNX files that the tests serve.
+
+    pip install numpy onnx
+    python3 tests/models/make_onnx_fixtures.py
+
+Every file is written for operator set 17 and file format 8, which all supported versions of ONNX Runtime read; the
+`onnx` package would stamp its newest, which they may not.
+"""
+
+import pathlib
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+TYPES = {
+    "BOOL": TensorProto.BOOL,
+    "UINT8": TensorProto.UINT8,
+    "UINT16": TensorProto.UINT16,
+    "UINT32": TensorProto.UINT32,
+    "UINT64": TensorProto.UINT64,
+    "INT8": TensorProto.INT8,
+    "INT16": TensorProto.INT16,
+    "INT32": TensorProto.INT32,
+    "INT64": TensorProto.INT64,
+    "FP16": TensorProto.FLOAT16,
+    "BF16": TensorProto.BFLOAT16,
+    "FP32": TensorProto.FLOAT,
+    "FP64": TensorProto.DOUBLE,
+    "BYTES": TensorProto.STRING,
+}
+
+
+def tensor(name, element_type, shape):
+    return helper.make_tensor_value_info(name, element_type, shape)
+
+
+def save(name, nodes, inputs, outputs, weights=(), opset=17):
+    constants = [numpy_helper.from_array(value, key) for key, value in dict(weights).items()]
+    graph = helper.make_graph(nodes, name, inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    if opset == 17:
+        onnx.checker.check_model(model)
+    onnx.save(model, HERE / f"{name}.onnx")
+
+
+def identity_all_types():
+    """OUT_T = IN_T for every element type; batches."""
+    nodes = [helper.make_node("Identity", [f"IN_{name}"], [f"OUT_{name}"]) for name in TYPES]
+    inputs = [tensor(f"IN_{name}", kind, ["batch", 2]) for name, kind in TYPES.items()]
+    outputs = [tensor(f"OUT_{name}", kind, ["batch", 2]) for name, kind in TYPES.items()]
+    save("identity_all_types", nodes, inputs, outputs)
+
+
+def add_sub():
+    """Sum and difference of two rows of 16 integers; batches."""
+    nodes = [
+        helper.make_node("Add", ["INPUT0", "INPUT1"], ["OUTPUT0"]),
+        helper.make_node("Sub", ["INPUT0", "INPUT1"], ["OUTPUT1"]),
+    ]
+    inputs = [tensor(f"INPUT{index}", TensorProto.INT32, ["batch", 16]) for index in range(2)]
+    outputs = [tensor(f"OUTPUT{index}", TensorProto.INT32, ["batch", 16]) for index in range(2)]
+    save("add_sub", nodes, inputs, outputs)
+
+
+def string_identity():
+    """Strings in rows of any length; batches."""
+    nodes = [helper.make_node("Identity", ["TEXT"], ["SAME"])]
+    shape = ["batch", "words"]
+    save(
+        "string_identity", nodes, [tensor("TEXT", TensorProto.STRING, shape)], [tensor("SAME", TensorProto.STRING, shape)]
+    )
+
+
+def dynamic_shapes():
+    """The transposed matrix, and where it is not zero: shapes that only the run tells; does not batch."""
+    nodes = [
+        helper.make_node("Transpose", ["X"], ["TRANSPOSED"]),
+        helper.make_node("NonZero", ["X"], ["POSITIONS"]),
+    ]
+    outputs = [
+        tensor("TRANSPOSED", TensorProto.FLOAT, ["columns", "rows"]),
+        tensor("POSITIONS", TensorProto.INT64, [2, "found"]),
+    ]
+    save("dynamic_shapes", nodes, [tensor("X", TensorProto.FLOAT, ["rows", "columns"])], outputs)
+
+
+def mlp():
+    """4 -> 16 -> 3 with ReLU; batches."""
+    generator = np.random.default_rng(0)
+    weights = {
+        "W0": generator.standard_normal((4, 16)).astype(np.float32),
+        "B0": generator.standard_normal(16).astype(np.float32),
+        "W1": generator.standard_normal((16, 3)).astype(np.float32),
+        "B1": generator.standard_normal(3).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Gemm", ["X", "W0", "B0"], ["H"]),
+        helper.make_node("Relu", ["H"], ["R"]),
+        helper.make_node("Gemm", ["R", "W1", "B1"], ["Y"]),
+    ]
+    inputs, outputs = [tensor("X", TensorProto.FLOAT, ["batch", 4])], [tensor("Y", TensorProto.FLOAT, ["batch", 3])]
+    save("mlp", nodes, inputs, outputs, weights)
+
+
+def batch_gain():
+    """Four layers of 1024 x 1024 whose weights (4 MiB each) are computed when the file is loaded: reading them costs the
+    same for one row as for many, so batching pays."""
+    size, layers = 1024, 4
+    weights = {
+        "start": np.float32(0),
+        "stop": np.float32(size * size),
+        "step": np.float32(1),
+        "square": np.array([size, size], np.int64),
+        "scale": np.float32(1 / 32),
+    }
+    nodes = [helper.make_node("Range", ["start", "stop", "step"], ["numbers"])]
+    x = "X"
+    for layer in range(layers):
+        weights[f"speed{layer}"] = np.float32(0.7 + 0.1 * layer)
+        nodes += [
+            helper.make_node("Mul", ["numbers", f"speed{layer}"], [f"angles{layer}"]),
+            helper.make_node("Sin", [f"angles{layer}"], [f"waves{layer}"]),
+            helper.make_node("Mul", [f"waves{layer}", "scale"], [f"small{layer}"]),
+            helper.make_node("Reshape", [f"small{layer}", "square"], [f"W{layer}"]),
+            helper.make_node("MatMul", [x, f"W{layer}"], [f"M{layer}"]),
+            helper.make_node("Tanh", [f"M{layer}"], [x := "Y" if layer + 1 == layers else f"T{layer}"]),
+        ]
+    shape = ["batch", size]
+    save("batch_gain", nodes, [tensor("X", TensorProto.FLOAT, shape)], [tensor("Y", TensorProto.FLOAT, shape)], weights)
+
+
+def lookup():
+    """The element of a table of four at an index; an index outside fails the run; batches."""
+    nodes = [helper.make_node("Gather", ["table", "INDEX"], ["VALUE"])]
+    inputs = [tensor("INDEX", TensorProto.INT64, ["batch", 1])]
+    outputs = [tensor("VALUE", TensorProto.FLOAT, ["batch", 1])]
+    save("lookup", nodes, inputs, outputs, {"table": np.array([10, 20, 30, 40], np.float32)})
+
+
+def scalar_per_row():
+    """Doubles one number per row: the batch is the only dimension."""
+    nodes = [helper.make_node("Add", ["X", "X"], ["Y"])]
+    save("scalar_per_row", nodes, [tensor("X", TensorProto.INT64, ["batch"])], [tensor("Y", TensorProto.INT64, ["batch"])])
+
+
+def sequence_output():
+    """A tensor, and a sequence of tensors, which the protocol cannot carry."""
+    nodes = [
+        helper.make_node("Identity", ["X"], ["SAME"]),
+        helper.make_node("SequenceConstruct", ["X", "X"], ["PAIR"]),
+    ]
+    pair = helper.make_tensor_sequence_value_info("PAIR", TensorProto.FLOAT, ["batch", 2])
+    same = tensor("SAME", TensorProto.FLOAT, ["batch", 2])
+    save("sequence_output", nodes, [tensor("X", TensorProto.FLOAT, ["batch", 2])], [same, pair])
+
+
+def future_opset():
+    """Written for an operator set that does not exist yet."""
+    nodes = [helper.make_node("Identity", ["X"], ["Y"])]
+    shape = ["batch", 2]
+    save("future_opset", nodes, [tensor("X", TensorProto.FLOAT, shape)], [tensor("Y", TensorProto.FLOAT, shape)], opset=99)
+
+
+if __name__ == "__main__":
+    identity_all_types()
+    add_sub()
+    string_identity()
+    dynamic_shapes()
+    mlp()
+    batch_gain()
+    lookup()
+    scalar_per_row()
+    sequence_output()
+    future_opset()
