@@ -110,3 +110,6 @@ impl LoadedModel for OnnxModel {
         Ok(Instance::Blocking(Box::new(instance)))
     }
 }
+
+#[cfg(test)]
+mod tests;

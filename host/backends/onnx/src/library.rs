@@ -12,7 +12,7 @@ use std::{
 };
 
 use nereid_inference::InferError;
-use ort::{LoadDynamicError, environment::Environment};
+use ort::{LoadDynamicError, environment::Environment, logging::LogLevel};
 use parking_lot::Mutex;
 
 /// Names the library file, before any folder is searched.
@@ -20,6 +20,10 @@ pub(crate) const LIBRARY_VARIABLE: &str = "NEREID_ONNXRUNTIME_LIBRARY";
 
 /// Where `cargo xtask setup onnxruntime` puts the library, below the directory that it is run in.
 const SETUP_FOLDER: &str = ".nereid/onnxruntime";
+
+/// Lets the library write to the standard error stream, at the level that it names. Otherwise it is silent below fatal:
+/// every failure comes back with its text, and a client must not be able to fill the log with bad requests.
+const LOG_VARIABLE: &str = "ORT_LOG";
 
 /// The one environment; kept for ever because the library refuses a second one.
 static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
@@ -120,7 +124,12 @@ fn load_file(path: &Path) -> Result<Environment, String> {
     // A library that is not what it says can make `ort` panic; that must stay this model's failure.
     let loaded = catch_unwind(AssertUnwindSafe(|| {
         let builder = ort::init_from(&path).map_err(|error| reason(&error))?;
-        builder.with_name("nereid").with_telemetry(false).build().map_err(|error| error.to_string())
+        let environment =
+            builder.with_name("nereid").with_telemetry(false).build().map_err(|error| error.to_string())?;
+        if env::var_os(LOG_VARIABLE).is_none() {
+            environment.set_log_level(LogLevel::Fatal);
+        }
+        Ok::<_, String>(environment)
     }));
     match loaded {
         Ok(result) => result.map_err(|text| format!("{shown} ({text})")),
