@@ -1,7 +1,11 @@
 //! Calls to the other models of the server, through the same queues, batchers and limits as a client's requests.
 //!
-//! ```ignore
-//! let answer = infer("digits_cnn").input("image", &tensor).outputs(["logits"]).call()?;
+//! ```no_run
+//! # use nereid_sdk::{Error, Tensor, infer};
+//! # fn logits(tensor: &Tensor) -> Result<Vec<f32>, Error> {
+//! let answer = infer("digits_cnn").input("image", tensor).outputs(["logits"]).call()?;
+//! # answer.tensor("logits")?.as_f32()
+//! # }
 //! ```
 //!
 //! While a plugin waits, no thread of the server does, and the wait does not count as the plugin's computing time. It

@@ -1,6 +1,6 @@
 //! What a plugin author needs, and nothing else: a trait, a macro, tensors, calls to other models.
 //!
-//! ```ignore
+//! ```no_run
 //! use nereid_sdk::{Error, Inputs, Request, Response, Tensor, Transform, export_transform};
 //!
 //! struct Double;
