@@ -47,7 +47,7 @@ pub(crate) struct InferStream {
 /// Where requests come from, as long as they come.
 enum Source {
     Open {
-        messages: Streaming<ModelInferRequest>,
+        messages: Box<Streaming<ModelInferRequest>>,
         stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     },
     /// The client has sent everything.
@@ -65,7 +65,7 @@ impl InferStream {
         let stopping = Box::pin(running.stopping.clone().cancelled_owned());
         Self {
             running,
-            requests: Source::Open { messages: request.into_inner(), stopping },
+            requests: Source::Open { messages: Box::new(request.into_inner()), stopping },
             ordered: VecDeque::new(),
             decoupled: select_all([]),
             strict,
