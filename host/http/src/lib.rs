@@ -1,1 +1,32 @@
-//! (to be written)
+//! The HTTP frontend: the KServe v2 / Triton routes over [`InferenceService`](nereid_inference::InferenceService) and
+//! [`ModelControl`](nereid_inference::ModelControl).
+//!
+//! Invariant: a client that goes away drops its request's future, which drops the response stream, which cancels the
+//! request. Nothing here holds a request after its connection.
+//!
+//! Deliberately absent: wire formats (`nereid-protocol`), TLS, compression, and anything that the gRPC frontend needs too.
+
+mod body;
+mod config;
+mod error;
+mod frame_body;
+mod health;
+mod infer;
+mod metadata;
+mod model_path;
+mod repository;
+mod routes;
+mod server;
+mod settings;
+mod statistics;
+mod unserved;
+
+pub use crate::{
+    frame_body::FrameBody,
+    routes::router,
+    server::serve,
+    settings::{HttpFrontend, HttpSettings},
+};
+
+#[cfg(test)]
+mod tests;

@@ -29,10 +29,13 @@ pub(crate) enum Scalar<'a> {
     Nested,
 }
 
+/// Members of an object in the order of the body.
+pub(crate) type Entries<'a> = SmallVec<[(Cow<'a, str>, Scalar<'a>); 2]>;
+
 /// A flat object; `None` in place of entries when the value was not an object.
 #[derive(Debug, Default)]
 pub(crate) struct Object<'a> {
-    entries: Option<SmallVec<[(Cow<'a, str>, Scalar<'a>); 2]>>,
+    entries: Option<Entries<'a>>,
 }
 
 /// A string, borrowed where it contains no escapes.
@@ -159,7 +162,7 @@ impl<'a> Object<'a> {
     ///
     /// # Errors
     /// The value called `field` was not an object.
-    pub(crate) fn into_entries(self, field: &str) -> Result<SmallVec<[(Cow<'a, str>, Scalar<'a>); 2]>, InferError> {
+    pub(crate) fn into_entries(self, field: &str) -> Result<Entries<'a>, InferError> {
         self.entries.ok_or_else(|| unparsable(field, "attempt to access JSON non-object as object"))
     }
 

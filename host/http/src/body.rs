@@ -1,0 +1,153 @@
+//! Gathers a request body into one piece of memory.
+//!
+//! Promises: a body that arrives in one frame is used as it is, 0 copies. A body in several frames is copied once into
+//! memory that is allocated when the second frame arrives, of the announced length, and placed so that the first byte
+//! after the JSON is 64-byte aligned: the first binary tensor can be used where it lies. Only a body of unknown length
+//! (chunked) may be copied again while it grows, by doubling.
+//!
+//! Refuses: more bytes than the limit, JSON and binary tensors together. (Triton checks the JSON alone and lets binary
+//! tensors of any size in, which leaves its memory to the clients.) A body that stalls, drips, or breaks off.
+
+use std::{
+    pin::{Pin, pin},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body::Body;
+use http_body_util::BodyExt;
+use nereid_inference::InferError;
+use nereid_tensor::{ALIGNMENT_BYTES, BufferMut};
+
+use crate::{HttpSettings, error::Refusal};
+
+/// First allocation for a body of unknown length.
+const CHUNKED_BYTES_MIN: usize = 64 << 10;
+
+/// The limits of one body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyLimits {
+    bytes_max: usize,
+    idle_max: Duration,
+    read_max: Duration,
+}
+
+/// Frames copied into one aligned allocation.
+struct Gathered {
+    buffer: BufferMut,
+    /// Bytes left free at the front, so that what follows the JSON is aligned.
+    lead_bytes: usize,
+    filled_bytes: usize,
+}
+
+/// Reads a body to its end. `json_bytes` is where its JSON ends, as far as that is known.
+///
+/// # Errors
+/// Too long, too slow, or broken off.
+pub(crate) async fn gather<B>(body: B, limits: BodyLimits, json_bytes: usize) -> Result<Bytes, Refusal>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    let mut body = pin!(body);
+    let announced = body.size_hint().exact();
+    if let Some(announced) = announced {
+        limits.check(announced)?;
+    }
+    let started = Instant::now();
+    let Some(first) = next_data(body.as_mut(), limits.idle_max).await? else { return Ok(Bytes::new()) };
+    let Some(second) = next_data(body.as_mut(), limits.idle_max).await? else {
+        limits.check(first.len() as u64)?;
+        return Ok(first);
+    };
+    let mut gathered = Gathered::new(announced, json_bytes, first.len() + second.len());
+    let mut next = Some(second);
+    gathered.append(&first, limits)?;
+    while let Some(data) = next {
+        gathered.append(&data, limits)?;
+        if started.elapsed() > limits.read_max {
+            return Err(Refusal::SlowBody);
+        }
+        next = next_data(body.as_mut(), limits.idle_max).await?;
+    }
+    Ok(gathered.freeze())
+}
+
+/// The next frame that carries bytes; `None` at the end.
+async fn next_data<B>(mut body: Pin<&mut B>, idle_max: Duration) -> Result<Option<Bytes>, Refusal>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    while !body.is_end_stream() {
+        let frame = tokio::time::timeout(idle_max, body.frame()).await.map_err(|_| Refusal::SlowBody)?;
+        let Some(frame) = frame else { break };
+        let frame = frame.map_err(|error| {
+            InferError::invalid_argument(format!("the request body broke off before its end: {error}"))
+        })?;
+        match frame.into_data() {
+            Ok(data) if !data.is_empty() => return Ok(Some(data)),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+// === impl BodyLimits ===
+
+impl BodyLimits {
+    pub(crate) fn new(settings: &HttpSettings) -> Self {
+        Self { bytes_max: settings.input_bytes_max, idle_max: settings.body_idle_max, read_max: settings.body_read_max }
+    }
+
+    /// Refuses a body of `length_bytes`.
+    fn check(self, length_bytes: u64) -> Result<(), InferError> {
+        if length_bytes <= self.bytes_max as u64 {
+            return Ok(());
+        }
+        Err(InferError::invalid_argument(format!(
+            "request JSON size of {length_bytes} bytes exceeds the maximum allowed input size of {} bytes. Use \
+             --http-max-input-size to increase the limit.",
+            self.bytes_max
+        )))
+    }
+}
+
+// === impl Gathered ===
+
+impl Gathered {
+    /// Memory for the announced length, or for a first guess that holds `present_bytes`.
+    fn new(announced: Option<u64>, json_bytes: usize, present_bytes: usize) -> Self {
+        let lead_bytes = json_bytes.wrapping_neg() % ALIGNMENT_BYTES;
+        let announced = announced.and_then(|announced| usize::try_from(announced).ok());
+        let capacity = announced.unwrap_or(present_bytes.max(CHUNKED_BYTES_MIN));
+        Self { buffer: BufferMut::zeroed(lead_bytes + capacity), lead_bytes, filled_bytes: 0 }
+    }
+
+    fn append(&mut self, data: &[u8], limits: BodyLimits) -> Result<(), InferError> {
+        limits.check((self.filled_bytes + data.len()) as u64)?;
+        let start = self.lead_bytes + self.filled_bytes;
+        let end = start + data.len();
+        if end > self.buffer.len() {
+            self.grow(end);
+        }
+        if let Some(slots) = self.buffer.as_mut_slice().get_mut(start..end) {
+            slots.copy_from_slice(data);
+        }
+        self.filled_bytes += data.len();
+        Ok(())
+    }
+
+    fn grow(&mut self, needed_bytes: usize) {
+        let mut larger = BufferMut::zeroed(needed_bytes.max(self.buffer.len() * 2));
+        let filled = self.buffer.as_slice();
+        if let Some(slots) = larger.as_mut_slice().get_mut(..filled.len()) {
+            slots.copy_from_slice(filled);
+        }
+        self.buffer = larger;
+    }
+
+    fn freeze(self) -> Bytes {
+        self.buffer.freeze().into_bytes().slice(self.lead_bytes..self.lead_bytes + self.filled_bytes)
+    }
+}

@@ -1,0 +1,92 @@
+//! Failures as answers: the one place that turns an error into a status.
+
+use axum::response::IntoResponse;
+use http::{HeaderValue, Response, StatusCode, header};
+use nereid_inference::{ErrorKind, InferError};
+use nereid_protocol::http::encode_error;
+
+use crate::FrameBody;
+
+/// The encodings that a request body may have.
+const ENCODINGS_SERVED: HeaderValue = HeaderValue::from_static("identity");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Why a request was not answered as asked.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    Error(InferError),
+    /// The body is compressed in a way that is not served.
+    Encoding,
+    /// The body did not arrive in time.
+    SlowBody,
+}
+
+/// The status of an error.
+///
+/// Triton's table where it has the kind; it answers 400 to what HTTP knows no better word for. Ours beyond it: a limit
+/// on one caller is 429, so that clients back off; a missing grant is 403; a deadline is 504 and not Triton's 503,
+/// because a 503 tells load balancers to take a healthy server out.
+pub(crate) fn status(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
+        ErrorKind::InvalidArgument | ErrorKind::AlreadyExists | ErrorKind::Cancelled => StatusCode::BAD_REQUEST,
+        ErrorKind::Permission => StatusCode::FORBIDDEN,
+        ErrorKind::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+    }
+}
+
+/// `{"error": message}` under a status.
+pub(crate) fn error_response(status: StatusCode, message: &str) -> Response<FrameBody> {
+    let mut response = json_response(encode_error(message));
+    *response.status_mut() = status;
+    response
+}
+
+/// A success with a JSON body.
+pub(crate) fn json_response(json: Vec<u8>) -> Response<FrameBody> {
+    let mut response = Response::new(json.into());
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response
+}
+
+/// A status with an empty body; health checks look at nothing else.
+pub(crate) fn empty_response(status: StatusCode) -> Response<FrameBody> {
+    let mut response = Response::new(FrameBody::default());
+    *response.status_mut() = status;
+    response
+}
+
+// === impl Refusal ===
+
+impl From<InferError> for Refusal {
+    fn from(error: InferError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Refusal> for Response<FrameBody> {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Error(error) => error_response(status(error.kind()), error.message()),
+            Refusal::SlowBody => {
+                error_response(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time; it was given up")
+            }
+            Refusal::Encoding => {
+                let mut response = error_response(StatusCode::NOT_IMPLEMENTED, "Unsupported compression type");
+                response.headers_mut().insert(header::ACCEPT_ENCODING, ENCODINGS_SERVED);
+                response
+            }
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> axum::response::Response {
+        Response::<FrameBody>::from(self).map(axum::body::Body::new)
+    }
+}

@@ -1,0 +1,119 @@
+//! `POST /v2/models/{m}[/versions/{v}]/infer`, the path that must be fast.
+//!
+//! Checks run in Triton's order: version, model, decoupled, encoding, length, header length, body. Hence an unknown model
+//! wins over a malformed body. The server calls [`infer`] before it asks the router; the router has the same route for
+//! those who use it without a socket.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    body::Body as AxumBody,
+    extract::{Request as AxumRequest, State},
+    response::Response as AxumResponse,
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body;
+use nereid_inference::{InferError, ServedModel};
+use nereid_protocol::http::{
+    DecodedRequest, HeaderLength, INFERENCE_HEADER_CONTENT_LENGTH, InferBody, OutputFormats, RequestContext,
+    ResponseContext, decode_infer_request, decode_raw_infer_request, encode_infer_response,
+};
+
+use crate::{
+    FrameBody, HttpFrontend,
+    body::{BodyLimits, gather},
+    error::{Refusal, error_response, json_response},
+    model_path::ModelPath,
+};
+
+const HEADER_LENGTH: HeaderName = HeaderName::from_static(INFERENCE_HEADER_CONTENT_LENGTH);
+const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+/// The router's entrance.
+pub(crate) async fn handle(State(frontend): State<Arc<HttpFrontend>>, request: AxumRequest) -> AxumResponse {
+    let path = request.uri().path().to_owned();
+    let response = match ModelPath::of_infer(request.method(), &path) {
+        Some(path) => infer(&frontend, &path, request).await,
+        None => error_response(StatusCode::NOT_FOUND, "Not Found"),
+    };
+    response.map(AxumBody::new)
+}
+
+/// Answers one inference request. Dropping the future cancels the request.
+pub(crate) async fn infer<B>(frontend: &HttpFrontend, path: &ModelPath<'_>, request: Request<B>) -> Response<FrameBody>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    answer(frontend, path, request).await.unwrap_or_else(Response::from)
+}
+
+async fn answer<B>(
+    frontend: &HttpFrontend,
+    path: &ModelPath<'_>,
+    request: Request<B>,
+) -> Result<Response<FrameBody>, Refusal>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    let received = Instant::now();
+    let model = frontend.service.model(&path.model, path.version()?)?;
+    if model.config().is_decoupled() {
+        let text = "HTTP end point doesn't support models with decoupled transaction policy";
+        return Err(InferError::unsupported(text).into());
+    }
+    check_encoding(request.headers())?;
+    let header_length = header_length(request.headers())?;
+    let limits = BodyLimits::new(&frontend.settings);
+    let json_bytes = header_length.map_or(0, HeaderLength::unchecked);
+    let body = gather(request.into_body(), limits, json_bytes).await?;
+    let context =
+        RequestContext { signature: model.signature(), received, input_bytes_max: frontend.settings.input_bytes_max };
+    let DecodedRequest { request, outputs } = decode(body, header_length, &context)?;
+    let id = request.id.clone();
+    let response = model.infer(request).single().await?;
+    encode(model.as_ref(), response, (&id, &outputs))
+}
+
+/// JSON with or without binary tensors, or, at a header length of 0, one raw tensor.
+fn decode(
+    body: Bytes,
+    header_length: Option<HeaderLength>,
+    context: &RequestContext<'_>,
+) -> Result<DecodedRequest, InferError> {
+    let json_bytes = header_length.map(|length| length.within(body.len())).transpose()?;
+    match json_bytes {
+        Some(0) => decode_raw_infer_request(body, context),
+        json_bytes => decode_infer_request(&InferBody { bytes: body, json_bytes }, context),
+    }
+}
+
+fn encode(
+    model: &dyn ServedModel,
+    response: nereid_inference::InferResponse,
+    (id, outputs): (&str, &OutputFormats),
+) -> Result<Response<FrameBody>, Refusal> {
+    let context = ResponseContext { id, identity: model.identity(), outputs };
+    let encoded = encode_infer_response(response, &context)?;
+    let Some(json_bytes) = encoded.json_bytes else {
+        return Ok(json_response(Vec::new()).map(|_| encoded.frames.into()));
+    };
+    let mut response = Response::new(FrameBody::from(encoded.frames));
+    response.headers_mut().insert(header::CONTENT_TYPE, OCTETS);
+    response.headers_mut().insert(HEADER_LENGTH, HeaderValue::from(json_bytes));
+    Ok(response)
+}
+
+/// Only bodies as they are; compressed ones are refused until they are served.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => Err(Refusal::Encoding),
+        _ => Ok(()),
+    }
+}
+
+fn header_length(headers: &HeaderMap) -> Result<Option<HeaderLength>, InferError> {
+    headers.get(HEADER_LENGTH).map(|value| HeaderLength::parse(value.as_bytes())).transpose()
+}

@@ -1,0 +1,44 @@
+//! `GET /v2/models/stats` and `GET /v2/models/{m}[/versions/{v}]/stats`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::Response;
+use nereid_inference::{InferError, ModelStatistics, ServedModel};
+use nereid_protocol::http::encode_statistics;
+
+use crate::{
+    FrameBody, HttpFrontend,
+    error::{Refusal, json_response},
+    model_path::ModelTarget,
+};
+
+/// Every ready version of every model.
+pub(crate) async fn all(State(frontend): State<Arc<HttpFrontend>>) -> Response<FrameBody> {
+    encode(&frontend.service.ready_models(None))
+}
+
+/// Every ready version of one model, or one version.
+pub(crate) async fn model(
+    State(frontend): State<Arc<HttpFrontend>>,
+    target: ModelTarget,
+) -> Result<Response<FrameBody>, Refusal> {
+    let name = &target.model;
+    let mut models = frontend.service.ready_models(Some(name));
+    if models.is_empty() {
+        return Err(InferError::invalid_argument(format!("requested model '{name}' is not available")).into());
+    }
+    if let Some(version) = target.version {
+        models.retain(|model| model.identity().version == version);
+    }
+    if models.is_empty() {
+        let text = format!("requested model version is not available for model '{name}'");
+        return Err(InferError::invalid_argument(text).into());
+    }
+    Ok(encode(&models))
+}
+
+fn encode(models: &[Arc<dyn ServedModel>]) -> Response<FrameBody> {
+    let statistics: Vec<ModelStatistics> = models.iter().map(|model| model.statistics()).collect();
+    json_response(encode_statistics(&statistics))
+}

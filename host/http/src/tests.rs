@@ -1,0 +1,5 @@
+//! The routes through [`router`], over a service that echoes; the connection loop over real sockets.
+
+mod doubles;
+mod routes;
+mod sockets;
