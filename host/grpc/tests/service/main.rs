@@ -3,6 +3,9 @@
 //! Nothing here sleeps: a test waits for the request that a model received, for the message that the client received,
 //! or for the cancellation that a response sender reports.
 
+// The whole program is a test, which clippy cannot see outside of the test functions themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod fake;
 mod fixture;
 mod hostile;
