@@ -1,1 +1,42 @@
-//! (to be written)
+//! The sandbox: compiles WebAssembly components, calls them, and limits everything that they can use.
+//!
+//! Invariant: no guest call is unlimited. Every call has a deadline, and every byte, handle, host call and log line that
+//! a guest causes is counted against [`PluginLimits`]; a guest that trapped, was stopped or was abandoned is never entered again.
+//!
+//! Deliberately absent: models, files of models, scheduling. What a plugin serves is told to it ([`PluginSpec`]); whom
+//! it may call is a port ([`nereid_inference::ServiceHandle`]).
+
+mod bindings;
+mod convert;
+
+mod limits;
+
+mod engine;
+mod ticker;
+
+mod artefact_cache;
+mod compile;
+mod contract;
+
+mod account;
+mod clock;
+mod handles;
+mod state;
+mod tensor_handle;
+
+mod imports;
+
+mod failure;
+mod output;
+mod plugin;
+mod sandbox;
+
+pub use crate::{
+    artefact_cache::{ARTEFACT_BYTES_MAX, ArtefactCache},
+    compile::CompiledPlugin,
+    contract::CONTRACT_VERSION,
+    engine::PluginEngine,
+    failure::PluginError,
+    limits::PluginLimits,
+    plugin::{Plugin, PluginSpec, SandboxPool},
+};

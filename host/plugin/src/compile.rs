@@ -1,0 +1,163 @@
+//! From a component's bytes to something that makes guests.
+//!
+//! What a file is gets said before wasmtime sees it; what was compiled is kept under a key of the bytes, the wasmtime version,
+//! the engine's settings and the processor, so that a key never finds code for another engine.
+
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+use wasmtime::component::Component;
+
+use crate::{
+    bindings::TransformPluginPre, contract, engine::PluginEngine, failure::PluginError, state::PluginState,
+};
+
+/// Every WebAssembly file begins so.
+const MAGIC: &[u8] = b"\0asm";
+
+/// Version and layer of a component, after the magic.
+const COMPONENT_LAYER: [u8; 4] = [0x0d, 0x00, 0x01, 0x00];
+
+/// Version and layer of a core module, after the magic.
+const MODULE_LAYER: [u8; 4] = [0x01, 0x00, 0x00, 0x00];
+
+/// How to make a component, for those who have something else.
+const ADVICE: &str = "Build one with a Nereid SDK (Rust: linker wasm-component-ld, target wasm32-unknown-unknown)";
+
+/// A component that fits the contract, as machine code. Cloning shares it.
+#[derive(Clone)]
+pub struct CompiledPlugin {
+    origin: Arc<str>,
+    pre: TransformPluginPre<PluginState>,
+}
+
+/// Feeds what wasmtime wants hashed into a cryptographic hash.
+struct HashInto<'a>(&'a mut blake3::Hasher);
+
+// === impl PluginEngine ===
+
+impl PluginEngine {
+    /// Compiles a component, or finds it compiled. `origin` is the file that errors name. May take seconds; blocks.
+    ///
+    /// # Errors
+    /// The bytes are no component, are damaged, or do not fit the contract.
+    pub fn compile(&self, origin: &str, bytes: &[u8]) -> Result<CompiledPlugin, PluginError> {
+        recognise(origin, bytes)?;
+        let component = self.component(origin, bytes)?;
+        contract::check(origin, self.engine(), &component)?;
+        let misfit = |error: wasmtime::Error| PluginError::Contract { origin: origin.to_owned(), reason: causes(&error) };
+        let pre = self.linker().instantiate_pre(&component).map_err(misfit)?;
+        let pre = TransformPluginPre::new(pre).map_err(misfit)?;
+        component.initialize_copy_on_write_image().map_err(PluginError::engine)?;
+        Ok(CompiledPlugin { origin: origin.into(), pre })
+    }
+
+    fn component(&self, origin: &str, bytes: &[u8]) -> Result<Component, PluginError> {
+        let key = self.key(bytes);
+        if let Some((recent, component)) = &*self.recent().lock()
+            && *recent == key
+        {
+            return Ok(component.clone());
+        }
+        let component = match self.cached(&key) {
+            Some(component) => component,
+            None => self.compiled(origin, &key, bytes)?,
+        };
+        *self.recent().lock() = Some((key, component.clone()));
+        Ok(component)
+    }
+
+    fn compiled(&self, origin: &str, key: &str, bytes: &[u8]) -> Result<Component, PluginError> {
+        let component = Component::from_binary(self.engine(), bytes)
+            .map_err(|error| PluginError::Damaged { origin: origin.to_owned(), reason: causes(&error) })?;
+        if let Some(cache) = self.cache() {
+            let artefact = component.serialize().map_err(|error| error.to_string());
+            if let Err(error) = artefact.and_then(|artefact| cache.store(key, &artefact)) {
+                tracing::warn!("'{origin}' will be compiled again at the next start: {error}");
+            }
+        }
+        Ok(component)
+    }
+
+    fn cached(&self, key: &str) -> Option<Component> {
+        let artefact = self.cache()?.load(key)?;
+        deserialize(self, &artefact)
+    }
+
+    /// Names the code that these bytes compile to on this engine.
+    fn key(&self, bytes: &[u8]) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+        self.engine().precompile_compatibility_hash().hash(&mut HashInto(&mut hasher));
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+#[allow(unsafe_code, reason = "wasmtime trusts the artefact; the cache vouches for it")]
+fn deserialize(engine: &PluginEngine, artefact: &[u8]) -> Option<Component> {
+    // SAFETY: `artefact` came from `ArtefactCache::load`, which returns only bytes whose hash, stored beside them when this
+    // server wrote them, still holds, from a file and a directory that nobody but this user can write to. The file's name
+    // holds the hash of the engine's settings and wasmtime's version, which wasmtime checks again.
+    let component = unsafe { Component::deserialize(engine.engine(), artefact) };
+    component.inspect_err(|error| tracing::warn!("a cached plugin is compiled again: {error:#}")).ok()
+}
+
+// === impl CompiledPlugin ===
+
+impl CompiledPlugin {
+    /// The file that it came from.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    pub(crate) fn pre(&self) -> &TransformPluginPre<PluginState> {
+        &self.pre
+    }
+}
+
+// === impl HashInto ===
+
+impl Hasher for HashInto<'_> {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let mut first = [0; 8];
+        first.iter_mut().zip(self.0.finalize().as_bytes()).for_each(|(target, byte)| *target = *byte);
+        u64::from_le_bytes(first)
+    }
+}
+
+/// Says what the file is when it is not a component.
+fn recognise(origin: &str, bytes: &[u8]) -> Result<(), PluginError> {
+    let refuse = |found: &str, advice: &str| {
+        let (found, advice) = (found.to_owned(), advice.to_owned());
+        Err(PluginError::NotAComponent { origin: origin.to_owned(), found, advice })
+    };
+    let Some(layer) = bytes.strip_prefix(MAGIC) else {
+        if bytes.is_empty() {
+            return refuse("it is empty", "Copy the file again");
+        }
+        if bytes.trim_ascii_start().starts_with(b"(") {
+            return refuse("it is WebAssembly text", "Translate it with wat2wasm or wasm-tools first");
+        }
+        let start: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        return refuse(&format!("it begins with the bytes {}, not with 00 61 73 6d", start.join(" ")), ADVICE);
+    };
+    if layer.starts_with(&COMPONENT_LAYER) {
+        return Ok(());
+    }
+    if layer.starts_with(&MODULE_LAYER) {
+        return refuse("it is a core module, and a component is needed", ADVICE);
+    }
+    refuse("it ends, or has an unknown version, right after the first four bytes", "Copy the file again")
+}
+
+fn causes(error: &wasmtime::Error) -> String {
+    let causes: Vec<String> = error.chain().map(|cause| cause.to_string()).collect();
+    causes.join(": ")
+}

@@ -1,0 +1,104 @@
+//! Whether a component fits the contract, in words.
+//!
+//! wasmtime would say so too, for the first misfit and in its own terms; here every missing import is listed with what to do.
+
+use wasmtime::{Engine, component::Component};
+
+use crate::failure::PluginError;
+
+/// The package that `wit/` holds.
+const PACKAGE: &str = "nereid:plugin";
+
+/// The version of the contract that this host serves.
+pub const CONTRACT_VERSION: &str = "0.1.0";
+
+/// The interfaces that a plugin may import.
+const OFFERED: [&str; 6] = ["types", "tensors", "serving", "inference", "logging", "settings"];
+
+/// The interface that a plugin must export.
+const REQUIRED: &str = "transform";
+
+/// Compares a component's imports and exports with the contract.
+pub(crate) fn check(origin: &str, engine: &Engine, component: &Component) -> Result<(), PluginError> {
+    let component_type = component.component_type();
+    let missing: Vec<String> =
+        component_type.imports(engine).filter_map(|(name, _)| Some(format!("  {name}: {}", why_missing(name)?))).collect();
+    if !missing.is_empty() {
+        return Err(PluginError::Imports { origin: origin.to_owned(), missing });
+    }
+    let exports: Vec<&str> = component_type.exports(engine).map(|(name, _)| name).collect();
+    if exports.iter().any(|name| is_required(name)) {
+        return Ok(());
+    }
+    Err(PluginError::Exports {
+        origin: origin.to_owned(),
+        expected: format!("{PACKAGE}/{REQUIRED}@{CONTRACT_VERSION}"),
+        found: if exports.is_empty() { "no exports at all".to_owned() } else { exports.join(", ") },
+        advice: "Build it for the world transform-plugin with a Nereid SDK".to_owned(),
+    })
+}
+
+/// Why an import cannot be had; `None` when it can.
+fn why_missing(import: &str) -> Option<String> {
+    let (name, version) = import.split_once('@').unwrap_or((import, ""));
+    let Some((package, interface)) = name.split_once('/') else {
+        return Some(format!("plugins may import interfaces of {PACKAGE} only"));
+    };
+    if package.starts_with("wasi:") {
+        let text = "WASI (files, environment, clocks, sockets) is granted to no plugin; build without it, for Rust with \
+                    the target wasm32-unknown-unknown";
+        return Some(text.to_owned());
+    }
+    if package != PACKAGE {
+        return Some(format!("unknown; plugins may import {PACKAGE}/{{{}}}", OFFERED.join(", ")));
+    }
+    if !OFFERED.contains(&interface) {
+        return Some(format!("not part of {PACKAGE}@{CONTRACT_VERSION}, which offers {}", OFFERED.join(", ")));
+    }
+    (!is_compatible(version)).then(|| {
+        format!("this server offers {PACKAGE}@{CONTRACT_VERSION}; build the plugin again with an SDK of that version")
+    })
+}
+
+fn is_required(export: &str) -> bool {
+    let (name, version) = export.split_once('@').unwrap_or((export, ""));
+    name.split_once('/') == Some((PACKAGE, REQUIRED)) && is_compatible(version)
+}
+
+/// Of drafts (0.x), versions of the same minor number are compatible.
+fn is_compatible(version: &str) -> bool {
+    let minor = |version: &str| version.rsplit_once('.').map(|(minor, _)| minor.to_owned());
+    minor(version).is_some() && minor(version) == minor(CONTRACT_VERSION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_missing_import_has_its_own_advice() {
+        for (import, expected) in [
+            ("nereid:plugin/tensors@0.1.0", None),
+            ("nereid:plugin/tensors@0.1.7", None),
+            ("nereid:plugin/tensors@0.2.0", Some("this server offers nereid:plugin@0.1.0")),
+            ("nereid:plugin/sockets@0.1.0", Some("not part of nereid:plugin@0.1.0")),
+            ("wasi:cli/environment@0.2.3", Some("WASI")),
+            ("acme:things/x@1.0.0", Some("unknown; plugins may import nereid:plugin/{types")),
+            ("do-it", Some("plugins may import interfaces of nereid:plugin only")),
+        ] {
+            let found = why_missing(import);
+            assert_eq!(found.is_some(), expected.is_some(), "{import}: {found:?}");
+            assert!(found.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{import}");
+        }
+    }
+
+    #[test]
+    fn the_list_is_that_of_the_wit_files() {
+        for interface in OFFERED.iter().chain([&REQUIRED]) {
+            let path = format!("{}/../../wit/{interface}.wit", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.contains(&format!("package {PACKAGE}@{CONTRACT_VERSION};")), "{path}");
+            assert!(text.contains(&format!("interface {interface} {{")), "{path}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What the host offers to guests: one file per interface of `wit/`, listed here.
+
+pub(crate) mod bulk;
+pub(crate) mod inference;
+pub(crate) mod logging;
+pub(crate) mod serving;
+pub(crate) mod settings;
+pub(crate) mod tensors;
+pub(crate) mod types;

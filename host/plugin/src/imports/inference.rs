@@ -1,0 +1,313 @@
+//! `inference`: a guest calls other models through the service that clients use.
+//!
+//! Refused here: calls that come back to a model that already waits (with a bounded number of instances they would wait for
+//! ever), chains beyond the depth limit, and calls beyond the limits on their number. Nobody waits beyond the deadline of the
+//! guest's own call. Dropping the guest's call drops the child requests, which cancels them.
+
+use std::{
+    future::{Future, poll_fn},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use nereid_inference::{CallChain, Delivery, InferError, InferRequest, InferResponse, NamedTensor, ResponseStream};
+use wasmtime::component::Resource;
+
+use crate::{
+    account::Charge,
+    bindings::nereid::plugin::{
+        inference::{Call, Host, HostPending},
+        serving::Response,
+        tensors::Named,
+        types::Error,
+    },
+    convert,
+    failure::Stop,
+    state::{PluginState, Serving},
+    tensor_handle::TensorHandle,
+};
+
+/// A call under way.
+#[allow(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct PendingCall {
+    model: String,
+    stream: ResponseStream,
+    /// A delivery that was looked at and not taken.
+    peeked: Option<Delivery>,
+    ended: bool,
+    /// When the guest wants to wait no longer.
+    give_up: Option<Instant>,
+    /// Keeps the inputs' memory paid for while the other model may read it.
+    _charges: Vec<Arc<Charge>>,
+}
+
+type Handle = Resource<PendingCall>;
+
+/// What came of waiting.
+enum Waited<T> {
+    Done(T),
+    /// The guest's own patience ran out; the call's deadline did not.
+    GaveUp,
+}
+
+// === impl PendingCall ===
+
+impl PendingCall {
+    /// Looks for a delivery; `Ready` when `receive` would not wait.
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.ended || self.peeked.is_some() {
+            return Poll::Ready(());
+        }
+        match self.stream.poll_next(context) {
+            Poll::Ready(delivery) => {
+                self.ended = delivery.is_none();
+                self.peeked = delivery;
+                Poll::Ready(())
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// The next response; `None` after the last.
+    async fn receive(&mut self) -> Option<Result<InferResponse, InferError>> {
+        loop {
+            poll_fn(|context| self.poll_ready(context)).await;
+            let delivery = self.peeked.take()?;
+            self.ended = delivery.last;
+            if delivery.response.is_some() {
+                return delivery.response;
+            }
+        }
+    }
+
+    fn timed_out(&self) -> InferError {
+        InferError::deadline_exceeded(format!("model '{}' did not answer within the call's timeout-ms", self.model))
+    }
+
+    /// Says whose error it is.
+    fn blame(&self, error: InferError) -> InferError {
+        error.prefixed(&format!("calling model '{}': ", self.model))
+    }
+}
+
+// === impl PluginState ===
+
+impl PluginState {
+    fn start_call(&mut self, call: Call) -> wasmtime::Result<Result<PendingCall, InferError>> {
+        self.enter()?;
+        let serving = self.call.serving.clone().ok_or(Stop::NotServing)?;
+        let (inputs, charges) = self.take_inputs(call.inputs)?;
+        let limit = self.limits().model_calls_max;
+        self.call.model_calls += 1;
+        if self.call.model_calls > limit {
+            let text = format!("more than {limit} calls to other models in one call (model_calls)");
+            return Ok(Err(InferError::resource_exhausted(text)));
+        }
+        let callers = match self.extend_chain(&serving, &call.model) {
+            Ok(callers) => callers,
+            Err(error) => return Ok(Err(error)),
+        };
+        let give_up = call.timeout_ms.map(|ms| Instant::now() + Duration::from_millis(u64::from(ms)));
+        let request = InferRequest {
+            id: serving.id,
+            requested_outputs: call.wanted_outputs.iter().map(|name| name.as_str().into()).collect(),
+            parameters: convert::parameters_in(call.parameters),
+            priority: serving.priority,
+            callers: Some(callers),
+            ..InferRequest::new(inputs)
+        };
+        let model = self.spec.service.get().and_then(|service| service.model(&call.model, call.version));
+        Ok(model.map(|model| PendingCall {
+            stream: model.infer(request),
+            model: call.model,
+            peeked: None,
+            ended: false,
+            give_up,
+            _charges: charges,
+        }))
+    }
+
+    /// The inputs, taken from the guest.
+    fn take_inputs(&mut self, inputs: Vec<Named>) -> wasmtime::Result<(Vec<NamedTensor>, Vec<Arc<Charge>>)> {
+        let mut tensors = Vec::with_capacity(inputs.len());
+        let mut charges = Vec::new();
+        for named in inputs {
+            let mut handle = self.tensors.remove(named.data.rep()).ok_or(Stop::StaleHandle("tensor"))?;
+            let (tensor, charge) = handle.share()?;
+            tensors.push(NamedTensor::new(named.name, tensor));
+            charges.extend(charge);
+        }
+        Ok((tensors, charges))
+    }
+
+    /// The chain of those who wait, this plugin's model included.
+    fn extend_chain(&self, serving: &Serving, called: &str) -> Result<Arc<CallChain>, InferError> {
+        let chain = CallChain::extend(serving.callers.clone(), self.spec.model.name.clone());
+        let mut waiting = Some(&chain);
+        while let Some(caller) = waiting {
+            if *caller.model == *called {
+                let text = format!(
+                    "model '{called}' cannot be called, because it waits for this call itself: {chain} -> {called}"
+                );
+                return Err(InferError::resource_exhausted(text));
+            }
+            waiting = caller.caller.as_ref();
+        }
+        let limit = self.limits().call_depth_max;
+        if chain.depth >= limit {
+            let text = format!("a chain of {limit} models is the longest allowed (call_depth): {chain} -> {called}");
+            return Err(InferError::resource_exhausted(text));
+        }
+        Ok(chain)
+    }
+
+    /// Waits no longer than the guest wants, and never beyond the call's deadline.
+    async fn wait<T>(&self, give_up: Option<Instant>, future: impl Future<Output = T>) -> Result<Waited<T>, Stop> {
+        let deadline = self.call.clock.deadline();
+        let until = give_up.map_or(deadline, |give_up| give_up.min(deadline));
+        match tokio::time::timeout_at(until.into(), future).await {
+            Ok(done) => Ok(Waited::Done(done)),
+            Err(_) if Instant::now() < deadline => Ok(Waited::GaveUp),
+            Err(_) => Err(Stop::WallTime(self.limits().wall_time_max)),
+        }
+    }
+
+    /// The response, its tensors given to the guest.
+    fn hand_over(&mut self, response: InferResponse) -> Result<Response, InferError> {
+        let mut outputs = Vec::with_capacity(response.outputs.len());
+        for output in response.outputs {
+            let received = TensorHandle::received(output.tensor, &self.call.account);
+            let data = self.keep(received)?;
+            outputs.push(Named { name: output.name.to_string(), data });
+        }
+        Ok(Response { outputs, parameters: convert::parameters_out(&response.parameters) })
+    }
+
+    async fn receive_from(
+        &mut self,
+        pending: &mut PendingCall,
+    ) -> wasmtime::Result<Result<Option<Response>, InferError>> {
+        let give_up = pending.give_up;
+        let received = match self.wait(give_up, pending.receive()).await? {
+            Waited::Done(received) => received,
+            Waited::GaveUp => return Ok(Err(pending.timed_out())),
+        };
+        Ok(match received {
+            Some(Ok(response)) => self.hand_over(response).map(Some),
+            Some(Err(error)) => Err(pending.blame(error)),
+            None => Ok(None),
+        })
+    }
+
+    /// The only response of a call: a second one is an error.
+    async fn receive_only(&mut self, mut pending: PendingCall) -> wasmtime::Result<Result<Response, InferError>> {
+        let give_up = pending.give_up;
+        let only = async {
+            let first = pending.receive().await;
+            let second = if pending.ended { None } else { pending.receive().await };
+            (first, second)
+        };
+        let received = match self.wait(give_up, only).await? {
+            Waited::Done(received) => received,
+            Waited::GaveUp => return Ok(Err(pending.timed_out())),
+        };
+        Ok(match received {
+            (Some(Ok(response)), None) => self.hand_over(response),
+            (Some(Err(error)), None) => Err(pending.blame(error)),
+            (None, _) => Err(pending.blame(InferError::internal("expected a single response, got none; use submit"))),
+            (Some(_), Some(_)) => {
+                Err(pending.blame(InferError::internal("expected a single response, got several; use submit")))
+            }
+        })
+    }
+
+    fn keep_pending(&mut self, started: Result<PendingCall, InferError>) -> Result<Handle, InferError> {
+        let pending = started?;
+        let limit = self.limits().pending_calls_max;
+        if self.pending.len() >= limit as usize {
+            let text = format!("{limit} calls to other models are under way, the limit (pending_calls)");
+            return Err(InferError::resource_exhausted(text));
+        }
+        self.check_handles()?;
+        Ok(Resource::new_own(self.pending.insert(pending)))
+    }
+}
+
+impl Host for PluginState {
+    async fn infer(&mut self, call: Call) -> wasmtime::Result<Result<Response, Error>> {
+        let answer = match self.start_call(call)? {
+            Ok(pending) => self.receive_only(pending).await?,
+            Err(error) => Err(error),
+        };
+        Ok(answer.inspect_err(|error| self.note_refusal(error)).map_err(convert::error))
+    }
+
+    fn submit(&mut self, call: Call) -> wasmtime::Result<Result<Handle, Error>> {
+        let started = self.start_call(call)?;
+        let kept = self.keep_pending(started);
+        Ok(kept.inspect_err(|error| self.note_refusal(error)).map_err(convert::error))
+    }
+
+    async fn wait_any(
+        &mut self,
+        calls: Vec<Handle>,
+        timeout_ms: Option<u32>,
+    ) -> wasmtime::Result<Result<Option<u32>, Error>> {
+        self.enter()?;
+        if calls.is_empty() {
+            let error = InferError::invalid_argument("wait-any needs at least one call to wait for");
+            return Ok(Err(convert::error(error)));
+        }
+        if calls.iter().any(|handle| self.pending.get(handle.rep()).is_none()) {
+            return Err(Stop::StaleHandle("pending").into());
+        }
+        let give_up = timeout_ms.map(|ms| Instant::now() + Duration::from_millis(u64::from(ms)));
+        let mut pending = std::mem::replace(&mut self.pending, crate::handles::Arena::new());
+        let first = poll_fn(|context| {
+            for (index, handle) in (0_u32..).zip(&calls) {
+                if pending.get_mut(handle.rep()).is_some_and(|call| call.poll_ready(context).is_ready()) {
+                    return Poll::Ready(index);
+                }
+            }
+            Poll::Pending
+        });
+        let waited = self.wait(give_up, first).await;
+        self.pending = pending;
+        Ok(Ok(match waited? {
+            Waited::Done(index) => Some(index),
+            Waited::GaveUp => None,
+        }))
+    }
+
+    fn model_ready(&mut self, model: String, version: Option<u64>) -> wasmtime::Result<bool> {
+        self.enter()?;
+        Ok(self.spec.service.get().is_ok_and(|service| service.model(&model, version).is_ok()))
+    }
+}
+
+impl HostPending for PluginState {
+    async fn receive(&mut self, handle: Handle) -> wasmtime::Result<Result<Option<Response>, Error>> {
+        self.enter()?;
+        // Taken out while it is waited for: nothing else runs in this store meanwhile.
+        let mut pending = std::mem::replace(&mut self.pending, crate::handles::Arena::new());
+        let answer = match pending.get_mut(handle.rep()) {
+            Some(call) => self.receive_from(call).await,
+            None => Err(Stop::StaleHandle("pending").into()),
+        };
+        self.pending = pending;
+        Ok(answer?.inspect_err(|error| self.note_refusal(error)).map_err(convert::error))
+    }
+
+    fn ready(&mut self, handle: Handle) -> wasmtime::Result<bool> {
+        self.enter()?;
+        let pending = self.pending.get_mut(handle.rep()).ok_or(Stop::StaleHandle("pending"))?;
+        Ok(pending.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready())
+    }
+
+    /// A handle of an earlier call is gone already.
+    fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
+        self.pending.remove(handle.rep());
+        Ok(())
+    }
+}

@@ -1,0 +1,236 @@
+//! What the host keeps beside one guest: its handles, its meters, and the call under way.
+
+use std::{sync::Arc, time::Duration};
+
+use nereid_inference::{CallChain, InferError};
+use wasmtime::{
+    ResourceLimiter, UpdateDeadline,
+    component::Resource,
+};
+
+use crate::{
+    account::Account,
+    clock::CallClock,
+    failure::Stop,
+    handles::Arena,
+    imports::{inference::PendingCall, serving::RequestHandle},
+    limits::PluginLimits,
+    plugin::PluginSpec,
+    tensor_handle::TensorHandle,
+};
+
+/// How long a guest may go on after its client left: enough to notice `cancelled` and leave in order.
+const CANCELLATION_GRACE: Duration = Duration::from_millis(100);
+
+/// Core instances and memories of one guest; a component as toolchains build it has three and one.
+const CORE_INSTANCES_MAX: usize = 64;
+
+/// The store's data.
+pub(crate) struct PluginState {
+    pub(crate) spec: Arc<PluginSpec>,
+    pub(crate) meter: MemoryMeter,
+    pub(crate) call: CallState,
+    pub(crate) tensors: Arena<TensorHandle>,
+    pub(crate) requests: Arena<RequestHandle>,
+    pub(crate) pending: Arena<PendingCall>,
+}
+
+/// The call under way, or the instantiation.
+pub(crate) struct CallState {
+    pub(crate) clock: Arc<CallClock>,
+    pub(crate) account: Arc<Account>,
+    /// `None` while the guest is being instantiated: it may not call models then.
+    pub(crate) serving: Option<Serving>,
+    pub(crate) host_calls: u64,
+    pub(crate) model_calls: u32,
+    pub(crate) log_bytes: u64,
+    /// The last line that the guest logged as an error: mostly says more about a trap than the trap does.
+    pub(crate) last_error_line: Option<String>,
+    /// The last thing that was refused for a limit: what a guest traps over shortly after.
+    pub(crate) refusal: Option<String>,
+}
+
+/// The request under way.
+#[derive(Clone)]
+pub(crate) struct Serving {
+    pub(crate) id: String,
+    pub(crate) priority: u64,
+    pub(crate) callers: Option<Arc<CallChain>>,
+}
+
+/// Counts linear memory and tables, and refuses what goes beyond the limits.
+pub(crate) struct MemoryMeter {
+    pub(crate) memory_bytes: usize,
+    table_elements: usize,
+    memory_bytes_max: usize,
+    table_elements_max: usize,
+    pub(crate) refusal: Option<String>,
+}
+
+// === impl PluginState ===
+
+impl PluginState {
+    pub(crate) fn new(spec: Arc<PluginSpec>) -> Self {
+        Self {
+            meter: MemoryMeter::new(&spec.limits),
+            call: CallState::new(&spec.limits, None),
+            spec,
+            tensors: Arena::new(),
+            requests: Arena::new(),
+            pending: Arena::new(),
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &PluginLimits {
+        &self.spec.limits
+    }
+
+    /// Begins a call.
+    pub(crate) fn begin(&mut self, serving: Serving) {
+        self.call = CallState::new(&self.spec.limits, Some(serving));
+        self.meter.refusal = None;
+    }
+
+    /// Ends a call: frees everything that the guest left open.
+    pub(crate) fn end(&mut self) {
+        self.tensors.clear();
+        self.requests.clear();
+        self.pending.clear();
+    }
+
+    /// The first step of every import: counts.
+    pub(crate) fn enter(&mut self) -> wasmtime::Result<()> {
+        self.call.host_calls += 1;
+        if self.call.host_calls > self.limits().host_calls_max {
+            return Err(Stop::HostCalls(self.limits().host_calls_max).into());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn tensor(&self, handle: &Resource<TensorHandle>) -> wasmtime::Result<&TensorHandle> {
+        self.tensors.get(handle.rep()).ok_or_else(|| Stop::StaleHandle("tensor").into())
+    }
+
+    pub(crate) fn tensor_mut(&mut self, handle: &Resource<TensorHandle>) -> wasmtime::Result<&mut TensorHandle> {
+        self.tensors.get_mut(handle.rep()).ok_or_else(|| Stop::StaleHandle("tensor").into())
+    }
+
+    /// Gives the guest a handle, or notes why not.
+    pub(crate) fn keep(
+        &mut self,
+        made: Result<TensorHandle, InferError>,
+    ) -> Result<Resource<TensorHandle>, InferError> {
+        let kept = made.and_then(|tensor| {
+            self.check_handles()?;
+            Ok(Resource::new_own(self.tensors.insert(tensor)))
+        });
+        kept.inspect_err(|error| self.note_refusal(error))
+    }
+
+    /// Whether one more handle is within the limit.
+    pub(crate) fn check_handles(&self) -> Result<(), InferError> {
+        let open = self.tensors.len() + self.requests.len() + self.pending.len();
+        if open < self.limits().handles_max as usize {
+            return Ok(());
+        }
+        let text = format!("{open} handles are open, the limit (handles); close what is not needed");
+        Err(InferError::resource_exhausted(text))
+    }
+
+    /// Remembers a refusal for the text of the trap that may follow.
+    pub(crate) fn note_refusal(&mut self, error: &InferError) {
+        if error.kind() == nereid_inference::ErrorKind::ResourceExhausted {
+            self.call.refusal = Some(error.message().to_owned());
+        }
+    }
+
+    /// What the guest does when it looks at the clocks: go on after letting others run, or stop.
+    pub(crate) fn on_epoch(&self) -> wasmtime::Result<UpdateDeadline> {
+        self.check_clocks()?;
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    }
+
+    /// Whether the call may go on.
+    pub(crate) fn check_clocks(&self) -> Result<(), Stop> {
+        let (clock, limits) = (&self.call.clock, self.limits());
+        if clock.remaining().is_zero() {
+            return Err(Stop::WallTime(limits.wall_time_max));
+        }
+        if clock.cpu_time() >= limits.cpu_time_max {
+            return Err(Stop::CpuTime(limits.cpu_time_max));
+        }
+        match clock.cancelled_for() {
+            Some(since) if since >= CANCELLATION_GRACE => Err(Stop::Cancelled),
+            _ => Ok(()),
+        }
+    }
+}
+
+// === impl CallState ===
+
+impl CallState {
+    fn new(limits: &PluginLimits, serving: Option<Serving>) -> Self {
+        Self {
+            clock: Arc::new(CallClock::start(limits.wall_time_max)),
+            account: Account::new(limits.host_tensor_bytes_max),
+            serving,
+            host_calls: 0,
+            model_calls: 0,
+            log_bytes: 0,
+            last_error_line: None,
+            refusal: None,
+        }
+    }
+}
+
+// === impl MemoryMeter ===
+
+impl MemoryMeter {
+    fn new(limits: &PluginLimits) -> Self {
+        Self {
+            memory_bytes: 0,
+            table_elements: 0,
+            memory_bytes_max: usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX),
+            table_elements_max: usize::try_from(limits.table_elements_max).unwrap_or(usize::MAX),
+            refusal: None,
+        }
+    }
+}
+
+/// Growth beyond a limit fails for the guest as it would on a full machine, so that a guest that can cope does; one that
+/// cannot traps, and the refusal explains why.
+impl ResourceLimiter for MemoryMeter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        if total > self.memory_bytes_max {
+            let (limit_mib, wanted_mib) = (self.memory_bytes_max >> 20, total.div_ceil(1 << 20));
+            self.refusal = Some(format!("{wanted_mib} MiB of memory exceed the limit of {limit_mib} MiB (memory_mib)"));
+            return Ok(false);
+        }
+        self.memory_bytes = total;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.table_elements.saturating_add(desired.saturating_sub(current));
+        if total > self.table_elements_max {
+            let limit = self.table_elements_max;
+            self.refusal = Some(format!("{total} table elements exceed the limit of {limit} (table_elements)"));
+            return Ok(false);
+        }
+        self.table_elements = total;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        CORE_INSTANCES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        CORE_INSTANCES_MAX
+    }
+}

@@ -1,0 +1,86 @@
+//! The thread that moves the engine's epoch on, so that running guests look at their clocks.
+//!
+//! It sleeps without waking while no call is under way, so that an idle server stays idle.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::{self, Thread},
+    time::Duration,
+};
+
+use wasmtime::Engine;
+
+/// How often a running guest looks at its clocks and lets others use its thread. Ten milliseconds cost nothing that can be
+/// measured and keep a spinning guest from holding up a worker for longer than a client would notice.
+pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(10);
+
+/// Owns the thread.
+pub(crate) struct Ticker {
+    shared: Arc<Shared>,
+    thread: Thread,
+}
+
+/// Keeps the epoch moving while it exists.
+pub(crate) struct Ticking<'a> {
+    ticker: &'a Ticker,
+}
+
+struct Shared {
+    calls: AtomicUsize,
+    ended: AtomicBool,
+}
+
+// === impl Ticker ===
+
+impl Ticker {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub(crate) fn start(engine: &Engine) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared { calls: AtomicUsize::new(0), ended: AtomicBool::new(false) });
+        let (engine, for_thread) = (engine.weak(), shared.clone());
+        let tick = move || {
+            while !for_thread.ended.load(Ordering::Acquire) {
+                // A call that begins after this look unparks the thread, and the permit is kept if that comes first.
+                if for_thread.calls.load(Ordering::Acquire) == 0 {
+                    thread::park();
+                    continue;
+                }
+                thread::sleep(EPOCH_TICK);
+                match engine.upgrade() {
+                    Some(engine) => engine.increment_epoch(),
+                    None => return,
+                }
+            }
+        };
+        let handle = thread::Builder::new().name("nereid-epoch".to_owned()).spawn(tick)?;
+        Ok(Self { shared, thread: handle.thread().clone() })
+    }
+
+    /// Keeps the epoch moving until the guard is dropped.
+    pub(crate) fn tick(&self) -> Ticking<'_> {
+        if self.shared.calls.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.thread.unpark();
+        }
+        Ticking { ticker: self }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+// === impl Ticking ===
+
+impl Drop for Ticking<'_> {
+    fn drop(&mut self) {
+        self.ticker.shared.calls.fetch_sub(1, Ordering::AcqRel);
+    }
+}
