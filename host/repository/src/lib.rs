@@ -1,1 +1,42 @@
-//! (to be written)
+//! Model directories: what is in them, what of it is served, and how that changes while requests flow.
+//!
+//! Invariant: a name leads to a ready generation or to an error at every moment; a reload that fails changes nothing.
+//! Finding a model costs one atomic load and one hash lookup, and no lock.
+//!
+//! Deliberately absent: knowledge of what loading means (that is the loader's), wire formats, and any runtime: loading
+//! blocks the thread that asks for it.
+
+mod book;
+mod busy;
+mod check;
+mod config_file;
+mod control;
+mod defaults;
+mod ensembles;
+mod execute;
+mod guard;
+mod layout;
+mod lifecycle;
+mod order;
+mod parallel;
+mod plan;
+mod platform;
+mod prepare;
+mod report;
+mod repository;
+mod route;
+mod serve;
+mod settings;
+mod unserved;
+mod validate;
+mod versions;
+
+#[cfg(test)]
+mod tests;
+
+pub use crate::{
+    check::{Finding, Severity, check},
+    report::{ReportRow, StartReport},
+    repository::Repository,
+    settings::{ControlMode, RepositorySettings},
+};

@@ -1,0 +1,309 @@
+//! What is known of every model: the states that the index shows and the generations that the route leads to.
+//!
+//! The book is changed under one lock, held for as long as a map takes to change; nothing is loaded, drained or dropped
+//! under it. Changes hand out the generations they replace, for the caller to drop when the lock is free: dropping the
+//! last reference to a generation may take as long as its last request.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Weak},
+};
+
+use nereid_inference::{IndexEntry, InferError, ModelState, ServedModel};
+
+use crate::{
+    ensembles::Member,
+    lifecycle::{Event, VersionState},
+    route::{ModelRoute, Route},
+};
+
+/// What the loader made of each version.
+pub(crate) type Loaded = Vec<(u64, Result<Arc<dyn ServedModel>, InferError>)>;
+
+/// Generations that are no longer routed to.
+pub(crate) type Retired = Vec<Arc<dyn ServedModel>>;
+
+const SIBLING_FAILED: &str = "another version of the model failed to load";
+
+/// Every model that was asked for, by name.
+#[derive(Default)]
+pub(crate) struct Book {
+    models: BTreeMap<String, Model>,
+}
+
+#[derive(Default)]
+struct Model {
+    versions: BTreeMap<u64, Version>,
+    /// The models that it calls, when it is an ensemble.
+    members: BTreeSet<String>,
+    /// Why not even its versions are known.
+    failure: Option<String>,
+    /// Asked for by name, not only because an ensemble needs it.
+    explicit: bool,
+}
+
+struct Version {
+    state: VersionState,
+    served: Option<Arc<dyn ServedModel>>,
+    /// The generation that finishes its requests.
+    draining: Option<Weak<dyn ServedModel>>,
+}
+
+// === impl Book: changes ===
+
+impl Book {
+    /// The versions of a model are about to be loaded.
+    pub(crate) fn begin_load(&mut self, name: &str, versions: &[u64]) {
+        let model = self.models.entry(name.to_owned()).or_default();
+        model.failure = None;
+        for version in versions {
+            model.versions.entry(*version).or_insert_with(Version::new).apply(Event::LoadBegins);
+        }
+    }
+
+    /// All versions, or none: when one fails, what was ready before stays ready.
+    pub(crate) fn finish_load(&mut self, name: &str, members: BTreeSet<String>, loaded: Loaded) -> Retired {
+        let model = self.models.entry(name.to_owned()).or_default();
+        let was_ready = model.is_ready();
+        if loaded.iter().any(|(_, result)| result.is_err()) {
+            if !was_ready {
+                model.members = members;
+            }
+            return model.refuse(loaded);
+        }
+        model.members = members;
+        model.accept(loaded)
+    }
+
+    /// The model cannot even be read. What is ready stays ready.
+    pub(crate) fn fail(&mut self, name: &str, reason: &str) {
+        let model = self.models.entry(name.to_owned()).or_default();
+        if !model.is_ready() {
+            model.versions.clear();
+            model.failure = Some(reason.to_owned());
+        }
+    }
+
+    /// The model was asked for by name.
+    pub(crate) fn mark_explicit(&mut self, name: &str) {
+        if let Some(model) = self.models.get_mut(name) {
+            model.explicit = true;
+        }
+    }
+
+    /// No new requests for any version.
+    pub(crate) fn unload(&mut self, name: &str) -> Retired {
+        let Some(model) = self.models.get_mut(name) else { return Retired::new() };
+        if model.versions.is_empty() {
+            self.models.remove(name);
+            return Retired::new();
+        }
+        model.explicit = false;
+        model.versions.values_mut().filter_map(|version| version.retire(Event::UnloadBegins)).collect()
+    }
+
+    /// An ensemble cannot answer any more because one of its models is gone.
+    pub(crate) fn lose_member(&mut self, name: &str, reason: &str) -> Retired {
+        let Some(model) = self.models.get_mut(name) else { return Retired::new() };
+        let gone = || Event::MemberGone(reason.to_owned());
+        model.versions.values_mut().filter_map(|version| version.retire(gone())).collect()
+    }
+
+    /// Notices the generations whose last request was answered.
+    pub(crate) fn settle(&mut self) {
+        for version in self.models.values_mut().flat_map(|model| model.versions.values_mut()) {
+            if version.draining.as_ref().is_some_and(|generation| generation.strong_count() == 0) {
+                version.draining = None;
+                version.apply(Event::Drained);
+            }
+        }
+    }
+}
+
+// === impl Book: questions ===
+
+impl Book {
+    /// The route to what is ready now.
+    pub(crate) fn route(&self) -> Route {
+        let known = self.models.iter().filter(|(_, model)| !model.versions.is_empty());
+        Route { models: known.map(|(name, model)| (name.as_str().into(), model.route())).collect() }
+    }
+
+    /// Whether strict readiness is content: every version is ready, or unloaded on purpose.
+    pub(crate) fn is_as_wanted(&self) -> bool {
+        self.models.values().all(|model| {
+            model.failure.is_none()
+                && !model.versions.is_empty()
+                && model.versions.values().all(|version| version.state.is_as_wanted())
+        })
+    }
+
+    /// Whether any version of the model answers.
+    pub(crate) fn is_ready(&self, name: &str) -> bool {
+        self.models.get(name).is_some_and(Model::is_ready)
+    }
+
+    /// What an ensemble must know of the model.
+    pub(crate) fn member(&self, name: &str) -> Member {
+        let Some(model) = self.models.get(name) else { return Member::Absent };
+        let ready: Vec<u64> = model.ready().map(|(version, _)| version).collect();
+        if !ready.is_empty() {
+            return Member::Ready(ready);
+        }
+        match model.reason() {
+            Some(reason) => Member::Failed(reason.to_owned()),
+            None => Member::Absent,
+        }
+    }
+
+    /// The ensembles, near and far, that are made of the model and were not unloaded on purpose.
+    pub(crate) fn dependents(&self, name: &str) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut unexplored = vec![name.to_owned()];
+        while let Some(member) = unexplored.pop() {
+            for (name, model) in &self.models {
+                if model.members.contains(&member) && !model.is_unloaded() && found.insert(name.clone()) {
+                    unexplored.push(name.clone());
+                }
+            }
+        }
+        found
+    }
+
+    /// The models below an ensemble that nobody else needs and nobody asked for by name.
+    pub(crate) fn orphans(&self, name: &str) -> BTreeSet<String> {
+        let mut orphans = BTreeSet::from([name.to_owned()]);
+        let mut unexplored = vec![name.to_owned()];
+        while let Some(owner) = unexplored.pop() {
+            let members = self.models.get(&owner).map(|model| model.members.clone()).unwrap_or_default();
+            for member in members {
+                let explicit = self.models.get(&member).is_none_or(|model| model.explicit);
+                let needed = self.models.iter().any(|(name, model)| {
+                    model.members.contains(&member) && !model.is_unloaded() && !orphans.contains(name)
+                });
+                if !explicit && !needed && orphans.insert(member.clone()) {
+                    unexplored.push(member);
+                }
+            }
+        }
+        orphans.remove(name);
+        orphans
+    }
+
+    /// The index, ordered by name and version.
+    pub(crate) fn index(&self) -> Vec<IndexEntry> {
+        self.models.iter().flat_map(|(name, model)| model.index(name)).collect()
+    }
+}
+
+// === impl Model ===
+
+impl Model {
+    fn ready(&self) -> impl Iterator<Item = (u64, &Arc<dyn ServedModel>)> {
+        self.versions.iter().filter_map(|(number, version)| Some((*number, version.served.as_ref()?)))
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready().next().is_some()
+    }
+
+    fn is_unloaded(&self) -> bool {
+        let gone = |version: &Version| version.state.is_unloaded() || version.state == VersionState::Unloading;
+        self.failure.is_none() && self.versions.values().all(gone)
+    }
+
+    /// Why it does not answer; `None` when it was unloaded or never loaded.
+    fn reason(&self) -> Option<&str> {
+        if self.is_unloaded() {
+            return None;
+        }
+        let of_version =
+            |version: &Version| !version.state.reason().is_empty() && version.state.reason() != SIBLING_FAILED;
+        let failed = self.versions.values().find(|version| of_version(version));
+        self.failure.as_deref().or_else(|| failed.map(|version| version.state.reason()))
+    }
+
+    /// Every version loaded: the new generations take over, and versions that were not loaded go.
+    fn accept(&mut self, loaded: Loaded) -> Retired {
+        let mut retired = Retired::new();
+        for (number, version) in &mut self.versions {
+            if !loaded.iter().any(|(loaded, _)| loaded == number) {
+                retired.extend(version.retire(Event::UnloadBegins));
+            }
+        }
+        for (number, served) in loaded {
+            let version = self.versions.entry(number).or_insert_with(Version::new);
+            version.apply(Event::LoadSucceeds);
+            version.draining = None;
+            retired.extend(std::mem::replace(&mut version.served, served.ok()));
+        }
+        retired
+    }
+
+    /// Some version failed: the new generations are given up.
+    fn refuse(&mut self, loaded: Loaded) -> Retired {
+        let mut retired = Retired::new();
+        for (number, result) in loaded {
+            let version = self.versions.entry(number).or_insert_with(Version::new);
+            let reason = match result {
+                Ok(served) => {
+                    retired.push(served);
+                    SIBLING_FAILED.to_owned()
+                }
+                Err(error) => reason(&error),
+            };
+            version.apply(Event::LoadFails(reason));
+        }
+        retired
+    }
+
+    fn route(&self) -> ModelRoute {
+        let others = self.versions.iter().filter(|(_, version)| version.served.is_none()).map(|(number, _)| *number);
+        ModelRoute {
+            ready: self.ready().map(|(number, served)| (number, served.clone())).collect(),
+            others: others.collect(),
+        }
+    }
+
+    fn index(&self, name: &str) -> Vec<IndexEntry> {
+        let entry = |version, state, reason: &str| IndexEntry {
+            name: name.to_owned(),
+            version,
+            state,
+            reason: reason.to_owned(),
+        };
+        if let Some(failure) = &self.failure {
+            return vec![entry(None, Some(ModelState::Unavailable), failure)];
+        }
+        let versions = self.versions.iter();
+        versions
+            .map(|(number, version)| entry(Some(*number), Some(version.state.shown()), version.state.reason()))
+            .collect()
+    }
+}
+
+/// A failed load as the index tells it.
+pub(crate) fn reason(error: &InferError) -> String {
+    format!("{}: {}", error.kind().title(), error.message())
+}
+
+// === impl Version ===
+
+impl Version {
+    fn new() -> Self {
+        Self { state: VersionState::new(), served: None, draining: None }
+    }
+
+    fn apply(&mut self, event: Event) {
+        let state = std::mem::replace(&mut self.state, VersionState::Unloading);
+        self.state = state.after(event);
+    }
+
+    /// Takes the generation out of the route.
+    fn retire(&mut self, event: Event) -> Option<Arc<dyn ServedModel>> {
+        self.apply(event);
+        let served = self.served.take()?;
+        self.draining = Some(Arc::downgrade(&served));
+        Some(served)
+    }
+}

@@ -1,0 +1,68 @@
+//! The same reading, completing and checking as at a start, without loading anything: `nereid check`.
+
+use std::path::PathBuf;
+
+use nereid_inference::{InferError, ModelLoader};
+
+use crate::{
+    RepositorySettings, config_file,
+    ensembles::{self, Member},
+    layout,
+    plan::{Plan, Planner},
+};
+
+/// Something about a model that its author should know.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    pub model: String,
+    pub severity: Severity,
+    /// The configuration, or the model's directory where there is none.
+    pub file: PathBuf,
+    /// May have several lines.
+    pub text: String,
+}
+
+/// Whether the model would load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+/// Checks every model of the repositories; findings are ordered by model, errors first.
+///
+/// # Errors
+/// A repository cannot be read.
+pub fn check(settings: &RepositorySettings, loader: &dyn ModelLoader) -> Result<Vec<Finding>, InferError> {
+    let repositories = layout::repositories(&settings.paths)?;
+    let wanted = layout::scan(&repositories)?.into_keys().collect();
+    let plan = Planner { settings, repositories: &repositories, loader }.plan(wanted, |_| false);
+    let mut findings = Vec::new();
+    for (name, prepared) in &plan {
+        let file = layout::find(&repositories, name).into_iter().next().unwrap_or_default();
+        let config = config_file::path(&file);
+        let file = if config.is_file() { config } else { file };
+        let finding =
+            |severity, text: &str| Finding { model: name.clone(), severity, file: file.clone(), text: text.to_owned() };
+        match prepared {
+            Err(error) => findings.push(finding(Severity::Error, error.message())),
+            Ok(prepared) => {
+                findings.extend(prepared.warnings.iter().map(|warning| finding(Severity::Warning, warning)));
+                if let Err(error) = ensembles::check_members(&prepared.config, |member| would_be(&plan, member)) {
+                    findings.push(finding(Severity::Error, error.message()));
+                }
+            }
+        }
+    }
+    findings.sort();
+    Ok(findings)
+}
+
+/// The member as it would be if loading went well.
+fn would_be(plan: &Plan, name: &str) -> Member {
+    match plan.get(name) {
+        Some(Ok(prepared)) => Member::Ready(prepared.versions.clone()),
+        Some(Err(error)) => Member::Failed(error.message().to_owned()),
+        None => Member::Absent,
+    }
+}

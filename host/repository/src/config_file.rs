@@ -1,0 +1,56 @@
+//! Reads `config.pbtxt` of one model.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use nereid_inference::{InferError, ModelConfig};
+
+const CONFIG_FILE: &str = "config.pbtxt";
+
+/// Largest configuration that is read. Real ones have a few kilobytes; generated ensembles a few hundred.
+const CONFIG_BYTES_MAX: u64 = 16 << 20;
+
+/// Where a model's configuration is, or would be.
+pub(crate) fn path(model_directory: &Path) -> PathBuf {
+    model_directory.join(CONFIG_FILE)
+}
+
+/// The configuration as written; `None` when there is no file.
+///
+/// # Errors
+/// The file cannot be read, or is no configuration, or names another model than its directory does.
+pub(crate) fn read(model_directory: &Path, name: &str) -> Result<Option<ModelConfig>, InferError> {
+    let path = path(model_directory);
+    let Some(text) = read_text(&path)? else { return Ok(None) };
+    let config = nereid_config::parse_text(&path.display().to_string(), &text)
+        .map_err(|error| InferError::invalid_argument(error.to_string()))?;
+    if !config.name.is_empty() && config.name != name {
+        return Err(InferError::invalid_argument(format!(
+            "unexpected directory name '{name}' for model '{}', directory name must equal model name",
+            config.name
+        )));
+    }
+    Ok(Some(config))
+}
+
+fn read_text(path: &Path) -> Result<Option<String>, InferError> {
+    let failed = |why: &dyn std::fmt::Display| {
+        InferError::invalid_argument(format!("failed to read the configuration '{}': {why}", path.display()))
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(&error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+    if bytes.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(failed(&format_args!("it has more than {CONFIG_BYTES_MAX} bytes")));
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|error| failed(&format_args!("it is not UTF-8 at byte {}", error.utf8_error().valid_up_to())))?;
+    Ok(Some(text))
+}

@@ -1,0 +1,114 @@
+//! What a configuration means where it says nothing. After this it is the effective configuration that clients read.
+
+use nereid_inference::{
+    ModelConfig,
+    config::{InstanceGroup, InstanceKind, Optimization, Scheduling},
+};
+
+use crate::{platform::ENSEMBLE, versions};
+
+/// The version of an ensemble's step that follows the newest one.
+const LATEST_VERSION: i64 = -1;
+
+/// Fills in what is left open.
+pub(crate) fn fill(config: &mut ModelConfig) {
+    config.version_policy.get_or_insert(versions::DEFAULT_POLICY);
+    match &mut config.scheduling {
+        Some(Scheduling::Dynamic(batching)) => {
+            if batching.preferred_batch_sizes.is_empty() && config.max_batch_size > 0 {
+                batching.preferred_batch_sizes.push(config.max_batch_size);
+            }
+        }
+        Some(Scheduling::Ensemble(ensemble)) => {
+            // A step without a version says 0 in the message.
+            for step in ensemble.steps.iter_mut().filter(|step| step.model_version == 0) {
+                step.model_version = LATEST_VERSION;
+            }
+        }
+        Some(Scheduling::Sequence(_)) | None => {}
+    }
+    if config.platform != ENSEMBLE {
+        fill_instance_groups(config);
+        let optimization = config.optimization.get_or_insert_with(Optimization::default);
+        optimization.input_pinned_memory.get_or_insert(true);
+        optimization.output_pinned_memory.get_or_insert(true);
+    }
+}
+
+fn fill_instance_groups(config: &mut ModelConfig) {
+    if config.instance_groups.is_empty() {
+        config.instance_groups.push(InstanceGroup { name: config.name.clone(), ..InstanceGroup::default() });
+    }
+    for (index, group) in config.instance_groups.iter_mut().enumerate() {
+        if group.name.is_empty() {
+            group.name = format!("{}_{index}", config.name);
+        }
+        if group.count == 0 {
+            group.count = 1;
+        }
+        if group.kind == InstanceKind::Auto {
+            group.kind = InstanceKind::Cpu;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nereid_config::parse_text;
+
+    use super::*;
+
+    fn check(text: &str) -> ModelConfig {
+        let mut config = parse_text("config.pbtxt", text).unwrap();
+        fill(&mut config);
+        config
+    }
+
+    fn groups(config: &ModelConfig) -> Vec<(&str, &str, i32)> {
+        config
+            .instance_groups
+            .iter()
+            .map(|group| (group.name.as_str(), group.kind.config_name(), group.count))
+            .collect()
+    }
+
+    #[test]
+    fn an_implicit_group_has_the_name_of_its_model() {
+        assert_eq!(groups(&check("name: 'm'")), [("m", "KIND_CPU", 1)]);
+    }
+
+    #[test]
+    fn written_groups_are_numbered_and_keep_what_they_say() {
+        let config = check("name: 'm' instance_group [ { count: 3 }, { name: 'n' kind: KIND_MODEL } ]");
+        assert_eq!(groups(&config), [("m_0", "KIND_CPU", 3), ("n", "KIND_MODEL", 1)]);
+    }
+
+    #[test]
+    fn a_batch_is_preferred_as_large_as_allowed() {
+        let sizes = |text| match check(text).scheduling {
+            Some(Scheduling::Dynamic(batching)) => batching.preferred_batch_sizes,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(sizes("max_batch_size: 8 dynamic_batching { }"), [8]);
+        assert_eq!(sizes("max_batch_size: 8 dynamic_batching { preferred_batch_size: [ 2, 4 ] }"), [2, 4]);
+        assert!(sizes("dynamic_batching { }").is_empty());
+    }
+
+    #[test]
+    fn an_ensemble_has_no_instances_and_follows_the_latest_versions() {
+        let config = check(
+            "platform: 'ensemble' ensemble_scheduling { step [ { model_name: 'a' }, { model_name: 'b' model_version: 2 } ] }",
+        );
+        let versions: Vec<i64> = config.ensemble().unwrap().steps.iter().map(|step| step.model_version).collect();
+        assert_eq!(versions, [-1, 2]);
+        assert_eq!((config.instance_groups.len(), config.optimization), (0, None));
+    }
+
+    #[test]
+    fn filling_twice_is_filling_once() {
+        let mut config = check("name: 'm' max_batch_size: 4 dynamic_batching { }");
+        let once = config.clone();
+        fill(&mut config);
+        assert_eq!(config, once);
+    }
+}

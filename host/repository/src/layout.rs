@@ -1,0 +1,178 @@
+//! What lies in the directories: `<repository>/<model>/<version>/`, and nothing about what it means.
+//!
+//! Costs one directory listing per repository and one per model. Directories whose name begins with a dot are no models.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Component, Path, PathBuf},
+};
+
+use nereid_inference::InferError;
+
+/// Directories that a model may have beside its versions.
+const NEVER_VERSIONS: [&str; 3] = ["configs", "warmup", "initial_state"];
+
+/// Every model's name with the directories it was found in; more than one is ambiguous.
+pub(crate) type Found = BTreeMap<String, Vec<PathBuf>>;
+
+/// The version directories of one model.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct VersionDirectories {
+    /// Ascending.
+    pub(crate) versions: Vec<u64>,
+    /// One sentence for each directory that looks like a version and is none.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What the name of a directory says.
+#[derive(Debug, PartialEq, Eq)]
+enum VersionName {
+    Version(u64),
+    /// Meant for something else.
+    Other,
+    /// Not a version, and nothing else that is known.
+    Odd(&'static str),
+}
+
+/// The repositories, each once, however it is written.
+///
+/// # Errors
+/// A path that is no directory.
+pub(crate) fn repositories(paths: &[PathBuf]) -> Result<Vec<PathBuf>, InferError> {
+    let mut seen: Vec<PathBuf> = Vec::new();
+    let mut repositories = Vec::new();
+    for path in paths {
+        let canonical = path.canonicalize().map_err(|error| unreadable(path, &error))?;
+        if !canonical.is_dir() {
+            return Err(unreadable(path, &io::Error::from(io::ErrorKind::NotADirectory)));
+        }
+        if !seen.contains(&canonical) {
+            seen.push(canonical);
+            repositories.push(path.clone());
+        }
+    }
+    Ok(repositories)
+}
+
+/// Every model in every repository.
+///
+/// # Errors
+/// A repository cannot be listed.
+pub(crate) fn scan(repositories: &[PathBuf]) -> Result<Found, InferError> {
+    let mut found = Found::new();
+    for repository in repositories {
+        let listed = directories(repository).map_err(|error| unreadable(repository, &error))?;
+        for name in listed.into_iter().filter(|name| !name.starts_with('.')) {
+            let path = repository.join(&name);
+            found.entry(name).or_default().push(path);
+        }
+    }
+    Ok(found)
+}
+
+/// The directories of the model called `name`; empty when there is none.
+pub(crate) fn find(repositories: &[PathBuf], name: &str) -> Vec<PathBuf> {
+    let mut components = Path::new(name).components();
+    let plain = matches!((components.next(), components.next()), (Some(Component::Normal(_)), None));
+    if !plain || name.starts_with('.') || name.ends_with('/') {
+        return Vec::new();
+    }
+    repositories.iter().map(|repository| repository.join(name)).filter(|path| path.is_dir()).collect()
+}
+
+/// The versions in a model's directory.
+///
+/// # Errors
+/// The directory cannot be listed.
+pub(crate) fn version_directories(model_directory: &Path) -> Result<VersionDirectories, InferError> {
+    let mut found = VersionDirectories::default();
+    for name in directories(model_directory).map_err(|error| unreadable(model_directory, &error))? {
+        match version_name(&name) {
+            VersionName::Version(version) => found.versions.push(version),
+            VersionName::Other => {}
+            VersionName::Odd(why) => found.warnings.push(format!("ignoring version directory '{name}': {why}")),
+        }
+    }
+    found.versions.sort_unstable();
+    Ok(found)
+}
+
+fn version_name(name: &str) -> VersionName {
+    if NEVER_VERSIONS.contains(&name) || name.starts_with('.') {
+        return VersionName::Other;
+    }
+    if !name.chars().all(|c| c.is_ascii_digit()) {
+        return VersionName::Odd("its name is not an integer");
+    }
+    match name.parse::<u64>() {
+        Ok(_) if name.starts_with('0') && name.len() > 1 => VersionName::Odd("its name has leading zeros"),
+        Ok(0) => VersionName::Odd("versions begin at 1"),
+        // The protocol's version numbers are signed 64-bit integers.
+        Ok(version) if i64::try_from(version).is_ok() => VersionName::Version(version),
+        _ => VersionName::Odd("its name is too large a number"),
+    }
+}
+
+/// Names of the directories in `path`, sorted. A name that is not UTF-8 cannot be asked for and is left out.
+fn directories(path: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        // Follows symbolic links: versions are often links to a shared store.
+        if entry.path().is_dir()
+            && let Ok(name) = entry.file_name().into_string()
+        {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> InferError {
+    InferError::internal(format!("failed to open the model repository directory '{}': {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_integers_are_versions() {
+        let cases = [("1", Some(1)), ("20240131", Some(20_240_131)), ("9223372036854775807", Some(i64::MAX as u64))];
+        for (name, version) in cases {
+            assert_eq!(version_name(name), VersionName::Version(version.unwrap()), "{name}");
+        }
+        for name in ["configs", "warmup", "initial_state", ".ipynb_checkpoints"] {
+            assert_eq!(version_name(name), VersionName::Other, "{name}");
+        }
+        for name in ["01", "0", "v1", "1.0", "-1", "+1", "9223372036854775808", "99999999999999999999", "１"] {
+            assert!(matches!(version_name(name), VersionName::Odd(_)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_never_leaves_the_repository() {
+        let repository = tempfile::tempdir().unwrap();
+        fs::create_dir_all(repository.path().join("m/1")).unwrap();
+        let paths = [repository.path().to_owned()];
+        assert_eq!(find(&paths, "m").len(), 1);
+        for name in ["", ".", "..", "../m", "m/1", "/", "m/", "absent"] {
+            assert_eq!(find(&paths, name), Vec::<PathBuf>::new(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_repository_given_twice_counts_once() {
+        let repository = tempfile::tempdir().unwrap();
+        let again = repository.path().join(".");
+        assert_eq!(repositories(&[repository.path().to_owned(), again]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_missing_repository_is_named() {
+        let error = repositories(&["/no/such/repository".into()]).unwrap_err();
+        assert!(error.message().starts_with("failed to open the model repository directory '/no/such/repository': "));
+    }
+}

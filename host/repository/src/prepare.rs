@@ -1,0 +1,97 @@
+//! From a model's directory to the configuration and versions that are to be served, without loading anything.
+
+use std::path::{Path, PathBuf};
+
+use nereid_inference::{InferError, ModelConfig, ModelIdentity, ModelLoader, ModelSource};
+
+use crate::{config_file, defaults, guard::guarded, layout, platform, unserved, validate, versions};
+
+/// A model that can be loaded.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    pub(crate) directory: PathBuf,
+    /// Complete, with defaults.
+    pub(crate) config: ModelConfig,
+    /// Ascending, never empty.
+    pub(crate) versions: Vec<u64>,
+    /// What was found and not used.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Reads, completes and checks.
+///
+/// # Errors
+/// Whatever makes the model impossible to load, short of its file.
+pub(crate) fn prepare(
+    name: &str,
+    directory: &Path,
+    auto_complete: bool,
+    loader: &dyn ModelLoader,
+) -> Result<Prepared, InferError> {
+    let written = config_file::read(directory, name)?;
+    if written.is_none() && !auto_complete {
+        return Err(InferError::invalid_argument(format!(
+            "model '{name}' has no {}, and auto-complete is disabled; write one or remove --disable-auto-complete-config",
+            config_file::path(directory).display()
+        )));
+    }
+    let mut config = written.unwrap_or_default();
+    name.clone_into(&mut config.name);
+    unserved::refuse(&config)?;
+    platform::resolve(&mut config)?;
+    let (versions, warnings) = choose_versions(&config, directory)?;
+    let mut prepared = Prepared { directory: directory.to_owned(), config, versions, warnings };
+    if auto_complete && prepared.config.platform != platform::ENSEMBLE && prepared.config.ensemble().is_none() {
+        complete(&mut prepared, loader)?;
+    }
+    defaults::fill(&mut prepared.config);
+    validate::validate(&prepared.config, directory)?;
+    Ok(prepared)
+}
+
+fn choose_versions(config: &ModelConfig, directory: &Path) -> Result<(Vec<u64>, Vec<String>), InferError> {
+    let name = &config.name;
+    let found = layout::version_directories(directory)?;
+    let policy = config.version_policy.as_ref().unwrap_or(&versions::DEFAULT_POLICY);
+    let choice = versions::choose(policy, &found.versions);
+    let mut warnings = found.warnings;
+    warnings.extend(choice.missing.iter().map(|version| {
+        format!("version {version} is specified for model '{name}', but the version directory is not present")
+    }));
+    if choice.versions.is_empty() {
+        return Err(InferError::invalid_argument(format!(
+            "at least one version must be available under the version policy of model '{name}'; expected directories \
+             such as '{}'",
+            directory.join("1").display()
+        )));
+    }
+    Ok((choice.versions, warnings))
+}
+
+/// Lets the backend fill in what is open, from the lowest version that is served.
+fn complete(prepared: &mut Prepared, loader: &dyn ModelLoader) -> Result<(), InferError> {
+    let Some(version) = prepared.versions.first() else { return Ok(()) };
+    let name = prepared.config.name.clone();
+    let source = prepared.source(*version);
+    let mut config = guarded("completing the configuration", || loader.complete_config(&source))
+        .map_err(|error| error.prefixed(&format!("failed to complete the configuration of model '{name}': ")))?;
+    config.name = name;
+    platform::resolve(&mut config)?;
+    unserved::refuse(&config)?;
+    prepared.config = config;
+    Ok(())
+}
+
+// === impl Prepared ===
+
+impl Prepared {
+    /// What the loader gets to see of one version.
+    pub(crate) fn source(&self, version: u64) -> ModelSource {
+        ModelSource {
+            identity: ModelIdentity::new(self.config.name.as_str(), version),
+            model_directory: self.directory.clone(),
+            version_directory: self.directory.join(version.to_string()),
+            config: self.config.clone(),
+        }
+    }
+}

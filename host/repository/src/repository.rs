@@ -1,0 +1,101 @@
+//! The repository itself: what it holds, how it starts and how it ends.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use arc_swap::ArcSwap;
+use nereid_inference::{InferError, ModelLoader};
+use parking_lot::Mutex;
+
+use crate::{
+    ControlMode, RepositorySettings, StartReport,
+    book::{Book, Retired},
+    busy::Busy,
+    layout,
+    plan::Planner,
+    route::Route,
+    settings::EVERY_MODEL,
+};
+
+/// Models by name, as they are loaded, served, replaced and unloaded.
+pub struct Repository {
+    pub(crate) settings: RepositorySettings,
+    pub(crate) loader: Arc<dyn ModelLoader>,
+    pub(crate) route: ArcSwap<Route>,
+    pub(crate) book: Mutex<Book>,
+    pub(crate) busy: Busy,
+    pub(crate) started: AtomicBool,
+    pub(crate) exiting: AtomicBool,
+    /// Whether every version is ready, or unloaded on purpose.
+    pub(crate) as_wanted: AtomicBool,
+}
+
+// === impl Repository ===
+
+impl Repository {
+    /// A repository that serves nothing until it is started.
+    pub fn new(settings: RepositorySettings, loader: Arc<dyn ModelLoader>) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            loader,
+            route: ArcSwap::default(),
+            book: Mutex::default(),
+            busy: Busy::default(),
+            started: AtomicBool::new(false),
+            exiting: AtomicBool::new(false),
+            as_wanted: AtomicBool::new(true),
+        })
+    }
+
+    /// Loads what is to be served from the start and returns when the last model is ready or has failed. Blocks the
+    /// calling thread. A model that fails is a row of the report, not an error.
+    ///
+    /// # Errors
+    /// A repository cannot be read, or the models to load are named in a way that has no meaning.
+    pub fn start(&self) -> Result<StartReport, InferError> {
+        let repositories = layout::repositories(&self.settings.paths)?;
+        let wanted = self.wanted(&repositories)?;
+        let planner = Planner { settings: &self.settings, repositories: &repositories, loader: &*self.loader };
+        let plan = planner.plan(wanted.clone(), |_| false);
+        self.execute(plan);
+        let mut book = self.book.lock();
+        wanted.iter().for_each(|name| book.mark_explicit(name));
+        self.started.store(true, Ordering::Release);
+        Ok(StartReport::new(book.index()))
+    }
+
+    /// From now on the server is not ready and models are neither loaded nor unloaded; those that are ready answer on.
+    pub fn begin_exit(&self) {
+        self.exiting.store(true, Ordering::Release);
+    }
+
+    fn wanted(&self, repositories: &[std::path::PathBuf]) -> Result<Vec<String>, InferError> {
+        let names = &self.settings.load_models;
+        let every = names.iter().any(|name| name == EVERY_MODEL);
+        if self.settings.control_mode == ControlMode::Explicit && every && names.len() > 1 {
+            return Err(InferError::invalid_argument(
+                "Wildcard model name '*' must be the ONLY startup model if specified at all.",
+            ));
+        }
+        if self.settings.control_mode == ControlMode::Explicit && !every {
+            let mut names = names.clone();
+            names.sort_unstable();
+            names.dedup();
+            return Ok(names);
+        }
+        Ok(layout::scan(repositories)?.into_keys().collect())
+    }
+
+    /// Changes the book and routes to what is ready then.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Book) -> Retired) {
+        let mut book = self.book.lock();
+        let retired = change(&mut book);
+        self.as_wanted.store(book.is_as_wanted(), Ordering::Release);
+        // Swapped under the lock, so that an older route never replaces a newer one; dropped outside it.
+        let old_route = self.route.swap(Arc::new(book.route()));
+        drop(book);
+        drop((old_route, retired));
+    }
+}

@@ -1,0 +1,31 @@
+//! What the operator decides about the repository.
+
+use std::path::PathBuf;
+
+/// The word that names every model in [`RepositorySettings::load_models`].
+pub(crate) const EVERY_MODEL: &str = "*";
+
+/// Everything that a repository is told at its start.
+#[derive(Clone, Debug)]
+pub struct RepositorySettings {
+    /// Directories with one directory per model; a model may be in one of them only.
+    pub paths: Vec<PathBuf>,
+    pub control_mode: ControlMode,
+    /// With [`ControlMode::Explicit`], the models to load at the start; `*` alone is all of them.
+    pub load_models: Vec<String>,
+    /// Lets backends fill in what a configuration leaves open.
+    pub auto_complete: bool,
+    /// The server is ready only when every model that should be is.
+    pub strict_readiness: bool,
+    /// Models loaded at the same time; at least one is.
+    pub load_thread_count: usize,
+}
+
+/// Who decides which models are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ControlMode {
+    /// All of them, once, at the start.
+    None,
+    /// Whoever may call the load and unload requests.
+    Explicit,
+}

@@ -1,0 +1,172 @@
+//! A loader whose models are text files: what is written in `model.fake` decides what becomes of a load.
+
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use nereid_inference::{
+    InferError, InferRequest, ModelConfig, ModelIdentity, ModelLoader, ModelSource, ModelState, ModelStatistics,
+    ResponseStream, ServedModel, Signature,
+};
+use parking_lot::{Condvar, Mutex};
+use tempfile::TempDir;
+
+use crate::{ControlMode, Repository, RepositorySettings};
+
+/// Longer than any scheduling hiccup; only a broken test waits for it.
+const MEETING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A repository on disk.
+pub(super) struct Models {
+    directory: TempDir,
+}
+
+/// Loads `model.fake`: a number is a generation, `error TEXT` and `panic TEXT` are what they say, `meet` waits for
+/// another load that meets.
+#[derive(Default)]
+pub(super) struct FakeLoader {
+    pub(super) loaded: Mutex<Vec<String>>,
+    meeting: Mutex<usize>,
+    met: Condvar,
+}
+
+struct FakeModel {
+    source: ModelSource,
+    signature: Signature,
+    generation: u64,
+}
+
+/// One row of a report or an index.
+pub(super) fn line(name: &str, version: Option<u64>, state: Option<ModelState>, reason: &str) -> String {
+    let version = version.map(|version| format!(":{version}")).unwrap_or_default();
+    let state = state.map(|state| format!(" {}", state.name())).unwrap_or_default();
+    format!("{name}{version}{state} {reason}").trim_end().to_owned()
+}
+
+/// The configuration of an ensemble of these models.
+pub(super) fn ensemble(members: &[&str]) -> String {
+    let step = |member: &&str| {
+        format!("{{ model_name: '{member}' input_map {{ key: 'x' value: 'X' }} output_map {{ key: 'y' value: 'Y' }} }}")
+    };
+    let steps: Vec<String> = members.iter().map(step).collect();
+    format!("platform: 'ensemble' ensemble_scheduling {{ step [ {} ] }}", steps.join(", "))
+}
+
+// === impl Models ===
+
+impl Models {
+    pub(super) fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Writes a file, with the directories it needs.
+    pub(super) fn file(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub(super) fn loader(&self) -> Arc<FakeLoader> {
+        Arc::default()
+    }
+
+    pub(super) fn settings(&self, control_mode: ControlMode, load_models: &[&str]) -> RepositorySettings {
+        RepositorySettings {
+            paths: vec![self.path().to_owned()],
+            control_mode,
+            load_models: load_models.iter().map(|name| (*name).to_owned()).collect(),
+            auto_complete: true,
+            strict_readiness: true,
+            load_thread_count: 4,
+        }
+    }
+
+    pub(super) fn repository(&self, control_mode: ControlMode, load_models: &[&str]) -> Arc<Repository> {
+        Repository::new(self.settings(control_mode, load_models), self.loader())
+    }
+}
+
+// === impl FakeLoader ===
+
+impl FakeLoader {
+    fn text(source: &ModelSource) -> String {
+        fs::read_to_string(source.version_directory.join("model.fake")).unwrap_or_default()
+    }
+
+    /// Waits until two loads are here at once.
+    fn meet(&self) -> Result<(), InferError> {
+        let deadline = Instant::now() + MEETING_TIMEOUT;
+        let mut here = self.meeting.lock();
+        *here += 1;
+        self.met.notify_all();
+        while *here < 2 {
+            if self.met.wait_until(&mut here, deadline).timed_out() {
+                return Err(InferError::internal("the other load never began"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ModelLoader for FakeLoader {
+    fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
+        let mut config = source.config.clone();
+        assert!(Self::text(source) != "panic early", "early");
+        if source.version_directory.join("model.fake").exists() {
+            config.backend = "fake".to_owned();
+        }
+        Ok(config)
+    }
+
+    fn load(&self, source: ModelSource) -> Result<Arc<dyn ServedModel>, InferError> {
+        let text = Self::text(&source);
+        let mut generation = 0;
+        match text.split_once(' ') {
+            Some(("error", why)) => return Err(InferError::internal(why)),
+            Some(("panic", why)) => panic!("{why}"),
+            _ if text == "meet" => self.meet()?,
+            _ => generation = text.parse().unwrap_or_default(),
+        }
+        self.loaded.lock().push(source.identity.to_string());
+        let signature = Signature::from_config(&source.config)?;
+        Ok(Arc::new(FakeModel { source, signature, generation }))
+    }
+}
+
+// === impl FakeModel ===
+
+impl ServedModel for FakeModel {
+    fn identity(&self) -> &ModelIdentity {
+        &self.source.identity
+    }
+
+    fn config(&self) -> &ModelConfig {
+        &self.source.config
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn infer(&self, _: InferRequest) -> ResponseStream {
+        ResponseStream::ready(Err(InferError::unsupported("a fake model computes nothing")))
+    }
+
+    fn statistics(&self) -> ModelStatistics {
+        ModelStatistics {
+            identity: self.source.identity.clone(),
+            last_inference_ms: 0,
+            inference_count: 0,
+            execution_count: self.generation,
+            inference: Default::default(),
+            batches: Vec::new(),
+        }
+    }
+}

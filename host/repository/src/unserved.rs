@@ -1,0 +1,256 @@
+//! The one list of fields that are understood and not served yet.
+//!
+//! A configuration that uses one of them fails its load by the field's name: a model that ignores half of what its
+//! author wrote gives wrong answers. Serving a field means deleting its line here.
+//!
+//! Served as hints, which change nothing on a CPU: `optimization.graph`, `.priority`, `.cuda`, `.input_pinned_memory`,
+//! `.output_pinned_memory`, `.gather_kernel_buffer_threshold`, `.eager_batching`, empty `.execution_accelerators`; and
+//! `input.format`, which backends of image models read.
+
+use nereid_inference::{
+    InferError, ModelConfig,
+    config::{InstanceGroup, InstanceKind, ModelInput, ModelOutput, Scheduling},
+};
+
+/// One field: its path, and which part of the model uses it.
+struct Unserved {
+    path: &'static str,
+    /// The input, group, … that uses it, or nothing but the fact; `None` when it is not used.
+    used_by: fn(&ModelConfig) -> Option<String>,
+}
+
+/// Reading order of the reference.
+const UNSERVED: &[Unserved] = &[
+    Unserved { path: "runtime", used_by: |config| flag(!config.runtime.is_empty()) },
+    Unserved { path: "input.reshape", used_by: |config| input(config, |input| input.reshape.is_some()) },
+    Unserved { path: "input.is_shape_tensor", used_by: |config| input(config, |input| input.is_shape_tensor) },
+    Unserved { path: "input.allow_ragged_batch", used_by: |config| input(config, |input| input.allow_ragged_batch) },
+    Unserved {
+        path: "input.is_non_linear_format_io",
+        used_by: |config| input(config, |input| input.is_non_linear_format_io),
+    },
+    Unserved { path: "output.reshape", used_by: |config| output(config, |output| output.reshape.is_some()) },
+    Unserved { path: "output.is_shape_tensor", used_by: |config| output(config, |output| output.is_shape_tensor) },
+    Unserved {
+        path: "output.is_non_linear_format_io",
+        used_by: |config| output(config, |output| output.is_non_linear_format_io),
+    },
+    Unserved { path: "batch_input", used_by: |config| flag(!config.batch_inputs.is_empty()) },
+    Unserved { path: "batch_output", used_by: |config| flag(!config.batch_outputs.is_empty()) },
+    Unserved { path: "optimization.execution_accelerators", used_by: accelerators },
+    Unserved {
+        path: "dynamic_batching.priority_levels",
+        used_by: |config| dynamic(config, |batching| batching.priority_levels > 0),
+    },
+    Unserved {
+        path: "dynamic_batching.default_priority_level",
+        used_by: |config| dynamic(config, |batching| batching.default_priority_level > 0),
+    },
+    Unserved {
+        path: "dynamic_batching.priority_queue_policy",
+        used_by: |config| dynamic(config, |batching| !batching.priority_queue_policies.is_empty()),
+    },
+    Unserved {
+        path: "sequence_batching",
+        used_by: |config| flag(matches!(config.scheduling, Some(Scheduling::Sequence(_)))),
+    },
+    Unserved {
+        path: "ensemble_scheduling.max_inflight_requests",
+        used_by: |config| flag(config.ensemble().is_some_and(|ensemble| ensemble.max_inflight_requests > 0)),
+    },
+    Unserved { path: "ensemble_scheduling.step.model_namespace", used_by: namespaced_step },
+    Unserved {
+        path: "instance_group.rate_limiter",
+        used_by: |config| group(config, |group| group.rate_limiter.is_some()),
+    },
+    Unserved {
+        path: "instance_group.secondary_devices",
+        used_by: |config| group(config, |group| !group.secondary_devices.is_empty()),
+    },
+    Unserved { path: "instance_group.profile", used_by: |config| group(config, |group| !group.profiles.is_empty()) },
+    Unserved { path: "instance_group.passive", used_by: |config| group(config, |group| group.passive) },
+    Unserved {
+        path: "instance_group.host_policy",
+        used_by: |config| group(config, |group| !group.host_policy.is_empty()),
+    },
+    Unserved {
+        path: "instance_group.kind: KIND_GPU",
+        used_by: |config| group(config, |group| group.kind == InstanceKind::Gpu),
+    },
+    Unserved { path: "cc_model_filenames", used_by: |config| flag(!config.cc_model_filenames.is_empty()) },
+    Unserved { path: "model_warmup", used_by: |config| flag(!config.warmup.is_empty()) },
+    Unserved {
+        path: "model_operations.op_library_filename",
+        used_by: |config| flag(config.operation_library_filenames.as_ref().is_some_and(|names| !names.is_empty())),
+    },
+    Unserved { path: "model_transaction_policy.decoupled", used_by: |config| flag(config.is_decoupled()) },
+    Unserved {
+        path: "model_repository_agents",
+        used_by: |config| flag(config.repository_agents.as_ref().is_some_and(|agents| !agents.is_empty())),
+    },
+    Unserved {
+        path: "response_cache.enable",
+        used_by: |config| flag(config.response_cache.is_some_and(|cache| cache.enable)),
+    },
+    Unserved {
+        path: "model_metrics",
+        used_by: |config| flag(config.model_metrics.as_ref().is_some_and(|controls| !controls.is_empty())),
+    },
+];
+
+/// Refuses a configuration that uses what is not served.
+///
+/// # Errors
+/// `Unsupported`, with every such field.
+pub(crate) fn refuse(config: &ModelConfig) -> Result<(), InferError> {
+    let used: Vec<String> = UNSERVED
+        .iter()
+        .filter_map(|unserved| {
+            let user = (unserved.used_by)(config)?;
+            Some(if user.is_empty() { format!("'{}'", unserved.path) } else { format!("'{}' ({user})", unserved.path) })
+        })
+        .collect();
+    if used.is_empty() {
+        return Ok(());
+    }
+    let (noun, verb, them) = if used.len() == 1 { ("field", "is", "it") } else { ("fields", "are", "them") };
+    Err(InferError::unsupported(format!(
+        "model '{}' uses the configuration {noun} {}, which {verb} understood but not served yet; remove {them} from \
+         config.pbtxt, or serve this model with a release that lists {them} as served",
+        config.name,
+        used.join(", ")
+    )))
+}
+
+fn flag(used: bool) -> Option<String> {
+    used.then(String::new)
+}
+
+fn input(config: &ModelConfig, used: fn(&ModelInput) -> bool) -> Option<String> {
+    config.inputs.iter().find(|input| used(input)).map(|input| format!("input '{}'", input.name))
+}
+
+fn output(config: &ModelConfig, used: fn(&ModelOutput) -> bool) -> Option<String> {
+    config.outputs.iter().find(|output| used(output)).map(|output| format!("output '{}'", output.name))
+}
+
+fn group(config: &ModelConfig, used: fn(&InstanceGroup) -> bool) -> Option<String> {
+    let (index, group) = config.instance_groups.iter().enumerate().find(|(_, group)| used(group))?;
+    Some(if group.name.is_empty() { format!("group {index}") } else { format!("group '{}'", group.name) })
+}
+
+fn dynamic(config: &ModelConfig, used: fn(&nereid_inference::config::DynamicBatching) -> bool) -> Option<String> {
+    match &config.scheduling {
+        Some(Scheduling::Dynamic(batching)) => flag(used(batching)),
+        _ => None,
+    }
+}
+
+fn accelerators(config: &ModelConfig) -> Option<String> {
+    let accelerators = config.optimization.as_ref()?.execution_accelerators.as_ref()?;
+    accelerators.gpu.iter().chain(&accelerators.cpu).next().map(|accelerator| format!("'{}'", accelerator.name))
+}
+
+fn namespaced_step(config: &ModelConfig) -> Option<String> {
+    let step = config.ensemble()?.steps.iter().find(|step| !step.model_namespace.is_empty())?;
+    Some(format!("step '{}'", step.model_name))
+}
+
+#[cfg(test)]
+mod tests {
+    use nereid_config::parse_text;
+    use nereid_inference::ErrorKind;
+
+    use super::*;
+
+    fn check(text: &str, expected: &[&str]) {
+        let mut config = parse_text("config.pbtxt", text).unwrap();
+        config.name = "m".to_owned();
+        let message = match refuse(&config) {
+            Ok(()) => String::new(),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unsupported);
+                error.message().to_owned()
+            }
+        };
+        let found: Vec<&str> = UNSERVED
+            .iter()
+            .map(|unserved| unserved.path)
+            .filter(|path| message.contains(&format!("'{path}'")))
+            .collect();
+        assert_eq!(found, expected, "{text}: {message}");
+    }
+
+    #[test]
+    fn every_line_of_the_list_refuses_its_field() {
+        let cases = [
+            ("runtime", "runtime: 'model.py'"),
+            ("input.reshape", "input { name: 'x' reshape { shape: [ ] } }"),
+            ("input.is_shape_tensor", "input { is_shape_tensor: true }"),
+            ("input.allow_ragged_batch", "input { allow_ragged_batch: true }"),
+            ("input.is_non_linear_format_io", "input { is_non_linear_format_io: true }"),
+            ("output.reshape", "output { reshape { } }"),
+            ("output.is_shape_tensor", "output { is_shape_tensor: true }"),
+            ("output.is_non_linear_format_io", "output { is_non_linear_format_io: true }"),
+            ("batch_input", "batch_input { }"),
+            ("batch_output", "batch_output { }"),
+            (
+                "optimization.execution_accelerators",
+                "optimization { execution_accelerators { cpu_execution_accelerator { name: 'openvino' } } }",
+            ),
+            ("dynamic_batching.priority_levels", "dynamic_batching { priority_levels: 2 }"),
+            ("dynamic_batching.default_priority_level", "dynamic_batching { default_priority_level: 1 }"),
+            ("dynamic_batching.priority_queue_policy", "dynamic_batching { priority_queue_policy { key: 1 } }"),
+            ("sequence_batching", "sequence_batching { }"),
+            ("ensemble_scheduling.max_inflight_requests", "ensemble_scheduling { max_inflight_requests: 1 }"),
+            ("ensemble_scheduling.step.model_namespace", "ensemble_scheduling { step { model_namespace: 'n' } }"),
+            ("instance_group.rate_limiter", "instance_group { rate_limiter { } }"),
+            ("instance_group.secondary_devices", "instance_group { secondary_devices { } }"),
+            ("instance_group.profile", "instance_group { profile: 'p' }"),
+            ("instance_group.passive", "instance_group { passive: true }"),
+            ("instance_group.host_policy", "instance_group { host_policy: 'p' }"),
+            ("instance_group.kind: KIND_GPU", "instance_group { kind: KIND_GPU }"),
+            ("cc_model_filenames", "cc_model_filenames { key: '8.0' value: 'm' }"),
+            ("model_warmup", "model_warmup { }"),
+            ("model_operations.op_library_filename", "model_operations { op_library_filename: 'l.so' }"),
+            ("model_transaction_policy.decoupled", "model_transaction_policy { decoupled: true }"),
+            ("model_repository_agents", "model_repository_agents { agents { name: 'checksum' } }"),
+            ("response_cache.enable", "response_cache { enable: true }"),
+            ("model_metrics", "model_metrics { metric_control { } }"),
+        ];
+        let listed: Vec<&str> = UNSERVED.iter().map(|unserved| unserved.path).collect();
+        assert_eq!(cases.map(|(path, _)| path).to_vec(), listed);
+        for (path, text) in cases {
+            check(text, &[path]);
+        }
+    }
+
+    #[test]
+    fn what_is_served_or_says_nothing_passes() {
+        check(
+            "max_batch_size: 8
+             input { name: 'x' data_type: TYPE_FP32 format: FORMAT_NCHW dims: [ 3, 2, 2 ] optional: true }
+             output { name: 'y' data_type: TYPE_FP32 dims: [ 1 ] label_filename: 'labels.txt' }
+             dynamic_batching { preferred_batch_size: 4 max_queue_delay_microseconds: 100 preserve_ordering: true
+                                default_queue_policy { timeout_action: DELAY max_queue_size: 7 } }
+             instance_group { kind: KIND_AUTO count: 2 } default_model_filename: 'm.onnx'
+             optimization { graph { level: 1 } priority: PRIORITY_MAX cuda { graphs: true } eager_batching: true
+                            execution_accelerators { } input_pinned_memory { enable: false } }
+             metric_tags { key: 'a' value: 'b' } parameters { key: 'a' value { string_value: 'b' } }
+             model_operations { } model_repository_agents { } response_cache { enable: false } model_metrics { }
+             model_transaction_policy { decoupled: false } version_policy { all { } }",
+            &[],
+        );
+        check("ensemble_scheduling { step { model_name: 'a' input_map { key: 'x' value: 'y' } } }", &[]);
+    }
+
+    #[test]
+    fn the_text_names_model_field_and_place() {
+        let config = parse_text("c", "name: 'm' runtime: 'r' input { name: 'x' reshape { } }").unwrap();
+        assert_eq!(
+            refuse(&config).unwrap_err().message(),
+            "model 'm' uses the configuration fields 'runtime', 'input.reshape' (input 'x'), which are understood but \
+             not served yet; remove them from config.pbtxt, or serve this model with a release that lists them as served"
+        );
+    }
+}

@@ -1,0 +1,210 @@
+//! Whether a complete configuration makes sense. Texts are those of Triton's `ValidateModelConfig`, because users know
+//! and search for them.
+
+use std::{
+    collections::BTreeSet,
+    path::{Component, Path},
+};
+
+use nereid_inference::{
+    InferError, ModelConfig,
+    config::{
+        ConfigDataType, DynamicBatching, InstanceGroup, InstanceKind, QueuePolicy, Scheduling, TensorFormat,
+        TimeoutAction,
+    },
+};
+
+use crate::platform::ENSEMBLE;
+
+/// The extent that stands for any.
+const VARIABLE: i64 = -1;
+
+/// Dimensions of an image without its batch.
+const IMAGE_DIMS: usize = 3;
+
+/// Checks what can be seen in the configuration and the model's directory alone.
+///
+/// # Errors
+/// `InvalidArgument` with the first mistake.
+pub(crate) fn validate(config: &ModelConfig, model_directory: &Path) -> Result<(), InferError> {
+    first_mistake(config, model_directory).map_err(InferError::invalid_argument)
+}
+
+fn first_mistake(config: &ModelConfig, model_directory: &Path) -> Result<(), String> {
+    let name = &config.name;
+    if config.max_batch_size < 0 {
+        return Err(format!("'max_batch_size' must be non-negative value for {name}"));
+    }
+    backend(config)?;
+    tensors(config)?;
+    labels(config, model_directory)?;
+    if let Some(Scheduling::Dynamic(batching)) = &config.scheduling {
+        dynamic_batching(config, batching)?;
+    }
+    config.instance_groups.iter().try_for_each(|group| instance_group(name, group))
+}
+
+/// A model has a backend or is an ensemble, and not both.
+fn backend(config: &ModelConfig) -> Result<(), String> {
+    let name = &config.name;
+    match (config.platform == ENSEMBLE, config.ensemble().is_some()) {
+        (true, false) => {
+            Err(format!("ensemble scheduling must be set for ensemble {name} whose platform is {ENSEMBLE}"))
+        }
+        (false, true) => {
+            Err(format!("ensemble scheduling cannot be set for model '{name}' whose platform is not {ENSEMBLE}"))
+        }
+        (true, true) => ensemble(config),
+        (false, false) if config.backend.is_empty() => Err(format!(
+            "Invalid model name: Could not determine backend for model '{name}' with no backend in model \
+             configuration. Expected model name of the form 'model.<backend_name>'."
+        )),
+        (false, false) => Ok(()),
+    }
+}
+
+fn ensemble(config: &ModelConfig) -> Result<(), String> {
+    let name = &config.name;
+    let Some(ensemble) = config.ensemble() else { return Ok(()) };
+    if !config.backend.is_empty() {
+        return Err(format!(
+            "Ensemble model '{name}' must have platform type '{ENSEMBLE}' and empty backend type, got backend '{}'",
+            config.backend
+        ));
+    }
+    for (field, written) in [
+        ("instance group", !config.instance_groups.is_empty()),
+        ("optimization", config.optimization.is_some()),
+        ("model_warmup", !config.warmup.is_empty()),
+    ] {
+        if written {
+            return Err(format!("{field} should not be specified for ensemble '{name}'"));
+        }
+    }
+    if ensemble.steps.is_empty() {
+        return Err(format!("must specify 'step' for ensemble '{name}'"));
+    }
+    for (index, step) in ensemble.steps.iter().enumerate() {
+        for (field, missing) in [
+            ("model_name", step.model_name.is_empty()),
+            ("input_map", step.input_map.is_empty()),
+            ("output_map", step.output_map.is_empty()),
+        ] {
+            if missing {
+                return Err(format!("must specify '{field}' in step {index} of ensemble '{name}'"));
+            }
+        }
+        if step.model_version < VARIABLE {
+            return Err(format!(
+                "'model_version' in step {index} of ensemble '{name}' is {}, expected a version, or -1 for the latest",
+                step.model_version
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn tensors(config: &ModelConfig) -> Result<(), String> {
+    for input in &config.inputs {
+        tensor("input", &input.name, input.data_type, &input.dims)?;
+        if input.format != TensorFormat::None && input.dims.len() != IMAGE_DIMS {
+            return Err("model input NHWC/NCHW require 3 dims".to_owned());
+        }
+    }
+    for output in &config.outputs {
+        tensor("output", &output.name, output.data_type, &output.dims)?;
+    }
+    unique("input", &config.name, config.inputs.iter().map(|input| input.name.as_str()))?;
+    unique("output", &config.name, config.outputs.iter().map(|output| output.name.as_str()))
+}
+
+fn tensor(kind: &str, name: &str, data_type: ConfigDataType, dims: &[i64]) -> Result<(), String> {
+    if name.is_empty() {
+        return Err(format!("model {kind} must specify 'name'"));
+    }
+    if data_type == ConfigDataType::Invalid {
+        return Err(format!("model {kind} '{name}' must specify 'data_type'"));
+    }
+    if dims.is_empty() {
+        return Err(format!("model {kind} '{name}' must specify 'dims'"));
+    }
+    match dims.iter().find(|dim| **dim < 1 && **dim != VARIABLE) {
+        Some(dim) => Err(format!(
+            "model {kind} '{name}' dimension must be integer >= 1, or {VARIABLE} to indicate a variable-size dimension, \
+             got {dim}"
+        )),
+        None => Ok(()),
+    }
+}
+
+fn unique<'a>(kind: &str, model: &str, names: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(format!("model {kind} '{name}' is specified more than once for {model}"));
+        }
+    }
+    Ok(())
+}
+
+/// Label files lie in the model's directory and are there.
+fn labels(config: &ModelConfig, model_directory: &Path) -> Result<(), String> {
+    for output in config.outputs.iter().filter(|output| !output.label_filename.is_empty()) {
+        let (name, file) = (&output.name, Path::new(&output.label_filename));
+        if !file.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+            return Err(format!(
+                "model output '{name}' has label file '{}', which must stay inside the model's directory",
+                file.display()
+            ));
+        }
+        let path = model_directory.join(file);
+        if !path.is_file() {
+            return Err(format!("model output '{name}' has label file '{}', which does not exist", path.display()));
+        }
+    }
+    Ok(())
+}
+
+fn dynamic_batching(config: &ModelConfig, batching: &DynamicBatching) -> Result<(), String> {
+    let name = &config.name;
+    for size in &batching.preferred_batch_sizes {
+        if *size <= 0 {
+            return Err(format!("dynamic batching preferred size must be positive for {name}"));
+        }
+        if *size > config.max_batch_size {
+            return Err(format!("dynamic batching preferred size must be <= max batch size for {name}"));
+        }
+    }
+    let delays = |policy: &QueuePolicy| policy.timeout_action == TimeoutAction::Delay;
+    if batching.preserve_ordering && batching.default_queue_policy.as_ref().is_some_and(delays) {
+        return Err(format!(
+            "Queue policy can not have DELAY as timeout action when 'preserve_ordering' is true for {name}"
+        ));
+    }
+    Ok(())
+}
+
+fn instance_group(model: &str, group: &InstanceGroup) -> Result<(), String> {
+    if group.kind == InstanceKind::Cpu && !group.gpus.is_empty() {
+        return Err(format!(
+            "instance group {} of model {model} has kind KIND_CPU but specifies one or more GPUs",
+            group.name
+        ));
+    }
+    if group.kind == InstanceKind::Model && !group.gpus.is_empty() {
+        return Err(format!(
+            "instance group {} of model {model} has kind KIND_MODEL but specifies one or more GPUs",
+            group.name
+        ));
+    }
+    if group.count < 1 {
+        return Err(format!(
+            "instance group {} of model {model} has count {}, expected 1 or more",
+            group.name, group.count
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
