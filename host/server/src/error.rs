@@ -1,6 +1,10 @@
 //! Why the server does not start or did not end well; each is one line for the person who started it.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use nereid_inference::InferError;
 use nereid_telemetry::LogError;
@@ -28,7 +32,10 @@ pub(crate) enum ServerError {
     #[error("--backend-config={setting}: {problem}")]
     BackendSetting { setting: String, problem: String },
     #[error("creating server: {} - {error}", error.kind().title())]
-    Creating { error: InferError },
+    Creating {
+        #[from]
+        error: InferError,
+    },
     #[error("the runtime cannot be started: {0}")]
     Runtime(io::Error),
     #[error("{} service ended by itself: {problem}", service.name())]
@@ -41,4 +48,13 @@ pub(crate) enum ServerError {
     StoppedTwice { signal: &'static str },
     #[error("Exit timeout expired. Exiting immediately.")]
     ExitTimeout,
+}
+
+// === impl ServerError ===
+
+impl ServerError {
+    /// A directory of models that cannot be listed.
+    pub(crate) fn repository(path: &Path, error: &io::Error) -> Self {
+        Self::Repository { path: path.to_owned(), problem: format!("cannot be read: {error}") }
+    }
 }

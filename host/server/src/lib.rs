@@ -7,10 +7,18 @@
 
 pub mod arguments;
 
+mod backends;
+mod check;
 mod error;
+mod host;
 mod metrics_service;
+mod run;
+mod runtime_folders;
+mod serve;
 mod services;
 mod signals;
 mod sockets;
 mod summary;
 mod table;
+
+pub use crate::run::run;

@@ -76,7 +76,9 @@ impl Services {
         tokio::pin!(next_signal);
         while !self.tasks.is_empty() {
             let left = timeout.saturating_sub(started.elapsed());
-            tracing::info!("Timeout {}: Found {} services with open requests", left.as_secs(), self.report());
+            // Rounded up: the first report names the whole time that is left.
+            let seconds_left = left.as_millis().div_ceil(1_000);
+            tracing::info!("Timeout {seconds_left}: Found {}", self.report());
             if left.is_zero() {
                 return Err(ServerError::ExitTimeout);
             }
@@ -111,10 +113,9 @@ impl Services {
         }
     }
 
-    /// How many services are running, and which.
     fn report(&self) -> String {
         let names: Vec<_> = self.running.iter().map(|service| service.name()).collect();
-        format!("{} ({})", names.len(), names.join(", "))
+        format!("{} services that have not answered all requests ({})", names.len(), names.join(", "))
     }
 }
 

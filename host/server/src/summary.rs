@@ -3,29 +3,24 @@
 use std::sync::Arc;
 
 use nereid_backend::Backend;
-use nereid_inference::{IndexEntry, ModelState};
+use nereid_repository::{ReportRow, StartReport};
 
 use crate::table::Table;
 
 /// Logs both tables.
-pub(crate) fn log(backends: &[Arc<dyn Backend>], index: &[IndexEntry]) {
+pub(crate) fn log(backends: &[Arc<dyn Backend>], report: &StartReport) {
     tracing::info!(table = %backend_table(backends));
-    tracing::info!(table = %model_table(index));
+    tracing::info!(table = %model_table(report));
 }
 
 /// Every version with its state, and why it does not serve.
-pub(crate) fn model_table(index: &[IndexEntry]) -> Table<3> {
+fn model_table(report: &StartReport) -> Table<3> {
     let mut table = Table::new(["Model", "Version", "Status"]);
-    for entry in index {
-        let version = entry.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
-        table.push([entry.name.clone(), version, status(entry)]);
+    for row in &report.rows {
+        let version = row.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
+        table.push([row.model.clone(), version, status(row)]);
     }
     table
-}
-
-/// Whether something that was to be served is not.
-pub(crate) fn has_failures(index: &[IndexEntry]) -> bool {
-    index.iter().any(|entry| entry.state == Some(ModelState::Unavailable))
 }
 
 fn backend_table(backends: &[Arc<dyn Backend>]) -> Table<2> {
@@ -36,40 +31,38 @@ fn backend_table(backends: &[Arc<dyn Backend>]) -> Table<2> {
     table
 }
 
-fn status(entry: &IndexEntry) -> String {
-    match (entry.state, entry.reason.as_str()) {
-        (None, _) => "not loaded".to_owned(),
-        (Some(state), "") => state.name().to_owned(),
-        (Some(state), reason) => format!("{}: {reason}", state.name()),
+fn status(row: &ReportRow) -> String {
+    match row.reason.as_str() {
+        "" => row.state.name().to_owned(),
+        reason => format!("{}: {reason}", row.state.name()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use nereid_inference::ModelState;
+
     use super::*;
 
-    fn entry(name: &str, version: Option<u64>, state: Option<ModelState>, reason: &str) -> IndexEntry {
-        IndexEntry { name: name.to_owned(), version, state, reason: reason.to_owned() }
+    fn row(model: &str, version: Option<u64>, state: ModelState, reason: &str) -> ReportRow {
+        ReportRow { model: model.to_owned(), version, state, reason: reason.to_owned() }
     }
 
-    fn check(index: &[IndexEntry], failed: bool, expected: &str) {
+    fn check(rows: Vec<ReportRow>, expected: &str) {
         let expected: Vec<_> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        assert_eq!(model_table(index).to_string().lines().collect::<Vec<_>>(), expected);
-        assert_eq!(has_failures(index), failed);
+        assert_eq!(model_table(&StartReport { rows }).to_string().lines().collect::<Vec<_>>(), expected);
     }
 
     #[test]
-    fn ready_models_are_one_word() {
+    fn a_ready_model_is_one_word() {
         check(
-            &[entry("digits", Some(1), Some(ModelState::Ready), ""), entry("other", None, None, "")],
-            false,
+            vec![row("digits", Some(12), ModelState::Ready, "")],
             "
-            +--------+---------+------------+
-            | Model  | Version | Status     |
-            +--------+---------+------------+
-            | digits | 1       | READY      |
-            | other  | -       | not loaded |
-            +--------+---------+------------+
+            +--------+---------+--------+
+            | Model  | Version | Status |
+            +--------+---------+--------+
+            | digits | 12      | READY  |
+            +--------+---------+--------+
             ",
         );
     }
@@ -77,13 +70,12 @@ mod tests {
     #[test]
     fn a_failure_shows_its_reason() {
         check(
-            &[entry("x", Some(1), Some(ModelState::Unavailable), "Internal: no file")],
-            true,
+            vec![row("x", None, ModelState::Unavailable, "Internal: no file")],
             "
             +-------+---------+--------------------------------+
             | Model | Version | Status                         |
             +-------+---------+--------------------------------+
-            | x     | 1       | UNAVAILABLE: Internal: no file |
+            | x     | -       | UNAVAILABLE: Internal: no file |
             +-------+---------+--------------------------------+
             ",
         );

@@ -1,6 +1,10 @@
 //! Flags of `nereid serve`, in tritonserver's words.
 
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{ArgAction, Args};
 use nereid_telemetry::{LogFormat, LogSettings};
@@ -106,6 +110,13 @@ pub struct ServiceArguments {
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
     pub grpc_address: String,
 
+    /// Silence after which a gRPC connection is probed, in milliseconds
+    #[arg(long, value_name = "MILLISECONDS", default_value = "7200000")]
+    pub grpc_keepalive_time: NonZeroU64,
+    /// How long a gRPC connection may take to answer the probe, in milliseconds
+    #[arg(long, value_name = "MILLISECONDS", default_value = "20000")]
+    pub grpc_keepalive_timeout: NonZeroU64,
+
     /// Serve Prometheus metrics at /metrics
     #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
           default_value = "true", action = ArgAction::Set)]
@@ -118,7 +129,7 @@ pub struct ServiceArguments {
     pub metrics_address: Option<String>,
     /// How often processor and memory usage are read, in milliseconds
     #[arg(long, value_name = "MILLISECONDS", default_value = "2000")]
-    pub metrics_interval_ms: NonZeroUsize,
+    pub metrics_interval_ms: NonZeroU64,
 
     /// How long requests under way may take after SIGINT or SIGTERM, in seconds; a second signal ends at once
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
@@ -208,7 +219,7 @@ impl ServiceArguments {
 
     /// Time between two readings of the machine's usage.
     pub fn metrics_interval(&self) -> Duration {
-        Duration::from_millis(self.metrics_interval_ms.get() as u64)
+        Duration::from_millis(self.metrics_interval_ms.get())
     }
 }
 

@@ -37,8 +37,6 @@ const UNSERVED: &[(&[&str], &str)] = &[
             "grpc-infer-allocation-pool-size",
             "grpc-max-response-pool-size",
             "grpc-infer-response-compression-level",
-            "grpc-keepalive-time",
-            "grpc-keepalive-timeout",
             "grpc-keepalive-permit-without-calls",
             "grpc-http2-max-pings-without-data",
             "grpc-http2-min-recv-ping-interval-without-data",

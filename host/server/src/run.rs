@@ -1,0 +1,39 @@
+//! One command from its words to its exit code.
+
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use crate::{
+    arguments::{self, Command},
+    check::check,
+    error::ServerError,
+    serve::serve,
+};
+
+/// Does what the command line says; the first argument is the program's own name.
+///
+/// What goes wrong is one line on standard error, and exit code 1.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match dispatch(arguments) {
+        Ok(exit_code) => exit_code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, ServerError> {
+    match arguments::parse(arguments)? {
+        Command::Serve(arguments) => serve(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Check(arguments) => check(&arguments),
+        Command::Print(text) => {
+            // A reader that closes the pipe early, `head` for example, has read enough.
+            let _ = io::stdout().write_all(text.as_bytes());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `nereid serve`: from the command line to a running server, and back down again.
+//!
+//! Order of the start: log, repositories exist, ports taken, models loaded, tables, ports opened. What can fail quickly
+//! fails before the models are loaded. Order of the end: health says so, ports closed, requests under way answered,
+//! models dropped.
+
+use std::{future::Future, io, sync::Arc, time::Duration};
+
+use nereid_grpc::{GrpcFrontend, GrpcSettings};
+use nereid_http::{HttpFrontend, HttpSettings};
+use nereid_inference::InferError;
+use nereid_telemetry::{Telemetry, init_logging};
+use tokio::{
+    net::TcpListener,
+    runtime,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{
+    arguments::{ServeArguments, ServiceArguments},
+    error::ServerError,
+    host::Host,
+    metrics_service,
+    services::Services,
+    signals::Signals,
+    sockets::{self, ReservedPort, Service},
+    summary,
+};
+
+/// The version in the server's metadata and in `nereid --version`.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Serves until a signal. Returns once every request is answered.
+pub(crate) fn serve(arguments: &ServeArguments) -> Result<(), ServerError> {
+    init_logging(&arguments.log.settings())?;
+    for path in &arguments.models.model_repositories {
+        path.read_dir().map_err(|error| ServerError::repository(path, &error))?;
+    }
+    let ports = sockets::reserve(&wanted_ports(&arguments.services))?;
+    let runtime = runtime::Builder::new_multi_thread().enable_all().thread_name("nereid-worker").build();
+    let runtime = runtime.map_err(ServerError::Runtime)?;
+    let outcome = runtime.block_on(run(arguments, ports));
+    // What is still running was given up on: it ends with the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn run(arguments: &ServeArguments, ports: Vec<ReservedPort>) -> Result<(), ServerError> {
+    let mut signals = Signals::new().map_err(ServerError::Runtime)?;
+    let telemetry = Telemetry::new();
+    let host = Host::assemble(arguments, &telemetry)?;
+    let report = tokio::select! {
+        report = host.load() => report?,
+        signal = signals.next() => return Err(ServerError::StoppedWhileLoading { signal }),
+    };
+    summary::log(&host.backends, &report);
+    if arguments.models.exit_on_error && !report.is_success() {
+        return Err(InferError::internal("failed to load all models").into());
+    }
+
+    let mut running = Running::open(arguments, ports, &host, &telemetry)?;
+    let outcome = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!("Signal {signal} received.");
+            Ok(())
+        },
+        error = running.requests.ended() => Err(error),
+        error = running.metrics.ended() => Err(error),
+    };
+    host.repository.begin_exit();
+    tracing::info!("Waiting for in-flight requests to complete.");
+    running.close(host, arguments.services.exit_timeout(), &mut signals).await?;
+    outcome
+}
+
+/// The services in two groups: metrics can be read until the last request is answered.
+struct Running {
+    requests: Services,
+    metrics: Services,
+}
+
+fn wanted_ports(arguments: &ServiceArguments) -> Vec<(Service, &str, u16)> {
+    let wanted = [
+        (arguments.allow_grpc, (Service::Grpc, arguments.grpc_address.as_str(), arguments.grpc_port)),
+        (arguments.allow_http, (Service::Http, arguments.http_address.as_str(), arguments.http_port)),
+        (arguments.allow_metrics, (Service::Metrics, arguments.metrics_address(), arguments.metrics_port)),
+    ];
+    wanted.into_iter().filter_map(|(allowed, port)| allowed.then_some(port)).collect()
+}
+
+async fn sample_host_usage(telemetry: Arc<Telemetry>, every: Duration) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        telemetry.sample_host();
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    fn open(
+        arguments: &ServeArguments,
+        ports: Vec<ReservedPort>,
+        host: &Host,
+        telemetry: &Arc<Telemetry>,
+    ) -> Result<Self, ServerError> {
+        let mut running = Self { requests: Services::new(), metrics: Services::new() };
+        for port in ports {
+            let (service, address) = (port.service, port.address);
+            let listener = port.listen()?;
+            match service {
+                Service::Http => {
+                    let serving = serve_http(&arguments.services, listener, host, running.requests.stopped());
+                    running.requests.start(service, address, serving);
+                }
+                Service::Grpc => {
+                    let serving = serve_grpc(&arguments.services, listener, host, running.requests.stopped());
+                    running.requests.start(service, address, serving);
+                }
+                Service::Metrics => {
+                    let stopped = running.metrics.stopped();
+                    let serving = metrics_service::serve(listener, Arc::clone(telemetry), stopped);
+                    running.metrics.start(service, address, serving);
+                    let every = arguments.services.metrics_interval();
+                    tokio::spawn(sample_host_usage(Arc::clone(telemetry), every));
+                }
+            }
+        }
+        Ok(running)
+    }
+
+    async fn close(mut self, host: Host, timeout: Duration, signals: &mut Signals) -> Result<(), ServerError> {
+        self.requests.drain(timeout, signals.next()).await?;
+        tracing::info!("All requests are answered, unloading models");
+        tokio::select! {
+            () = host.unload() => {},
+            signal = signals.next() => return Err(ServerError::StoppedTwice { signal }),
+            () = tokio::time::sleep(timeout) => return Err(ServerError::ExitTimeout),
+        }
+        // A scraper that keeps its connection open is not worth waiting for.
+        drop(self.metrics);
+        Ok(())
+    }
+}
+
+fn serve_http(
+    arguments: &ServiceArguments,
+    listener: TcpListener,
+    host: &Host,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> impl Future<Output = io::Result<()>> + Send + 'static {
+    let settings = HttpSettings {
+        input_bytes_max: arguments.http_max_input_size.get(),
+        ..HttpSettings::new(&arguments.id, VERSION)
+    };
+    let (service, control) = host.ports();
+    nereid_http::serve(listener, HttpFrontend { service, control, settings }, stopped)
+}
+
+fn serve_grpc(
+    arguments: &ServiceArguments,
+    listener: TcpListener,
+    host: &Host,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> impl Future<Output = io::Result<()>> + Send + 'static {
+    let settings = GrpcSettings {
+        keepalive_interval: Duration::from_millis(arguments.grpc_keepalive_time.get()),
+        keepalive_timeout: Duration::from_millis(arguments.grpc_keepalive_timeout.get()),
+        ..GrpcSettings::new(&arguments.id, VERSION)
+    };
+    let (service, control) = host.ports();
+    nereid_grpc::serve(listener, GrpcFrontend { service, control, settings }, stopped)
+}
