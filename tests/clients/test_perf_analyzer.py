@@ -1,0 +1,56 @@
+"""NVIDIA's own load generator against the server: it finds the models, drives them and sees no error."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+REQUESTS = 400
+
+
+@pytest.fixture(scope="session")
+def perf_analyzer():
+    program = os.environ.get("NEREID_PERF_ANALYZER")
+    assert program, "run this suite with `cargo xtask clients`, which names perf_analyzer"
+    return program
+
+
+def measure(perf_analyzer: str, server, model: str, protocol: str, *options: str) -> str:
+    url = server.http_url if protocol == "http" else server.grpc_url
+    command = [perf_analyzer, "-m", model, "-u", url, "-i", protocol, f"--request-count={REQUESTS}", *options]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=180)
+    report = ended.stdout + ended.stderr
+    assert ended.returncode == 0, report
+    return report
+
+
+def check(report: str):
+    throughputs = [float(number) for number in re.findall(r"Throughput: ([\d.]+) infer/sec", report)]
+    assert throughputs and all(throughput > 0 for throughput in throughputs), report
+    counts = [int(number) for number in re.findall(r"Inference count: (\d+)", report)]
+    assert counts and counts[0] > 0, "the server's statistics count what the client sent\n" + report
+    assert not re.search("error|failed", report, re.IGNORECASE), report
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_unary_requests(perf_analyzer, server, protocol, concurrency):
+    options = ["--shape=INPUT0:16", f"--concurrency-range={concurrency}"]
+    check(measure(perf_analyzer, server, "identity_fp32", protocol, *options))
+
+
+def test_a_grpc_stream(perf_analyzer, server):
+    options = ["--shape=INPUT0:16", "--streaming", "--concurrency-range=4"]
+    check(measure(perf_analyzer, server, "identity_fp32", "grpc", *options))
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.parametrize("model", ["add_sub", "batched"])
+def test_models_that_batch(perf_analyzer, server, protocol, model):
+    check(measure(perf_analyzer, server, model, protocol, "-b", "4", "--concurrency-range=4"))
+
+
+@pytest.mark.parametrize("model", ["ensemble", "plugin_identity"])
+def test_ensembles_and_plugins(perf_analyzer, server, model):
+    check(measure(perf_analyzer, server, model, "grpc", "--shape=INPUT0:16", "--concurrency-range=2"))
