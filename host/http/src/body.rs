@@ -9,7 +9,7 @@
 //! tensors of any size in, which leaves its memory to the clients.) A body that stalls, drips, or breaks off.
 
 use std::{
-    pin::{Pin, pin},
+    pin::Pin,
     time::{Duration, Instant},
 };
 
@@ -44,12 +44,11 @@ struct Gathered {
 ///
 /// # Errors
 /// Too long, too slow, or broken off.
-pub(crate) async fn gather<B>(body: B, limits: BodyLimits, json_bytes: usize) -> Result<Bytes, Refusal>
+pub(crate) async fn gather<B>(mut body: Pin<&mut B>, limits: BodyLimits, json_bytes: usize) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
 {
-    let mut body = pin!(body);
     let announced = body.size_hint().exact();
     if let Some(announced) = announced {
         limits.check(announced)?;
@@ -71,6 +70,29 @@ where
         next = next_data(body.as_mut(), limits.idle_max).await?;
     }
     Ok(gathered.freeze())
+}
+
+/// Reads the rest of a body that nobody wants, so that the client sees the answer and can use the connection again.
+///
+/// Returns whether the end was reached: not when the body is longer or slower than one that would have been served.
+pub(crate) async fn drain<B>(mut body: Pin<&mut B>, limits: BodyLimits) -> bool
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    let started = Instant::now();
+    let mut rest_bytes = limits.bytes_max as u64;
+    while body.size_hint().lower() <= rest_bytes && started.elapsed() <= limits.read_max {
+        match next_data(body.as_mut(), limits.idle_max).await {
+            Ok(Some(data)) => rest_bytes = rest_bytes.saturating_sub(data.len() as u64),
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+        if rest_bytes == 0 && !body.is_end_stream() {
+            return false;
+        }
+    }
+    false
 }
 
 /// The next frame that carries bytes; `None` at the end.

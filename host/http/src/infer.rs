@@ -4,7 +4,11 @@
 //! wins over a malformed body. The server calls [`infer`] before it asks the router; the router has the same route for
 //! those who use it without a socket.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Instant,
+};
 
 use axum::{
     body::Body as AxumBody,
@@ -12,7 +16,7 @@ use axum::{
     response::Response as AxumResponse,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use nereid_inference::{InferError, ServedModel};
 use nereid_protocol::http::{
@@ -22,12 +26,13 @@ use nereid_protocol::http::{
 
 use crate::{
     FrameBody, HttpFrontend,
-    body::{BodyLimits, gather},
+    body::{BodyLimits, drain, gather},
     error::{Refusal, error_response, json_response},
     model_path::ModelPath,
 };
 
 const HEADER_LENGTH: HeaderName = HeaderName::from_static(INFERENCE_HEADER_CONTENT_LENGTH);
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// The router's entrance.
@@ -41,18 +46,34 @@ pub(crate) async fn handle(State(frontend): State<Arc<HttpFrontend>>, request: A
 }
 
 /// Answers one inference request. Dropping the future cancels the request.
+///
+/// A refusal comes after the rest of the body was read; where that is not possible it tells the client that the
+/// connection ends, which otherwise would find out with its next request.
 pub(crate) async fn infer<B>(frontend: &HttpFrontend, path: &ModelPath<'_>, request: Request<B>) -> Response<FrameBody>
 where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
 {
-    answer(frontend, path, request).await.unwrap_or_else(Response::from)
+    let (head, body) = request.into_parts();
+    let mut body = pin!(body);
+    let refusal = match answer(frontend, path, (&head.headers, body.as_mut())).await {
+        Ok(response) => return response,
+        Err(refusal) => refusal,
+    };
+    let is_slow = matches!(refusal, Refusal::SlowBody);
+    let mut response = Response::from(refusal);
+    let is_read = body.is_end_stream() || !is_slow && drain(body, BodyLimits::new(&frontend.settings)).await;
+    // HTTP/2 has no such header: there a stream ends without its connection.
+    if !is_read && head.version < Version::HTTP_2 {
+        response.headers_mut().insert(header::CONNECTION, CLOSE);
+    }
+    response
 }
 
 async fn answer<B>(
     frontend: &HttpFrontend,
     path: &ModelPath<'_>,
-    request: Request<B>,
+    (headers, body): (&HeaderMap, Pin<&mut B>),
 ) -> Result<Response<FrameBody>, Refusal>
 where
     B: Body<Data = Bytes>,
@@ -64,11 +85,10 @@ where
         let text = "HTTP end point doesn't support models with decoupled transaction policy";
         return Err(InferError::unsupported(text).into());
     }
-    check_encoding(request.headers())?;
-    let header_length = header_length(request.headers())?;
-    let limits = BodyLimits::new(&frontend.settings);
+    check_encoding(headers)?;
+    let header_length = header_length(headers)?;
     let json_bytes = header_length.map_or(0, HeaderLength::unchecked);
-    let body = gather(request.into_body(), limits, json_bytes).await?;
+    let body = gather(body, BodyLimits::new(&frontend.settings), json_bytes).await?;
     let context =
         RequestContext { signature: model.signature(), received, input_bytes_max: frontend.settings.input_bytes_max };
     let DecodedRequest { request, outputs } = decode(body, header_length, &context)?;

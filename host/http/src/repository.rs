@@ -3,7 +3,7 @@
 //! Loading takes as long as the model needs, hence it runs on a thread that may block. A client that goes away does not
 //! stop a load that has begun: half a load is of no use to anybody.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use axum::{
     body::Body as AxumBody,
@@ -65,7 +65,7 @@ pub(crate) async fn named_repository() -> Refusal {
 }
 
 async fn read(frontend: &HttpFrontend, request: Request<AxumBody>) -> Result<Bytes, Refusal> {
-    gather(request.into_body(), BodyLimits::new(&frontend.settings), 0).await
+    gather(pin!(request.into_body()), BodyLimits::new(&frontend.settings), 0).await
 }
 
 async fn blocking<T: Send + 'static>(

@@ -1,6 +1,6 @@
 //! Every route: what a client sends, and what it gets.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, pin::pin, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -214,10 +214,10 @@ fn chunked(frames: Vec<Bytes>) -> impl http_body::Body<Data = Bytes, Error = Inf
 async fn one_frame_is_used_as_it_is_and_several_are_gathered_aligned() {
     let limits = body::BodyLimits::new(&super::super::HttpSettings::new("", ""));
     let frame = Bytes::from(vec![1; 100]);
-    let gathered = body::gather(chunked(vec![frame.clone()]), limits, 0).await.unwrap();
+    let gathered = body::gather(pin!(chunked(vec![frame.clone()])), limits, 0).await.unwrap();
     assert_eq!(gathered.as_ptr(), frame.as_ptr());
     let frames = vec![Bytes::from(vec![1; 70_001]), Bytes::from(vec![2; 99]), Bytes::from(vec![3; 200_000])];
-    let gathered = body::gather(chunked(frames.clone()), limits, 70_050).await.unwrap();
+    let gathered = body::gather(pin!(chunked(frames.clone())), limits, 70_050).await.unwrap();
     assert_eq!(gathered, frames.concat());
     assert!((gathered[70_050..].as_ptr() as usize).is_multiple_of(ALIGNMENT_BYTES));
 }
@@ -226,7 +226,7 @@ async fn one_frame_is_used_as_it_is_and_several_are_gathered_aligned() {
 async fn a_chunked_body_stops_at_the_limit() {
     let settings = crate::HttpSettings { input_bytes_max: 150, ..crate::HttpSettings::new("", "") };
     let frames = vec![Bytes::from(vec![1; 100]); 3];
-    let refusal = body::gather(chunked(frames), body::BodyLimits::new(&settings), 0).await.unwrap_err();
+    let refusal = body::gather(pin!(chunked(frames)), body::BodyLimits::new(&settings), 0).await.unwrap_err();
     let error::Refusal::Error(refusal) = refusal else { panic!("{refusal:?}") };
     assert!(refusal.message().starts_with("request JSON size of 200 bytes exceeds"), "{refusal}");
 }
@@ -236,7 +236,7 @@ async fn a_body_that_stalls_is_given_up() {
     let settings = crate::HttpSettings { body_idle_max: Duration::from_millis(1), ..crate::HttpSettings::new("", "") };
     let limits = body::BodyLimits::new(&settings);
     let endless = StreamBody::new(stream::pending::<Result<http_body::Frame<Bytes>, Infallible>>());
-    let refusal = body::gather(endless, limits, 0).await.unwrap_err();
+    let refusal = body::gather(pin!(endless), limits, 0).await.unwrap_err();
     assert!(matches!(refusal, error::Refusal::SlowBody));
 }
 

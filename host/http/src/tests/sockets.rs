@@ -71,6 +71,30 @@ async fn requests_share_a_connection_even_when_they_come_in_pieces() {
 }
 
 #[tokio::test]
+async fn a_refusal_reads_the_body_or_says_that_the_connection_ends() {
+    let mut roomy = frontend(vec![double("m", Behaviour::Echo)]);
+    roomy.settings.input_bytes_max = 1 << 20;
+    let running = start(roomy).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let (mut reading, mut writing) = stream.split();
+    let request = post("none", &" ".repeat(1 << 20));
+    let mut first = [0_u8; 12];
+    let (written, read) =
+        within(async { tokio::join!(writing.write_all(request.as_bytes()), reading.read_exact(&mut first)) }).await;
+    written.unwrap();
+    read.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 404");
+    let rest = read_response(&mut stream).await;
+    assert!(!rest.contains("connection: close"), "{rest}");
+    stream.write_all(post("m", BODY).as_bytes()).await.unwrap();
+    assert!(read_response(&mut stream).await.starts_with("HTTP/1.1 200 OK"));
+    let endless = "POST /v2/models/m/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999\r\n\r\n";
+    stream.write_all(endless.as_bytes()).await.unwrap();
+    let refusal = read_response(&mut stream).await;
+    assert!(refusal.starts_with("HTTP/1.1 400 ") && refusal.contains("connection: close"), "{refusal}");
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_cancels_its_request() {
     let (senders, mut held) = mpsc::unbounded_channel();
     let running = start(frontend(vec![double("m", Behaviour::Hold(senders))])).await;
