@@ -9,6 +9,7 @@ mod lexer;
 mod literals;
 mod parser;
 mod suggest;
+mod values;
 
 use nereid_inference::ModelConfig;
 
