@@ -52,10 +52,10 @@ def start_server(binary, tmp_path):
     """Starts servers of a test's own; all are ended with it."""
     started = []
 
-    def start(*arguments) -> Server:
+    def start(*arguments, **options) -> Server:
         repositories = [argument for argument in arguments if isinstance(argument, pathlib.Path)]
         flags = [argument for argument in arguments if isinstance(argument, str)]
-        started.append(Server(binary, tmp_path / f"log{len(started)}", repositories, *flags))
+        started.append(Server(binary, tmp_path / f"log{len(started)}", repositories, *flags, **options))
         return started[-1]
 
     yield start

@@ -1,6 +1,7 @@
 """Runs the real `nereid` for a test: free ports, its log kept, ended for certain."""
 
 import http.client
+import os
 import pathlib
 import signal
 import socket
@@ -33,7 +34,14 @@ def run_to_end(binary: pathlib.Path, *arguments: str, seconds: float = 30) -> su
 class Server:
     """A server on loopback. Use as a context manager, or call `stop`."""
 
-    def __init__(self, binary: pathlib.Path, log: pathlib.Path, repositories: list[pathlib.Path], *flags: str):
+    def __init__(
+        self,
+        binary: pathlib.Path,
+        log: pathlib.Path,
+        repositories: list[pathlib.Path],
+        *flags: str,
+        environment: dict[str, str] | None = None,
+    ):
         self.http_port, self.grpc_port, self.metrics_port = free_ports(3)
         self.log = log
         command = [binary, "serve", *(f"--model-repository={repository}" for repository in repositories), *flags]
@@ -42,7 +50,12 @@ class Server:
         # In the repository's root, where the server finds .nereid/onnxruntime.
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                command,
+                cwd=ROOT,
+                env=os.environ | (environment or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
         try:
             self._wait_until_ready()

@@ -99,21 +99,27 @@ def test_the_log_shows_the_models_and_where_the_services_are(start_server, folde
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_request_under_way_is_answered_before_the_end(start_server, tmp_path, protocol):
+def test_requests_under_way_and_in_the_queue_are_answered_before_the_end(start_server, tmp_path, protocol):
     delay = f'parameters {{ key: "execute_delay_ms" value: {{ string_value: "{SLOW_MODEL_MILLISECONDS}" }} }}\n'
     write_model(tmp_path / "slow", "slow", identity(more="max_batch_size: 0\n" + delay))
     server = start_server(tmp_path / "slow")
-    client, watcher, found = Client(protocol, server), Client("grpc", server), []
-    sender = threading.Thread(target=lambda: found.append(client.identity("slow", np.ones(1, np.float32))))
-    sender.start()
-    # The server's own gauge tells when the request has arrived.
+    found = []
+
+    def send(number: float):
+        client = Client(protocol, server)
+        found.append(client.identity("slow", np.full(1, number, np.float32))[0])
+        client.close()
+
+    senders = [threading.Thread(target=send, args=(number,)) for number in (1, 2)]
+    for sender in senders:
+        sender.start()
+    # The one instance executes the first; the server's gauge tells when the second waits behind it.
     while 'nv_inference_pending_request_count{model="slow",version="1"} 1' not in server.metrics():
-        assert sender.is_alive(), "answered before it was seen"
+        assert any(sender.is_alive() for sender in senders), "both were answered and none was seen to wait"
     server.terminate()
-    sender.join(timeout=30)
-    assert [array[0] for array in found] == [1]
-    watcher.close()
-    client.close()
+    for sender in senders:
+        sender.join(timeout=30)
+    assert sorted(found) == [1, 2], server.log_text()
     assert server.wait() == 0, server.log_text()
 
 
