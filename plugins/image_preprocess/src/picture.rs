@@ -1,7 +1,7 @@
 //! From the bytes of an image file to the numbers that the digit models were trained on.
 //!
 //! `examples/vision/preprocess.py` says what is right; this gives the same numbers. Nothing here asks the host.
-//! Cost: decoding, about 10 ns per pixel, is nearly all of it. Memory: at most 11 bytes per pixel, beside the file.
+//! Cost in the sandbox: 20 to 50 ns per pixel, nearly all of it decoding. Memory: at most 11 bytes per pixel, beside the file.
 
 use std::io::Cursor;
 
