@@ -10,9 +10,7 @@ use std::{
 
 use wasmtime::component::Component;
 
-use crate::{
-    bindings::TransformPluginPre, contract, engine::PluginEngine, failure::PluginError, state::PluginState,
-};
+use crate::{bindings::TransformPluginPre, contract, engine::PluginEngine, failure::PluginError, state::PluginState};
 
 /// Every WebAssembly file begins so.
 const MAGIC: &[u8] = b"\0asm";
@@ -46,9 +44,11 @@ impl PluginEngine {
     pub fn compile(&self, origin: &str, bytes: &[u8]) -> Result<CompiledPlugin, PluginError> {
         recognise(origin, bytes)?;
         let component = self.component(origin, bytes)?;
-        contract::check(origin, self.engine(), &component)?;
-        let misfit = |error: wasmtime::Error| PluginError::Contract { origin: origin.to_owned(), reason: causes(&error) };
+        contract::check_imports(origin, self.engine(), &component)?;
+        let misfit =
+            |error: wasmtime::Error| PluginError::Contract { origin: origin.to_owned(), reason: causes(&error) };
         let pre = self.linker().instantiate_pre(&component).map_err(misfit)?;
+        contract::check_exports(origin, self.engine(), &component)?;
         let pre = TransformPluginPre::new(pre).map_err(misfit)?;
         component.initialize_copy_on_write_image().map_err(PluginError::engine)?;
         Ok(CompiledPlugin { origin: origin.into(), pre })

@@ -18,14 +18,22 @@ const OFFERED: [&str; 6] = ["types", "tensors", "serving", "inference", "logging
 /// The interface that a plugin must export.
 const REQUIRED: &str = "transform";
 
-/// Compares a component's imports and exports with the contract.
-pub(crate) fn check(origin: &str, engine: &Engine, component: &Component) -> Result<(), PluginError> {
+/// Compares a component's imports with the contract: by interface; functions and types are compared by wasmtime.
+pub(crate) fn check_imports(origin: &str, engine: &Engine, component: &Component) -> Result<(), PluginError> {
     let component_type = component.component_type();
-    let missing: Vec<String> =
-        component_type.imports(engine).filter_map(|(name, _)| Some(format!("  {name}: {}", why_missing(name)?))).collect();
-    if !missing.is_empty() {
-        return Err(PluginError::Imports { origin: origin.to_owned(), missing });
+    let missing: Vec<String> = component_type
+        .imports(engine)
+        .filter_map(|(name, _)| Some(format!("  {name}: {}", why_missing(name)?)))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
     }
+    Err(PluginError::Imports { origin: origin.to_owned(), missing })
+}
+
+/// Whether a component exports what the host calls.
+pub(crate) fn check_exports(origin: &str, engine: &Engine, component: &Component) -> Result<(), PluginError> {
+    let component_type = component.component_type();
     let exports: Vec<&str> = component_type.exports(engine).map(|(name, _)| name).collect();
     if exports.iter().any(|name| is_required(name)) {
         return Ok(());

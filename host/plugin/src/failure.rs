@@ -42,7 +42,9 @@ pub enum PluginError {
     Imports { origin: String, missing: Vec<String> },
     #[error("'{origin}' does not export what a plugin must: expected {expected}, found {found}. {advice}")]
     Exports { origin: String, expected: String, found: String, advice: String },
-    #[error("'{origin}' was built against another draft of the plugin contract: {reason}. Build it again with this server's SDK")]
+    #[error(
+        "'{origin}' was built against another draft of the plugin contract: {reason}. Build it again with this server's SDK"
+    )]
     Contract { origin: String, reason: String },
     #[error("'{origin}' cannot be started: {reason}")]
     Start { origin: String, reason: String },
@@ -142,7 +144,8 @@ fn trap_text(trap: Trap) -> String {
 
 /// The causes without the backtrace that wasmtime puts on top.
 fn root_causes(error: &wasmtime::Error) -> String {
-    let causes: Vec<String> = error.chain().skip(usize::from(error.is::<WasmBacktrace>())).map(|c| c.to_string()).collect();
+    let causes: Vec<String> =
+        error.chain().skip(usize::from(error.is::<WasmBacktrace>())).map(|c| c.to_string()).collect();
     causes.join(": ")
 }
 

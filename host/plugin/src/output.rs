@@ -27,9 +27,11 @@ pub(crate) fn check(
         }
         check_tensor(spec, declared, request, &output.tensor)?;
     }
-    let missing = spec.signature.outputs.iter().find(|declared| {
-        request.wants(&declared.name) && response.output(&declared.name).is_none()
-    });
+    let missing = spec
+        .signature
+        .outputs
+        .iter()
+        .find(|declared| request.wants(&declared.name) && response.output(&declared.name).is_none());
     if let Some(missing) = missing {
         let found: Vec<&str> = response.outputs.iter().map(|output| &*output.name).collect();
         let text = format!("did not return output '{}'; it returned [{}]", missing.name, found.join(", "));
@@ -70,11 +72,8 @@ fn check_tensor(
     if declared.accepts_batched(found.shape(), rows) {
         return Ok(());
     }
-    let expected: Vec<String> = rows
-        .map(|rows| rows.to_string())
-        .into_iter()
-        .chain(declared.dims.iter().map(ToString::to_string))
-        .collect();
+    let expected: Vec<String> =
+        rows.map(|rows| rows.to_string()).into_iter().chain(declared.dims.iter().map(ToString::to_string)).collect();
     let text = format!("returned output '{name}' of shape {}, expected [{}]", found.shape(), expected.join(","));
     Err(unfit(spec, text))
 }

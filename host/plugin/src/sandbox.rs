@@ -30,11 +30,16 @@ use crate::{
 /// A guest whose memory has grown beyond this share of its limit is replaced while it is idle, not when it fails.
 const MEMORY_HIGH_WATER_PERCENT: u64 = 75;
 
+/// Handles that the host's own functions borrow for the time of one host call.
+const HANDLES_LENT_MAX: usize = 2048;
+
 /// A guest that may be entered.
 pub(crate) struct Sandbox {
     store: Store<PluginState>,
     instance: TransformPlugin,
     invocations: u64,
+    /// Handles that the guest never closed; it still counts them although the host freed what they stood for.
+    leaked_handles: usize,
 }
 
 /// Wakes a thread that waits for a future.
@@ -56,7 +61,8 @@ impl Sandbox {
         store.set_epoch_deadline(1);
         // What a guest may hand to the host in one call: no more than its memory holds.
         store.set_hostcall_fuel(usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX));
-        store.set_max_component_handles(limits.handles_max as usize);
+        // Beyond the limit that the host counts by itself there must be room for leaked handles and for those lent out.
+        store.set_max_component_handles(limits.handles_max as usize * 2 + HANDLES_LENT_MAX);
         let clock = store.data().call.clock.clone();
         let started = {
             let mut starting = pin!(plugin.compiled.pre().instantiate_async(&mut store));
@@ -69,7 +75,7 @@ impl Sandbox {
             .await
         };
         match started {
-            Ok(instance) => Ok(Self { store, instance, invocations: 0 }),
+            Ok(instance) => Ok(Self { store, instance, invocations: 0, leaked_handles: 0 }),
             Err(error) => Err(explain(store.data(), &error)),
         }
     }
@@ -145,10 +151,12 @@ impl Sandbox {
     fn end(mut self) -> Option<Self> {
         self.invocations += 1;
         let state = self.store.data_mut();
-        state.end();
+        self.leaked_handles += state.end();
         let limits = &state.spec.limits;
         let high_water = limits.memory_bytes_max / 100 * MEMORY_HIGH_WATER_PERCENT;
-        let worn_out = self.invocations >= limits.invocations_max || state.meter.memory_bytes as u64 > high_water;
+        let worn_out = self.invocations >= limits.invocations_max
+            || self.leaked_handles > limits.handles_max as usize / 2
+            || state.meter.memory_bytes as u64 > high_water;
         (!worn_out).then_some(self)
     }
 }

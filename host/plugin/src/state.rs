@@ -3,10 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use nereid_inference::{CallChain, InferError};
-use wasmtime::{
-    ResourceLimiter, UpdateDeadline,
-    component::Resource,
-};
+use wasmtime::{ResourceLimiter, UpdateDeadline, component::Resource};
 
 use crate::{
     account::Account,
@@ -91,11 +88,17 @@ impl PluginState {
         self.meter.refusal = None;
     }
 
-    /// Ends a call: frees everything that the guest left open.
-    pub(crate) fn end(&mut self) {
+    /// Ends a call: frees everything that the guest left open, and says how many handles that were.
+    pub(crate) fn end(&mut self) -> usize {
+        let open = self.open_handles();
         self.tensors.clear();
         self.requests.clear();
         self.pending.clear();
+        open
+    }
+
+    fn open_handles(&self) -> usize {
+        self.tensors.len() + self.requests.len() + self.pending.len()
     }
 
     /// The first step of every import: counts.
@@ -129,7 +132,7 @@ impl PluginState {
 
     /// Whether one more handle is within the limit.
     pub(crate) fn check_handles(&self) -> Result<(), InferError> {
-        let open = self.tensors.len() + self.requests.len() + self.pending.len();
+        let open = self.open_handles();
         if open < self.limits().handles_max as usize {
             return Ok(());
         }

@@ -23,7 +23,11 @@ pub struct TensorHandle {
 
 enum Content {
     /// Fixed-size elements that nobody else sees.
-    Private { data_type: DataType, shape: Shape, bytes: BufferMut },
+    Private {
+        data_type: DataType,
+        shape: Shape,
+        bytes: BufferMut,
+    },
     Shared(Tensor),
 }
 
@@ -44,7 +48,8 @@ impl TensorHandle {
     /// A private tensor of zeroes.
     pub(crate) fn zeroed(data_type: DataType, shape: Shape, account: &Arc<Account>) -> Result<Self, InferError> {
         if data_type == DataType::Bytes {
-            let text = "a tensor of BYTES cannot be created empty, because its elements have no fixed size; use from-blobs";
+            let text =
+                "a tensor of BYTES cannot be created empty, because its elements have no fixed size; use from-blobs";
             return Err(InferError::invalid_argument(text));
         }
         let Some(length) = shape.byte_size(data_type) else {
@@ -52,7 +57,10 @@ impl TensorHandle {
             return Err(InferError::invalid_argument(text));
         };
         let charge = account.charge(length as u64)?;
-        Ok(Self { content: Content::Private { data_type, shape, bytes: BufferMut::zeroed(length) }, charge: Some(charge) })
+        Ok(Self {
+            content: Content::Private { data_type, shape, bytes: BufferMut::zeroed(length) },
+            charge: Some(charge),
+        })
     }
 
     /// A tensor over a copy of `data`.
@@ -68,7 +76,8 @@ impl TensorHandle {
             return Ok(Self { content: Content::Shared(tensor), charge: Some(charge) });
         }
         if shape.byte_size(data_type) != Some(data.len()) {
-            let expected = shape.byte_size(data_type).map_or("more than can be addressed".to_owned(), |n| n.to_string());
+            let expected =
+                shape.byte_size(data_type).map_or("more than can be addressed".to_owned(), |n| n.to_string());
             let found = data.len();
             let text = format!("expected {expected} bytes for shape {shape} of {data_type}, got {found}");
             return Err(InferError::invalid_argument(text));
@@ -211,13 +220,16 @@ impl TensorHandle {
     pub(crate) fn sliced(&mut self, first: u64, shape: Shape) -> Result<Self, InferError> {
         let (tensor, charge) = self.share()?;
         let beyond = || {
-            let text = format!("shape {shape} from element {first} on reaches beyond a tensor of shape {}", tensor.shape());
+            let text =
+                format!("shape {shape} from element {first} on reaches beyond a tensor of shape {}", tensor.shape());
             InferError::invalid_argument(text)
         };
         let count = shape.checked_element_count().ok_or_else(beyond)?;
         let last = first.checked_add(count).filter(|last| *last <= tensor.element_count()).ok_or_else(beyond)?;
         let range = match tensor.data_type().size_bytes() {
-            Some(size) => byte_position(first, size).ok_or_else(beyond)?..byte_position(last, size).ok_or_else(beyond)?,
+            Some(size) => {
+                byte_position(first, size).ok_or_else(beyond)?..byte_position(last, size).ok_or_else(beyond)?
+            }
             None => blob_range(&tensor, first, count),
         };
         let part = tensor.buffer().slice(range).ok_or_else(beyond)?;

@@ -211,3 +211,13 @@ async fn many_calls_run_in_one_pool_at_the_same_time() {
         assert_eq!(values(&answer.unwrap()), [number as f32]);
     }
 }
+
+#[tokio::test]
+async fn a_guest_that_leaks_handles_is_replaced_before_it_fails() {
+    let body = format!("(drop (call $share (i32.load offset=8 (local.get $inputs)))) {IDENTITY}");
+    let limits = PluginLimits { handles_max: 10, ..PluginLimits::DEFAULT };
+    let pool = pool(&component(&[SHARE], &body), PluginSpec { limits, ..spec() });
+    for _ in 0..5000 {
+        pool.run(&request(&[1.0]), || false).await.unwrap();
+    }
+}

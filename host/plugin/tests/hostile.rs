@@ -109,15 +109,15 @@ async fn a_guest_whose_client_left_is_ended() {
 #[tokio::test]
 async fn memory_beyond_the_limit_is_refused_with_both_numbers() {
     let misdeed = "(if (i32.eq (memory.grow (i32.const 65000)) (i32.const -1)) (then unreachable))";
-    let expected = (ErrorKind::ResourceExhausted, "4065 MiB of memory exceed the limit of 256 MiB (memory_mib)");
+    let expected = (ErrorKind::ResourceExhausted, "4063 MiB of memory exceed the limit of 256 MiB (memory_mib)");
     check(&[], misdeed, PluginLimits::DEFAULT, expected).await;
 }
 
 /// Creates a tensor of type `dtype` and shape `[length]` and returns it as `X`.
 fn returns(dtype: u32, length: u64) -> String {
     format!(
-        "(i64.store (i32.const 3100) (i64.const {length}))
-         (call $create (i32.const {dtype}) (i32.const 3100) (i32.const 1) (i32.const 3200))
+        "(i64.store (i32.const 3104) (i64.const {length}))
+         (call $create (i32.const {dtype}) (i32.const 3104) (i32.const 1) (i32.const 3200))
          (if (i32.load8_u (i32.const 3200)) (then unreachable))
          (return (call $ok_x (i32.load offset=4 (i32.const 3200))))"
     )

@@ -1,1 +1,12 @@
-//! (to be written)
+//! The backend `wasm`: models whose file is a WebAssembly component.
+//!
+//! Invariant: whatever a component does, its request gets an answer and its model goes on.
+//!
+//! Deliberately absent: the sandbox itself and its `unsafe` (`nereid-plugin`), and anything that knows of other models: a
+//! plugin calls them through the service it is given.
+
+mod backend;
+mod model;
+mod plugin_file;
+
+pub use crate::backend::{PluginSettings, WasmBackend};

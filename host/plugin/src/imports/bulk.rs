@@ -40,10 +40,7 @@ fn read(mut context: Context<'_>, (handle, offset, length): (Handle, u32, u32)) 
 
 type Written = (Result<(), Error>,);
 
-fn write(
-    mut context: Context<'_>,
-    (handle, offset, data): (Handle, u32, WasmList<u8>),
-) -> wasmtime::Result<Written> {
+fn write(mut context: Context<'_>, (handle, offset, data): (Handle, u32, WasmList<u8>)) -> wasmtime::Result<Written> {
     let state = context.data_mut();
     state.enter()?;
     let account = state.call.account.clone();

@@ -38,7 +38,11 @@ impl Host for PluginState {
         self.call.log_bytes = before.saturating_add(message.len() as u64 + 1);
         if self.call.log_bytes > limit {
             if before <= limit {
-                guest_event!(TracingLevel::WARN, self, format!("more than {limit} bytes logged in one call: the rest is dropped"));
+                guest_event!(
+                    TracingLevel::WARN,
+                    self,
+                    format!("more than {limit} bytes logged in one call: the rest is dropped")
+                );
             }
             return Ok(());
         }

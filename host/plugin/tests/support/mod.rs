@@ -19,7 +19,7 @@ use nereid_tensor::{DataType, Tensor};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
 /// One engine for all tests of a file, as in a server.
-pub static ENGINE: LazyLock<PluginEngine> = LazyLock::new(|| PluginEngine::start(None).unwrap());
+pub(crate) static ENGINE: LazyLock<PluginEngine> = LazyLock::new(|| PluginEngine::start(None).unwrap());
 
 /// What every guest has. The result of `run` lies at 1024, free memory begins at 65536 and is reset after every call.
 const PRELUDE: &str = r#"
@@ -54,24 +54,29 @@ const PRELUDE: &str = r#"
 "#;
 
 /// Gives its inputs back.
-pub const IDENTITY: &str = "(call $ok (local.get $inputs) (local.get $count))";
+pub(crate) const IDENTITY: &str = "(call $ok (local.get $inputs) (local.get $count))";
 
 /// Imports by name, so that a guest carries only what it uses.
-pub const CREATE: &str = r#"(import "nereid:plugin/tensors@0.1.0" "[static]tensor.create" (func $create (param i32 i32 i32 i32)))"#;
-pub const READ: &str = r#"(import "nereid:plugin/tensors@0.1.0" "[method]tensor.read" (func $read (param i32 i32 i32 i32)))"#;
-pub const WRITE: &str = r#"(import "nereid:plugin/tensors@0.1.0" "[method]tensor.write" (func $write (param i32 i32 i32 i32 i32)))"#;
-pub const SHARE: &str = r#"(import "nereid:plugin/tensors@0.1.0" "[method]tensor.share" (func $share (param i32) (result i32)))"#;
-pub const BYTE_SIZE: &str = r#"(import "nereid:plugin/tensors@0.1.0" "[method]tensor.byte-size" (func $byte_size (param i32) (result i64)))"#;
-pub const LOG: &str = r#"(import "nereid:plugin/logging@0.1.0" "log" (func $log (param i32 i32 i32)))"#;
-pub const INFER: &str = r#"(import "nereid:plugin/inference@0.1.0" "infer" (func $infer (param i32 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#;
+pub(crate) const CREATE: &str =
+    r#"(import "nereid:plugin/tensors@0.1.0" "[static]tensor.create" (func $create (param i32 i32 i32 i32)))"#;
+pub(crate) const READ: &str =
+    r#"(import "nereid:plugin/tensors@0.1.0" "[method]tensor.read" (func $read (param i32 i32 i32 i32)))"#;
+pub(crate) const WRITE: &str =
+    r#"(import "nereid:plugin/tensors@0.1.0" "[method]tensor.write" (func $write (param i32 i32 i32 i32 i32)))"#;
+pub(crate) const SHARE: &str =
+    r#"(import "nereid:plugin/tensors@0.1.0" "[method]tensor.share" (func $share (param i32) (result i32)))"#;
+pub(crate) const BYTE_SIZE: &str =
+    r#"(import "nereid:plugin/tensors@0.1.0" "[method]tensor.byte-size" (func $byte_size (param i32) (result i64)))"#;
+pub(crate) const LOG: &str = r#"(import "nereid:plugin/logging@0.1.0" "log" (func $log (param i32 i32 i32)))"#;
+pub(crate) const INFER: &str = r#"(import "nereid:plugin/inference@0.1.0" "infer" (func $infer (param i32 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#;
 
 /// A component whose `run` has this body.
-pub fn component(imports: &[&str], body: &str) -> Vec<u8> {
+pub(crate) fn component(imports: &[&str], body: &str) -> Vec<u8> {
     component_with(imports, body, "")
 }
 
 /// The same with further definitions.
-pub fn component_with(imports: &[&str], body: &str, definitions: &str) -> Vec<u8> {
+pub(crate) fn component_with(imports: &[&str], body: &str, definitions: &str) -> Vec<u8> {
     let text = format!(
         r#"(module {} {PRELUDE} {definitions}
           (func $run (export "nereid:plugin/transform@0.1.0#run")
@@ -82,7 +87,7 @@ pub fn component_with(imports: &[&str], body: &str, definitions: &str) -> Vec<u8
 }
 
 /// A component around a core module.
-pub fn encode(core_text: &str) -> Vec<u8> {
+pub(crate) fn encode(core_text: &str) -> Vec<u8> {
     let mut module = wat::parse_str(core_text).unwrap();
     let mut resolve = wit_parser::Resolve::default();
     let (package, _) = resolve.push_path(wit_directory()).unwrap();
@@ -92,13 +97,13 @@ pub fn encode(core_text: &str) -> Vec<u8> {
 }
 
 /// The model that guests serve unless a test says otherwise: `X`, FP32, of any length, in and out.
-pub fn signature() -> Signature {
+pub(crate) fn signature() -> Signature {
     let spec = TensorSpec { name: "X".into(), data_type: DataType::Fp32, dims: vec![-1], optional: false };
     Signature { model_name: "m".into(), inputs: vec![spec.clone()], outputs: vec![spec], max_batch_size: 0 }
 }
 
 /// What guests are told unless a test says otherwise.
-pub fn spec() -> PluginSpec {
+pub(crate) fn spec() -> PluginSpec {
     PluginSpec {
         plugin: "model.wasm".to_owned(),
         model: ModelIdentity::new("m", 1),
@@ -110,32 +115,32 @@ pub fn spec() -> PluginSpec {
     }
 }
 
-pub fn compile(bytes: &[u8]) -> CompiledPlugin {
+pub(crate) fn compile(bytes: &[u8]) -> CompiledPlugin {
     ENGINE.compile("model.wasm", bytes).unwrap()
 }
 
-pub fn pool(bytes: &[u8], spec: PluginSpec) -> SandboxPool {
+pub(crate) fn pool(bytes: &[u8], spec: PluginSpec) -> SandboxPool {
     SandboxPool::start(Plugin::new(&ENGINE, compile(bytes), spec)).unwrap()
 }
 
 /// A request with `X` holding these numbers.
-pub fn request(values: &[f32]) -> CheckedRequest {
+pub(crate) fn request(values: &[f32]) -> CheckedRequest {
     signature().check(infer_request(values)).unwrap()
 }
 
-pub fn infer_request(values: &[f32]) -> InferRequest {
+pub(crate) fn infer_request(values: &[f32]) -> InferRequest {
     let tensor = Tensor::from_elements([values.len() as u64], values).unwrap();
     InferRequest::new(vec![NamedTensor::new("X", tensor)])
 }
 
 /// The numbers of output `X`.
-pub fn values(response: &InferResponse) -> Vec<f32> {
+pub(crate) fn values(response: &InferResponse) -> Vec<f32> {
     response.output("X").unwrap().elements::<f32>().unwrap().to_vec()
 }
 
 /// A server of models made from closures.
 #[derive(Default)]
-pub struct Server {
+pub(crate) struct Server {
     models: Mutex<BTreeMap<String, Arc<dyn ServedModel>>>,
 }
 
@@ -147,7 +152,7 @@ struct Model<F> {
 }
 
 impl Server {
-    pub fn start() -> (Arc<Self>, ServiceHandle) {
+    pub(crate) fn start() -> (Arc<Self>, ServiceHandle) {
         let server = Arc::new(Self::default());
         let handle = ServiceHandle::default();
         handle.set(&(server.clone() as Arc<dyn InferenceService>));
@@ -155,7 +160,7 @@ impl Server {
     }
 
     /// Serves `name` with a closure that answers through the sender, now or later.
-    pub fn serve(&self, name: &str, answer: impl Fn(InferRequest, ResponseSender) + Send + Sync + 'static) {
+    pub(crate) fn serve(&self, name: &str, answer: impl Fn(InferRequest, ResponseSender) + Send + Sync + 'static) {
         let model = Model {
             identity: ModelIdentity::new(name, 1),
             config: ModelConfig::default(),
@@ -166,7 +171,7 @@ impl Server {
     }
 
     /// Serves `name` with a plugin.
-    pub fn serve_plugin(&self, name: &str, pool: SandboxPool) {
+    pub(crate) fn serve_plugin(&self, name: &str, pool: SandboxPool) {
         let pool = Arc::new(pool);
         self.serve(name, move |request, sender| {
             let pool = pool.clone();

@@ -1,0 +1,164 @@
+//! From a version's directory to a loaded model: the component's file, the configuration, and `plugin.toml`.
+//!
+//! The engine starts with the first plugin, so that a server without plugins reserves and runs nothing.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
+
+use nereid_backend::{Backend, LoadedModel};
+use nereid_inference::{InferError, ModelConfig, ModelSource, ServiceHandle, Signature};
+use nereid_plugin::{CompiledPlugin, Plugin, PluginEngine, PluginError, PluginLimits, PluginSpec};
+
+use crate::{model::WasmModel, plugin_file};
+
+/// The component's file in a version directory.
+const DEFAULT_MODEL_FILENAME: &str = "model.wasm";
+
+/// The configuration parameter that asks for a fresh guest per request when it is `false`.
+const INSTANCE_REUSE: &str = "instance_reuse";
+
+/// What the operator decides.
+#[derive(Clone, Debug)]
+pub struct PluginSettings {
+    /// Where compiled plugins are kept between starts; `None` compiles them at every start.
+    pub cache_directory: Option<PathBuf>,
+    /// What a plugin gets that asks for nothing.
+    pub limits: PluginLimits,
+    /// What no plugin gets more of, whatever its `plugin.toml` asks for.
+    pub ceiling: PluginLimits,
+}
+
+/// The backend called `wasm`.
+pub struct WasmBackend {
+    settings: PluginSettings,
+    service: ServiceHandle,
+    engine: OnceLock<Result<PluginEngine, InferError>>,
+}
+
+// === impl PluginSettings ===
+
+impl PluginSettings {
+    /// The default limits and ceiling.
+    pub fn new(cache_directory: Option<PathBuf>) -> Self {
+        Self { cache_directory, limits: PluginLimits::DEFAULT, ceiling: PluginLimits::CEILING }
+    }
+}
+
+// === impl WasmBackend ===
+
+impl WasmBackend {
+    /// A backend whose plugins call models of `service`.
+    pub fn new(settings: PluginSettings, service: ServiceHandle) -> Self {
+        Self { settings, service, engine: OnceLock::new() }
+    }
+
+    fn engine(&self) -> Result<&PluginEngine, InferError> {
+        let started = self.engine.get_or_init(|| {
+            let engine = PluginEngine::start(self.settings.cache_directory.clone());
+            let engine = engine.or_else(|error| match error {
+                // A read-only disk costs time at every start, and must not cost the plugins.
+                PluginError::Cache { .. } => {
+                    tracing::warn!("plugins are compiled at every start: {error}");
+                    PluginEngine::start(None)
+                }
+                other => Err(other),
+            });
+            engine.map_err(InferError::from)
+        });
+        started.as_ref().map_err(Clone::clone)
+    }
+
+    fn compile(&self, source: &ModelSource) -> Result<CompiledPlugin, InferError> {
+        let path = source.version_directory.join(file_name(&source.config));
+        let origin = path.display().to_string();
+        let bytes = fs::read(&path).map_err(|error| {
+            InferError::invalid_argument(format!("the plugin file '{origin}' cannot be read: {error}"))
+                .with_source(error)
+        })?;
+        Ok(self.engine()?.compile(&origin, &bytes)?)
+    }
+}
+
+impl Backend for WasmBackend {
+    fn name(&self) -> &'static str {
+        "wasm"
+    }
+
+    fn default_model_filename(&self) -> &'static str {
+        DEFAULT_MODEL_FILENAME
+    }
+
+    /// Nothing is completed: a component does not say what its tensors are. It is compiled, so that a broken one is found here.
+    fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
+        check_config(&source.config)?;
+        self.compile(source)?;
+        Ok(source.config.clone())
+    }
+
+    fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError> {
+        check_config(&source.config)?;
+        let asked = plugin_file::read(&source.model_directory, &self.settings.limits)?;
+        let limits = asked.within(&self.settings.ceiling);
+        if limits != asked {
+            let model = &source.identity.name;
+            tracing::warn!("model '{model}': plugin.toml asks for more than the server allows; it gets {limits:?}");
+        }
+        let spec = PluginSpec {
+            plugin: file_name(&source.config).to_owned(),
+            model: source.identity.clone(),
+            signature: Signature::from_config(&source.config)?,
+            parameters: source.config.parameters.clone(),
+            limits,
+            service: self.service.clone(),
+            fresh_guest_per_call: wants_fresh_guests(&source.config)?,
+        };
+        let compiled = self.compile(source)?;
+        Ok(Arc::new(WasmModel::new(Plugin::new(self.engine()?, compiled, spec))))
+    }
+}
+
+fn file_name(config: &ModelConfig) -> &str {
+    match config.default_model_filename.as_str() {
+        "" => DEFAULT_MODEL_FILENAME,
+        name => name,
+    }
+}
+
+/// What a plugin's configuration must say, because nothing else does.
+fn check_config(config: &ModelConfig) -> Result<(), InferError> {
+    let missing = match (config.inputs.is_empty(), config.outputs.is_empty()) {
+        (false, false) => None,
+        (true, false) => Some("input"),
+        (false, true) => Some("output"),
+        (true, true) => Some("input and output"),
+    };
+    if let Some(missing) = missing {
+        return Err(InferError::invalid_argument(format!(
+            "model '{}' declares no {missing}: a plugin's tensors cannot be read from its file, so config.pbtxt must list \
+             them, for example input [ {{ name: \"X\" data_type: TYPE_FP32 dims: [ -1 ] }} ]",
+            config.name
+        )));
+    }
+    if config.is_decoupled() {
+        return Err(InferError::unsupported(format!(
+            "model '{}' has model_transaction_policy {{ decoupled: true }}, but a transform plugin gives exactly one \
+             response to a request; remove it",
+            config.name
+        )));
+    }
+    wants_fresh_guests(config).map(drop)
+}
+
+fn wants_fresh_guests(config: &ModelConfig) -> Result<bool, InferError> {
+    match config.parameter(INSTANCE_REUSE) {
+        None | Some("true") => Ok(false),
+        Some("false") => Ok(true),
+        Some(other) => Err(InferError::invalid_argument(format!(
+            "model '{}': parameter '{INSTANCE_REUSE}' is '{other}', expected 'true' or 'false'",
+            config.name
+        ))),
+    }
+}
