@@ -5,20 +5,27 @@ use std::sync::Arc;
 use nereid_backend::Backend;
 use nereid_backend_identity::IdentityBackend;
 use nereid_backend_onnx::{OnnxBackend, OnnxSettings};
+use nereid_backend_wasm::{PluginSettings, WasmBackend};
 use nereid_inference::ServiceHandle;
 
 use crate::{
     arguments::{BackendArguments, BackendSetting},
     error::ServerError,
+    runtime_folders,
 };
 
 /// The backends that need no library, and those that look for theirs when a model first asks.
 pub(crate) fn backends(
     arguments: &BackendArguments,
-    _service: &ServiceHandle,
+    service: &ServiceHandle,
 ) -> Result<Vec<Arc<dyn Backend>>, ServerError> {
     let onnx_settings = onnx_settings(&arguments.backend_settings)?;
-    Ok(vec![Arc::new(IdentityBackend), Arc::new(OnnxBackend::new(onnx_settings))])
+    let cache_directory = arguments.plugin_cache_directory.clone().or_else(runtime_folders::plugin_cache_directory);
+    Ok(vec![
+        Arc::new(IdentityBackend),
+        Arc::new(OnnxBackend::new(onnx_settings)),
+        Arc::new(WasmBackend::new(PluginSettings::new(cache_directory), service.clone())),
+    ])
 }
 
 /// What `--backend-config` says. A setting that nobody reads is refused rather than ignored.

@@ -65,7 +65,7 @@ fn invalid_value(error: &clap::Error, argument: &str) -> String {
 }
 
 fn suggestion(error: &clap::Error, kind: ContextKind) -> String {
-    context(error, kind).map(|similar| format!(", did you mean '{similar}'?")).unwrap_or_default()
+    context(error, kind).map(|similar| format!(" (did you mean '{similar}'?)")).unwrap_or_default()
 }
 
 fn context(error: &clap::Error, kind: ContextKind) -> Option<String> {

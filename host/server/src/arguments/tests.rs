@@ -114,10 +114,10 @@ fn features_that_do_not_exist_may_be_switched_off_only() {
 fn a_misspelt_flag_is_refused_with_the_right_one() {
     check_refused(
         "serve --modle-repository=m",
-        "unknown flag '--modle-repository', did you mean '--model-repository'?; 'nereid serve --help' lists the flags",
+        "unknown flag '--modle-repository' (did you mean '--model-repository'?); 'nereid serve --help' lists the flags",
     );
     check_refused("serve --zzz", "unknown flag '--zzz'; 'nereid serve --help' lists the flags");
-    check_refused("serv", "unknown command 'serv', did you mean 'serve'?; 'nereid --help' lists the commands");
+    check_refused("serv", "unknown command 'serv' (did you mean 'serve'?); 'nereid --help' lists the commands");
 }
 
 #[test]
