@@ -27,7 +27,7 @@ use crate::{
     workspace::{Workspace, create_folder, list_folder},
 };
 
-const GUEST_WORKSPACES: [&str; 2] = ["plugins", "tests/guests"];
+pub(crate) const WORKSPACES: [&str; 2] = ["plugins", "tests/guests"];
 
 pub(crate) fn run(workspace: &Workspace, arguments: Arguments) -> Result<(), Failure> {
     arguments.finish()?;
@@ -39,11 +39,8 @@ pub(crate) fn build(workspace: &Workspace) -> Result<(), Failure> {
     setup::ensure(workspace, &[&setup::GUESTS])?;
     let toolchain = GuestToolchain::find(workspace).ok_or_else(|| Failure::new("the compiler for guests is gone"))?;
     let target_folder = workspace.path("target/guests");
-    for name in GUEST_WORKSPACES {
+    for name in WORKSPACES {
         let folder = workspace.path(name);
-        if !folder.join("Cargo.toml").is_file() {
-            continue;
-        }
         announce(format_args!("building the components of {name}"));
         run_command(&mut toolchain.build_command(&folder, &target_folder)?)?;
         for guest in list_folder(&folder)? {

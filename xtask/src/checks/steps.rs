@@ -70,8 +70,9 @@ const SERVER: &str = "target/debug/nereid";
 
 fn fmt(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
     run(cargo(workspace.root()).args(["fmt", "--all", "--check"]))?;
-    run(cargo(&workspace.path("plugins")).args(["fmt", "--all", "--check"]))?;
-    run(cargo(&workspace.path("tests/guests")).args(["fmt", "--check"]))
+    guests::WORKSPACES
+        .iter()
+        .try_for_each(|folder| run(cargo(&workspace.path(folder)).args(["fmt", "--all", "--check"])))
 }
 
 fn fetch(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
@@ -104,9 +105,15 @@ fn run_demo(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
 
 /// On this machine, not in the sandbox: what plugins and SDK test are functions over numbers and slices.
 fn guest_unit(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
-    let plugins = workspace.path("plugins");
-    run(cargo(&plugins).args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
-    run_observed(cargo(&plugins).args(["test", "--workspace", "--no-fail-fast"]), |line| tally.read(line))
+    let target_folder = workspace.path("target/guests");
+    for folder in guests::WORKSPACES {
+        let mut command = cargo(&workspace.path(folder));
+        command.args(["clippy", "--workspace", "--all-targets", "--target-dir"]).arg(&target_folder);
+        run(command.args(["--", "--deny", "warnings"]))?;
+    }
+    let mut command = cargo(&workspace.path("plugins"));
+    command.args(["test", "--workspace", "--no-fail-fast", "--target-dir"]).arg(&target_folder);
+    run_observed(&mut command, |line| tally.read(line))
 }
 
 fn tidy(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
