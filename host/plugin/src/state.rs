@@ -150,6 +150,10 @@ impl PluginState {
     /// What the guest does when it looks at the clocks: go on after letting others run, or stop.
     pub(crate) fn on_epoch(&self) -> wasmtime::Result<UpdateDeadline> {
         self.check_clocks()?;
+        if self.call.serving.is_none() {
+            // A guest may be started by a thread that blocks for it, where tokio's own yield would never be woken.
+            return Ok(UpdateDeadline::Yield(1));
+        }
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     }
 

@@ -1,5 +1,7 @@
 //! Ordinary calls: what guests are given, what they may do with it, and calls of other models.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
 mod support;
 
 use std::sync::{
@@ -7,17 +9,21 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use nereid_inference::{ErrorKind, InferError, InferResponse};
+use nereid_inference::{ErrorKind, InferError, InferResponse, ParameterValue};
 use nereid_plugin::{PluginLimits, PluginSpec};
 use support::*;
 
 /// Calls the model named at 300 with its own inputs, and answers what that answers.
 fn caller_of(model: &str) -> Vec<u8> {
-    let length = model.len();
+    caller_with_timeout(model, None)
+}
+
+fn caller_with_timeout(model: &str, timeout_ms: Option<u32>) -> Vec<u8> {
+    let (length, timed, ms) = (model.len(), u8::from(timeout_ms.is_some()), timeout_ms.unwrap_or(0));
     let body = format!(
         "(call $infer (i32.const 300) (i32.const {length}) (i32.const 0) (i64.const 0) (local.get $inputs)
-           (local.get $count) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
-           (i32.const 1024))
+           (local.get $count) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const {timed})
+           (i32.const {ms}) (i32.const 1024))
          (i32.const 1024)"
     );
     component_with(&[INFER], &body, &format!(r#"(data (i32.const 300) "{model}")"#))
@@ -220,4 +226,76 @@ async fn a_guest_that_leaks_handles_is_replaced_before_it_fails() {
     for _ in 0..5000 {
         pool.run(&request(&[1.0]), || false).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_guest_that_waits_no_longer_hears_so_and_goes_on() {
+    let (server, service) = Server::start();
+    let held = std::sync::Mutex::new(Vec::new());
+    server.serve("never", move |_, sender| held.lock().unwrap().push(sender));
+    let pool = pool(&caller_with_timeout("never", Some(20)), PluginSpec { service, ..spec() });
+    let error = pool.run(&request(&[1.0]), || false).await.unwrap_err();
+    let expected = "plugin 'model.wasm' of model 'm': model 'never' did not answer within the call's timeout-ms";
+    assert_eq!((error.kind(), error.message()), (ErrorKind::DeadlineExceeded, expected));
+}
+
+/// Submits its input to `slow` and to `fast`, waits for either, and answers with what came first.
+const RACE: &str = "(local $winner i32)
+     (i32.store (i32.const 4000) (i32.const 16))
+     (i32.store (i32.const 4004) (i32.const 1))
+     (i32.store (i32.const 4008) (call $share (i32.load offset=8 (local.get $inputs))))
+     (call $submit (i32.const 300) (i32.const 4) (i32.const 0) (i64.const 0) (i32.const 4000) (i32.const 1)
+       (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 4100))
+     (if (i32.load8_u (i32.const 4100)) (then unreachable))
+     (call $submit (i32.const 304) (i32.const 4) (i32.const 0) (i64.const 0) (local.get $inputs) (local.get $count)
+       (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 4200))
+     (if (i32.load8_u (i32.const 4200)) (then unreachable))
+     (i32.store (i32.const 4300) (i32.load offset=4 (i32.const 4100)))
+     (i32.store (i32.const 4304) (i32.load offset=4 (i32.const 4200)))
+     (call $wait_any (i32.const 4300) (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 4400))
+     (if (i32.load8_u (i32.const 4400)) (then unreachable))
+     (if (i32.eqz (i32.load8_u offset=4 (i32.const 4400))) (then unreachable))
+     (local.set $winner (i32.shl (i32.load offset=8 (i32.const 4400)) (i32.const 2)))
+     (call $receive (i32.load offset=4300 (local.get $winner)) (i32.const 4500))
+     (if (i32.load8_u (i32.const 4500)) (then unreachable))
+     (if (i32.eqz (i32.load8_u offset=4 (i32.const 4500))) (then unreachable))
+     (call $ok (i32.load offset=8 (i32.const 4500)) (i32.load offset=12 (i32.const 4500)))";
+
+#[tokio::test]
+async fn of_two_calls_at_a_time_the_first_answer_wins_and_the_other_is_cancelled() {
+    let (server, service) = Server::start();
+    let held = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let keep = held.clone();
+    server.serve("slow", move |_, sender| keep.lock().unwrap().push(sender));
+    server.serve("fast", |_, sender| {
+        tokio::spawn(async { sender.respond(Ok(InferResponse::new(infer_request(&[42.0]).inputs))) });
+    });
+    let definitions = r#"(data (i32.const 300) "slowfast")"#;
+    let bytes = component_with(&[SHARE, SUBMIT, WAIT_ANY, RECEIVE], RACE, definitions);
+    let pool = pool(&bytes, PluginSpec { service, ..spec() });
+    assert_eq!(values(&pool.run(&request(&[1.0]), || false).await.unwrap()), [42.0]);
+    assert!(held.lock().unwrap()[0].is_cancelled());
+}
+
+#[tokio::test]
+async fn parameters_of_the_request_are_given_and_those_of_the_response_are_taken() {
+    let parameters =
+        r#"(import "nereid:plugin/serving@0.1.0" "[method]request.parameters" (func $parameters (param i32 i32)))"#;
+    let body = "(drop (call $ok (local.get $inputs) (local.get $count)))
+         (call $parameters (local.get $request) (i32.const 1036))
+         (i32.const 1024)";
+    let pool = pool(&component(&[parameters], body), spec());
+    let mut request = infer_request(&[1.0]);
+    for (name, value) in [
+        ("b", ParameterValue::Bool(true)),
+        ("i", ParameterValue::Int(-5)),
+        ("u", ParameterValue::Uint(u64::MAX)),
+        ("d", ParameterValue::Double(0.5)),
+        ("s", ParameterValue::String("text".into())),
+    ] {
+        request.parameters.insert(name, value);
+    }
+    let expected = request.parameters.clone();
+    let response = pool.run(&signature().check(request).unwrap(), || false).await.unwrap();
+    assert_eq!(response.parameters, expected);
 }

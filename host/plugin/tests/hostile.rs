@@ -1,5 +1,7 @@
 //! Guests that trap, spin, allocate and lie: each costs its own request, and the next one is served.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -70,16 +72,16 @@ async fn an_endless_recursion_is_a_trap_of_that_request() {
 
 #[tokio::test]
 async fn an_endless_loop_ends_at_the_deadline() {
-    let limits = PluginLimits { wall_time_max: Duration::from_millis(100), ..PluginLimits::DEFAULT };
+    let limits = PluginLimits { wall_time_max: Duration::from_millis(400), ..PluginLimits::DEFAULT };
     let started = Instant::now();
-    check(&[], "(loop (br 0))", limits, (ErrorKind::DeadlineExceeded, "deadline of 100ms (deadline_ms)")).await;
+    check(&[], "(loop (br 0))", limits, (ErrorKind::DeadlineExceeded, "deadline of 400ms (deadline_ms)")).await;
     assert!(started.elapsed() < Duration::from_secs(5), "took {:?}", started.elapsed());
 }
 
 #[tokio::test]
 async fn an_endless_loop_ends_when_its_computing_time_is_spent() {
-    let limits = PluginLimits { cpu_time_max: Duration::from_millis(50), ..PluginLimits::DEFAULT };
-    check(&[], "(loop (br 0))", limits, (ErrorKind::DeadlineExceeded, "after 50ms of computing (cpu_ms)")).await;
+    let limits = PluginLimits { cpu_time_max: Duration::from_millis(300), ..PluginLimits::DEFAULT };
+    check(&[], "(loop (br 0))", limits, (ErrorKind::DeadlineExceeded, "after 300ms of computing (cpu_ms)")).await;
 }
 
 #[tokio::test]

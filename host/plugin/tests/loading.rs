@@ -1,5 +1,7 @@
 //! Files that are not plugins, each refused in its own words; and the cache of those that are.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
 mod support;
 
 use std::fs;

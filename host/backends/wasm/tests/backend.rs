@@ -1,5 +1,7 @@
 //! The backend as the pipeline uses it: the contract, batches, configuration, and files that are wrong.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
 #[path = "../../../plugin/tests/support/mod.rs"]
 mod support;
 

@@ -3,6 +3,7 @@
 //! A guest's text is the body of its `run` function and what that needs; this file adds memory, an allocator and the contract.
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::{
     collections::BTreeMap,
@@ -69,6 +70,12 @@ pub(crate) const BYTE_SIZE: &str =
     r#"(import "nereid:plugin/tensors@0.1.0" "[method]tensor.byte-size" (func $byte_size (param i32) (result i64)))"#;
 pub(crate) const LOG: &str = r#"(import "nereid:plugin/logging@0.1.0" "log" (func $log (param i32 i32 i32)))"#;
 pub(crate) const INFER: &str = r#"(import "nereid:plugin/inference@0.1.0" "infer" (func $infer (param i32 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#;
+
+pub(crate) const SUBMIT: &str = r#"(import "nereid:plugin/inference@0.1.0" "submit" (func $submit (param i32 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#;
+pub(crate) const WAIT_ANY: &str =
+    r#"(import "nereid:plugin/inference@0.1.0" "wait-any" (func $wait_any (param i32 i32 i32 i32 i32)))"#;
+pub(crate) const RECEIVE: &str =
+    r#"(import "nereid:plugin/inference@0.1.0" "[method]pending.receive" (func $receive (param i32 i32)))"#;
 
 /// A component whose `run` has this body.
 pub(crate) fn component(imports: &[&str], body: &str) -> Vec<u8> {
