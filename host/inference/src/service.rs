@@ -78,6 +78,13 @@ pub trait ModelLoader: Send + Sync {
     /// The model file cannot be read, or contradicts the configuration.
     fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError>;
 
+    /// Checks what can be known of a complete configuration without loading it. `peers` gives the complete
+    /// configurations of the models that it may refer to.
+    ///
+    /// # Errors
+    /// What would keep the model from being loaded.
+    fn validate(&self, source: &ModelSource, peers: &dyn Fn(&str) -> Option<ModelConfig>) -> Result<(), InferError>;
+
     /// Loads one version and starts its instances. May take seconds; blocks.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use nereid_scheduler::{ExecutionRecord, FailureReason, Observer, Outcome, Reques
 use nereid_telemetry::ModelMetrics;
 use tokio::runtime::Handle;
 
-use self::plan::Plan;
+use self::plan::{Member, Plan};
 use crate::recorder::Recorder;
 
 /// One loaded generation of an ensemble.
@@ -48,11 +48,24 @@ impl Ensemble {
     ) -> Result<Self, InferError> {
         let started = Instant::now();
         let signature = Signature::from_config(&source.config)?;
-        let plan = Plan::build(&source.config, &signature, &service)?;
+        let find_member = |name: &str, version| Ok(Member::of_model(&*service.get()?.model(name, version)?));
+        let plan = Plan::build(&source.config, &signature, &find_member)?;
         let recorder = Recorder::new(metrics);
         recorder.loaded(started.elapsed());
         let shared = Arc::new(Shared { identity: source.identity, plan, service, recorder });
         Ok(Self { config: source.config, signature, runtime, shared })
+    }
+
+    /// Validates the graph against configurations alone.
+    pub(crate) fn validate(
+        config: &ModelConfig,
+        peers: &dyn Fn(&str) -> Option<ModelConfig>,
+    ) -> Result<(), InferError> {
+        let find_member = |name: &str, _version| match peers(name) {
+            Some(peer) => Member::of_config(&peer),
+            None => Err(InferError::not_found(format!("Request for unknown model: '{name}' is not found"))),
+        };
+        Plan::build(config, &Signature::from_config(config)?, &find_member).map(|_| ())
     }
 }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use nereid_backend::Backend;
-use nereid_inference::{InferError, ModelConfig, ModelLoader, ModelSource, ServedModel, ServiceHandle};
+use nereid_inference::{InferError, ModelConfig, ModelLoader, ModelSource, ServedModel, ServiceHandle, Signature};
 use nereid_telemetry::Telemetry;
 use tokio::runtime::Handle;
 
-use crate::{ensemble::Ensemble, model::BackendModel};
+use crate::{ensemble::Ensemble, instances::instance_specs, model::BackendModel};
 
 /// The word that a configuration's `platform` has for ensembles.
 const ENSEMBLE_PLATFORM: &str = "ensemble";
@@ -104,6 +104,15 @@ impl ModelLoader for Loader {
             source.config.default_model_filename = backend.default_model_filename().to_owned();
         }
         backend.complete_config(&source)
+    }
+
+    fn validate(&self, source: &ModelSource, peers: &dyn Fn(&str) -> Option<ModelConfig>) -> Result<(), InferError> {
+        if is_ensemble(&source.config) {
+            return Ensemble::validate(&source.config, peers);
+        }
+        Signature::from_config(&source.config)?;
+        self.backend(source)?;
+        instance_specs(&source.config).map(|_| ())
     }
 
     fn load(&self, source: ModelSource) -> Result<Arc<dyn ServedModel>, InferError> {

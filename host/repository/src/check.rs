@@ -7,8 +7,10 @@ use nereid_inference::{InferError, ModelLoader};
 use crate::{
     RepositorySettings, config_file,
     ensembles::{self, Member},
+    guard::guarded,
     layout,
     plan::{Plan, Planner},
+    prepare::Prepared,
 };
 
 /// Something about a model that its author should know.
@@ -48,7 +50,7 @@ pub fn check(settings: &RepositorySettings, loader: &dyn ModelLoader) -> Result<
             Err(error) => findings.push(finding(Severity::Error, error.message())),
             Ok(prepared) => {
                 findings.extend(prepared.warnings.iter().map(|warning| finding(Severity::Warning, warning)));
-                if let Err(error) = ensembles::check_members(&prepared.config, |member| would_be(&plan, member)) {
+                if let Err(error) = check_prepared(prepared, &plan, loader) {
                     findings.push(finding(Severity::Error, error.message()));
                 }
             }
@@ -56,6 +58,15 @@ pub fn check(settings: &RepositorySettings, loader: &dyn ModelLoader) -> Result<
     }
     findings.sort();
     Ok(findings)
+}
+
+/// What a load would check beyond the configuration by itself: members, and what only the loader knows.
+fn check_prepared(prepared: &Prepared, plan: &Plan, loader: &dyn ModelLoader) -> Result<(), InferError> {
+    ensembles::check_members(&prepared.config, |member| would_be(plan, member))?;
+    let peers = |name: &str| plan.get(name)?.as_ref().ok().map(|peer| peer.config.clone());
+    prepared.versions.iter().try_for_each(|version| {
+        guarded("validating the configuration", || loader.validate(&prepared.source(*version), &peers))
+    })
 }
 
 /// The member as it would be if loading went well.

@@ -446,6 +446,7 @@ fn a_check_finds_every_mistake_and_loads_nothing() {
     models.file("good/v2/keep", "");
     models.file("pipeline/1/keep", "");
     models.file("pipeline/config.pbtxt", &ensemble(&["good", "typo"]));
+    models.file("odd/1/model.fake", "invalid in the loader's eyes");
     models.file("typo/config.pbtxt", "name: 'typo'\nmax_batchsize: 8");
     let loader = models.loader();
     let settings = models.settings(ControlMode::None, &[]);
@@ -466,6 +467,7 @@ fn a_check_finds_every_mistake_and_loads_nothing() {
                 "good".to_owned(),
                 "ignoring version directory 'v2': its name is not an integer"
             ),
+            ("odd", Severity::Error, "odd".to_owned(), "in the loader's eyes"),
             ("pipeline", Severity::Error, "pipeline/config.pbtxt".to_owned(), "    = did you mean 'max_batch_size'?"),
             ("typo", Severity::Error, "typo/config.pbtxt".to_owned(), "    = did you mean 'max_batch_size'?"),
         ]

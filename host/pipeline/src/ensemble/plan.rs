@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use nereid_inference::{
-    InferError, ModelConfig, ServedModel, ServiceHandle, Signature, TensorSpec,
+    InferError, ModelConfig, ServedModel, Signature, TensorSpec,
     config::{ConfigDataType, EnsembleStep},
 };
 use nereid_tensor::DataType;
@@ -27,6 +27,12 @@ pub(super) struct Step {
     pub(super) version: Option<u64>,
     pub(super) inputs: Vec<(Arc<str>, usize)>,
     pub(super) outputs: Vec<(Arc<str>, usize)>,
+}
+
+/// What the graph needs to know of a model that a step calls.
+pub(crate) struct Member {
+    signature: Signature,
+    is_decoupled: bool,
 }
 
 /// What is known of the ensemble's tensors while the graph is read.
@@ -54,17 +60,34 @@ struct Claim<'a> {
     batched: bool,
 }
 
+// === impl Member ===
+
+impl Member {
+    /// A model that is ready.
+    pub(crate) fn of_model(model: &dyn ServedModel) -> Self {
+        Self { signature: model.signature().clone(), is_decoupled: model.config().is_decoupled() }
+    }
+
+    /// A model that is only configured yet.
+    ///
+    /// # Errors
+    /// Its configuration is not complete.
+    pub(crate) fn of_config(config: &ModelConfig) -> Result<Self, InferError> {
+        Ok(Self { signature: Signature::from_config(config)?, is_decoupled: config.is_decoupled() })
+    }
+}
+
 // === impl Plan ===
 
 impl Plan {
-    /// Reads the graph and checks it against the members.
+    /// Reads the graph and checks it against the members, which `find_member` gives by name and version.
     ///
     /// # Errors
     /// The first mistake found.
     pub(super) fn build(
         config: &ModelConfig,
         signature: &Signature,
-        service: &ServiceHandle,
+        find_member: &dyn Fn(&str, Option<u64>) -> Result<Member, InferError>,
     ) -> Result<Self, InferError> {
         let steps = config.ensemble().map(|ensemble| ensemble.steps.as_slice()).unwrap_or_default();
         if steps.is_empty() {
@@ -78,19 +101,17 @@ impl Plan {
         }
         let mut members = Vec::new();
         for (index, step) in steps.iter().enumerate() {
-            let member = service
-                .get()?
-                .model(&step.model_name, version(step))
+            let member = find_member(&step.model_name, version(step))
                 .map_err(|error| error.prefixed(&format!("in ensemble '{}', step {index}: ", config.name)))?;
-            draft.check_member(index, step, &*member, signature.max_batch_size)?;
+            draft.check_member(index, step, &member, signature.max_batch_size)?;
             members.push(member);
         }
         let mut planned = Vec::new();
         for (index, (step, member)) in steps.iter().zip(&members).enumerate() {
-            planned.push(draft.outputs_of(index, step, member.signature())?);
+            planned.push(draft.outputs_of(index, step, &member.signature)?);
         }
         for (index, (step, member)) in steps.iter().zip(&members).enumerate() {
-            let inputs = draft.inputs_of(index, step, member.signature())?;
+            let inputs = draft.inputs_of(index, step, &member.signature)?;
             if let Some(planned) = planned.get_mut(index) {
                 planned.inputs = inputs;
             }
@@ -154,18 +175,18 @@ impl Draft<'_> {
         &self,
         index: usize,
         step: &EnsembleStep,
-        member: &dyn ServedModel,
+        member: &Member,
         batch_max: u64,
     ) -> Result<(), InferError> {
         let (ensemble, name) = (self.ensemble, &step.model_name);
-        let member_max = member.signature().max_batch_size;
+        let member_max = member.signature.max_batch_size;
         if member_max < batch_max {
             return Err(invalid(format!(
                 "ensemble '{ensemble}' allows maximum batch size {batch_max}, but it contains model '{name}' which only \
                  allows maximum batch size to be {member_max}"
             )));
         }
-        if member.config().is_decoupled() {
+        if member.is_decoupled {
             return Err(InferError::unsupported(format!(
                 "in ensemble '{ensemble}', step {index}: model '{name}' is decoupled; decoupled steps are not served yet"
             )));

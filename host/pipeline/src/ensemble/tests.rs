@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use nereid_backend::fake::FakeBehaviour;
-use nereid_inference::config::EnsembleStep;
+use nereid_inference::{ModelLoader, config::EnsembleStep};
 use nereid_tensor::DataType;
 
-use crate::test_service::{World, echo, ensemble, output, step, tensor};
+use crate::test_service::{World, echo, ensemble, output, source, step, tensor};
 
 #[tokio::test]
 async fn tensors_flow_through_the_steps_without_being_copied() {
@@ -136,4 +136,19 @@ async fn an_input_that_no_step_takes_is_named() {
     config.inputs.push(crate::test_service::input("SPARE", DataType::Fp32, 2));
     let error = world.load(config).err().unwrap();
     assert_eq!(error.message(), "in ensemble 'e', no step takes the input 'SPARE'");
+}
+
+#[tokio::test]
+async fn a_graph_is_validated_against_configurations_alone() {
+    let world = World::new(FakeBehaviour::default());
+    let peers = |name: &str| (name == "wide").then(|| echo("wide", 3));
+    let validate = |step| {
+        let error = world.loader.validate(&source(ensemble("e", vec![step])), &peers).err();
+        error.map(|error| error.message().to_owned())
+    };
+    let wide = validate(step("wide", "IN", "OUT"));
+    assert!(wide.is_some_and(|text| text.contains("tensor 'IN' has inconsistent shape: [-1, 2]")));
+    let nobody = validate(step("nobody", "IN", "OUT"));
+    assert!(nobody.is_some_and(|text| text.contains("unknown model: 'nobody'")));
+    assert_eq!(world.loader.validate(&source(echo("m", 2)), &peers).err().map(|error| error.to_string()), None);
 }

@@ -125,6 +125,13 @@ impl ModelLoader for FakeLoader {
         Ok(config)
     }
 
+    fn validate(&self, source: &ModelSource, _: &dyn Fn(&str) -> Option<ModelConfig>) -> Result<(), InferError> {
+        match Self::text(source).split_once(' ') {
+            Some(("invalid", why)) => Err(InferError::invalid_argument(why)),
+            _ => Ok(()),
+        }
+    }
+
     fn load(&self, source: ModelSource) -> Result<Arc<dyn ServedModel>, InferError> {
         let text = Self::text(&source);
         let mut generation = 0;
