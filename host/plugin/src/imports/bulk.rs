@@ -12,6 +12,7 @@ use wasmtime::{
 
 use crate::{
     bindings::nereid::plugin::{tensors::Dtype, types::Error},
+    contract::CONTRACT_VERSION,
     convert,
     failure::Stop,
     state::PluginState,
@@ -23,7 +24,7 @@ type Handle = Resource<TensorHandle>;
 
 /// Replaces the generated wrappers.
 pub(crate) fn add_to_linker(linker: &mut Linker<PluginState>) -> wasmtime::Result<()> {
-    let mut tensors = linker.instance("nereid:plugin/tensors@0.1.0")?;
+    let mut tensors = linker.instance(&format!("nereid:plugin/tensors@{CONTRACT_VERSION}"))?;
     tensors.func_wrap("[method]tensor.read", read)?;
     tensors.func_wrap("[method]tensor.write", write)?;
     tensors.func_wrap("[static]tensor.from-bytes", from_bytes)
