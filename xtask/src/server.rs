@@ -44,17 +44,23 @@ pub(crate) struct Server {
 }
 
 /// Builds the server and says where it lies.
+///
+/// The dev profile builds the tests along with it: alone, the server would need wasmtime with fewer features than the
+/// tests do, and wasmtime would be compiled a second time.
 pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<PathBuf, Failure> {
     let mut command = cargo(workspace.root());
-    command.args(["build", "--package", "nereid-server"]);
+    command.arg("build");
     let folder = match profile {
-        Profile::Dev => "target/debug",
+        Profile::Dev => {
+            command.args(["--workspace", "--lib", "--bins", "--tests"]);
+            "target/debug"
+        }
         Profile::Release => {
-            command.arg("--release");
+            command.args(["--package", "nereid-server", "--release"]);
             "target/release"
         }
     };
-    announce("building the server (the first time takes minutes)");
+    announce("building the server (the first time, wasmtime takes minutes)");
     run(&mut command)?;
     Ok(workspace.path(folder).join("nereid"))
 }

@@ -7,7 +7,7 @@ use crate::{
     demo,
     failure::Failure,
     guests,
-    server::Ports,
+    server::{self, Ports, Profile},
     setup,
     tally::Tally,
     workspace::Workspace,
@@ -84,7 +84,7 @@ fn build_guests(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
 }
 
 fn build(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
-    run(cargo(workspace.root()).args(["build", "--workspace", "--lib", "--bins", "--tests"]))
+    server::build(workspace, Profile::Dev).map(|_| ())
 }
 
 fn clippy(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
