@@ -4,12 +4,17 @@
 //! fails before the models are loaded. Order of the end: health says so, ports closed, requests under way answered,
 //! models dropped.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use nereid_grpc::{GrpcFrontend, GrpcSettings};
 use nereid_http::{HttpFrontend, HttpSettings};
 use nereid_inference::InferError;
-use nereid_telemetry::{Telemetry, init_logging};
+use nereid_telemetry::{Telemetry, init_logging, log_panics};
 use tokio::{
     net::TcpListener,
     runtime,
@@ -30,9 +35,13 @@ use crate::{
 /// The version in the server's metadata and in `nereid --version`.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Dropping idle models takes milliseconds; they get this long even when the requests took all the time there was.
+const UNLOAD_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
 /// Serves until a signal. Returns once every request is answered.
 pub(crate) fn serve(arguments: &ServeArguments) -> Result<(), ServerError> {
     init_logging(&arguments.log.settings())?;
+    log_panics();
     for path in &arguments.models.model_repositories {
         path.read_dir().map_err(|error| ServerError::repository(path, &error))?;
     }
@@ -132,12 +141,14 @@ impl Running {
     }
 
     async fn close(mut self, host: Host, timeout: Duration, signals: &mut Signals) -> Result<(), ServerError> {
+        let deadline = Instant::now() + timeout;
         self.requests.drain(timeout, signals.next()).await?;
         tracing::info!("All requests are answered, unloading models");
+        let unload_timeout = deadline.saturating_duration_since(Instant::now()).max(UNLOAD_TIMEOUT_MIN);
         tokio::select! {
             () = host.unload() => {},
             signal = signals.next() => return Err(ServerError::StoppedTwice { signal }),
-            () = tokio::time::sleep(timeout) => return Err(ServerError::ExitTimeout),
+            () = tokio::time::sleep(unload_timeout) => return Err(ServerError::ExitTimeout),
         }
         // A scraper that keeps its connection open is not worth waiting for.
         drop(self.metrics);

@@ -78,7 +78,7 @@ impl Services {
             let left = timeout.saturating_sub(started.elapsed());
             // Rounded up: the first report names the whole time that is left.
             let seconds_left = left.as_millis().div_ceil(1_000);
-            tracing::info!("Timeout {seconds_left}: Found {}", self.report());
+            tracing::info!("Timeout {seconds_left}: Waiting for the open requests of {}", self.running_names());
             if left.is_zero() {
                 return Err(ServerError::ExitTimeout);
             }
@@ -113,9 +113,8 @@ impl Services {
         }
     }
 
-    fn report(&self) -> String {
-        let names: Vec<_> = self.running.iter().map(|service| service.name()).collect();
-        format!("{} services that have not answered all requests ({})", names.len(), names.join(", "))
+    fn running_names(&self) -> String {
+        self.running.iter().map(|service| service.name()).collect::<Vec<_>>().join(", ")
     }
 }
 

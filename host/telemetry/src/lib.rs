@@ -12,7 +12,7 @@ mod model_metrics;
 mod telemetry;
 
 pub use crate::{
-    logging::{LogError, LogFormat, LogSettings, init_logging},
+    logging::{LogError, LogFormat, LogSettings, init_logging, log_panics},
     model_metrics::{FailureReason, ModelMetrics, RequestDurations},
     telemetry::Telemetry,
 };

@@ -7,7 +7,14 @@
 
 mod line;
 
-use std::{fs::OpenOptions, io, path::PathBuf, str::FromStr, sync::Mutex};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    fs::OpenOptions,
+    io, panic,
+    path::PathBuf,
+    str::FromStr,
+    sync::Mutex,
+};
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
@@ -55,6 +62,19 @@ pub enum LogError {
 /// The log file cannot be opened, or logging was set up before.
 pub fn init_logging(log_settings: &LogSettings) -> Result<(), LogError> {
     subscriber(log_settings)?.try_init().map_err(|_| LogError::AlreadySet)
+}
+
+/// Reports panics as errors of the log, with a backtrace where `RUST_BACKTRACE` asks for one.
+///
+/// Whoever catches a panic answers for it; this only makes sure that it is known.
+pub fn log_panics() {
+    panic::set_hook(Box::new(|panicked| {
+        let backtrace = Backtrace::capture();
+        match backtrace.status() {
+            BacktraceStatus::Captured => tracing::error!("{panicked}\n{backtrace}"),
+            _ => tracing::error!("{panicked}"),
+        }
+    }));
 }
 
 fn subscriber(log_settings: &LogSettings) -> Result<impl Subscriber + Send + Sync + 'static, LogError> {
