@@ -76,9 +76,18 @@ impl Ports {
     /// The first three in a row, from a start that differs between processes, that nobody listens on.
     pub(crate) fn free() -> Result<Self, Failure> {
         let start = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap_or(0);
-        let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
         let base = (start..start + 1000).step_by(3).find(|base| (*base..*base + 3).all(is_free));
         Self::from_base(base.ok_or_else(|| Failure::new("no three free ports in a row"))?)
+    }
+
+    /// Another server on one of the ports would be taken for ours: its health request would be answered first.
+    fn expect_free(self) -> Result<(), Failure> {
+        match [self.http, self.grpc, self.metrics].into_iter().find(|port| !is_free(*port)) {
+            None => Ok(()),
+            Some(port) => Err(Failure::new(format!(
+                "port {port} is in use: end the program that listens there, or choose others with --port-base N"
+            ))),
+        }
     }
 }
 
@@ -87,6 +96,7 @@ impl Ports {
 impl Server {
     /// Starts `binary` on `model_repository`, on loopback, and waits until it is ready.
     pub(crate) fn start(workspace: &Workspace, binary: &Path, ports: Ports) -> Result<Self, Failure> {
+        ports.expect_free()?;
         create_folder(&workspace.fetched(""))?;
         let log = workspace.fetched("demo-server.log");
         let log_file = File::create(&log).map_err(Failure::io(format_args!("create {}", log.display())))?;
@@ -165,6 +175,10 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 /// One health request, by hand: an HTTP client would be xtask's only dependency.
