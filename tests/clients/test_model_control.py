@@ -1,9 +1,13 @@
 """Explicit mode: models come and go by request, and a change on disk is taken over without a restart."""
 
+import shutil
+import threading
+
 import numpy as np
 import pytest
 from clients import PROTOCOLS, Client
 from repository import identity, write_model
+from server import ROOT
 from tritonclient.utils import InferenceServerException
 
 ONE = np.ones(1, np.float32)
@@ -75,3 +79,43 @@ def test_names_that_leave_the_repository_are_refused(control):
     for name in ("..", "."):
         with pytest.raises(InferenceServerException):
             client.raw.load_model(name)
+
+
+@pytest.mark.parametrize("backend", ["identity", "wasm"])
+def test_no_request_fails_while_the_model_is_reloaded(start_server, tmp_path, backend):
+    folder = tmp_path / "models"
+    config = identity().replace('"identity"', f'"{backend}"')
+    write_model(folder, "busy", config)
+    if backend == "wasm":
+        shutil.copy(ROOT / "target/guests/identity.wasm", folder / "busy/1/model.wasm")
+    server = start_server(folder, "--model-control-mode=explicit", "--load-model=busy")
+    ended, answered, failures = threading.Event(), [0] * 4, []
+
+    def hammer(worker: int):
+        client = Client(PROTOCOLS[worker % 2], server)
+        while not ended.is_set():
+            try:
+                assert client.identity("busy", np.full(1, worker, np.float32))[0] == worker
+                answered[worker] += 1
+            except Exception as error:  # anything at all is a failed request
+                failures.append(error)
+        client.close()
+
+    workers = [threading.Thread(target=hammer, args=(worker,)) for worker in range(4)]
+    for worker in workers:
+        worker.start()
+    control = Client("grpc", server)
+    seen = 0
+    for reload in range(10):
+        # Each reload changes the configuration, and waits until requests were answered since the one before.
+        write_model(folder, "busy", config + f'parameters {{ key: "reload" value: {{ string_value: "{reload}" }} }}\n')
+        control.raw.load_model("busy")
+        while sum(answered) < seen + 20 and not failures:
+            ended.wait(0.001)
+        seen = sum(answered)
+    ended.set()
+    for worker in workers:
+        worker.join(timeout=30)
+    assert control.config("busy")["parameters"]["reload"]["string_value"] == "9"
+    control.close()
+    assert not failures and min(answered) > 0, f"{len(failures)} failed, {answered} answered; {failures[:3]}"
