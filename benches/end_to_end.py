@@ -4,10 +4,11 @@
     benches/end_to_end.py [--profile release] [--seconds 4] [--rounds 3] [--connections 8] [--sizes 64,4096,602112]
 
 Starts, on loopback and on ports of their own: `nereid serve` with a repository made for the purpose (identity through
-the native backend, identity through a WebAssembly plugin), a bare hyper echo and a bare tonic echo. Loads each in turn
-with wrk (HTTP) and h2load (gRPC), round by round so that noise of the machine hits all alike, and prints a table of
-medians: server CPU microseconds per request (user + system, whole process), requests per second, and the ratio of the
-CPU figures to the echo. CPU time is the figure to compare: on a shared machine requests per second say little.
+the native backend, identity through a WebAssembly plugin, an ensemble of two identities, a plugin that calls one), a
+bare hyper echo and a bare tonic echo. Loads each in turn with wrk (HTTP) and h2load (gRPC), round by round so that noise
+of the machine hits all alike, and prints a table of medians: server CPU microseconds per request (user + system, whole
+process), requests per second, and the ratio of the CPU figures to the echo. CPU time is the figure to compare: on a
+shared machine requests per second say little.
 
 Needs: `cargo build --release -p nereid-server -p nereid-benches`, `cargo xtask guests`, and Debian's `wrk` and
 `nghttp2-client`. Every request is counted by the server itself too; a cell whose counts disagree is marked with '!'.
@@ -29,11 +30,22 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-MODELS = {"identity": ("identity", ""), "identity_wasm": ("wasm", "tests/guests/identity")}
-CONFIG = """backend: "{backend}"
+# What each model is: a backend and, for a plugin, its component below target/guests.
+MODELS = {
+    "identity": ("identity", None),
+    "identity_wasm": ("wasm", "identity"),
+    "ensemble2": ("ensemble", None),
+    "bls_wasm": ("wasm", "relay"),
+}
+CONFIG = """{backend}
 input [ {{ name: "INPUT0" data_type: TYPE_FP32 dims: [ -1 ] }} ]
 output [ {{ name: "OUTPUT0" data_type: TYPE_FP32 dims: [ -1 ] }} ]
-instance_group [ {{ kind: KIND_CPU count: 8 }} ]
+"""
+INSTANCES = "instance_group [ { kind: KIND_CPU count: 8 } ]\n"
+STEPS = """ensemble_scheduling { step [
+  { model_name: "identity" model_version: -1 input_map { key: "INPUT0" value: "INPUT0" } output_map { key: "OUTPUT0" value: "middle" } },
+  { model_name: "identity" model_version: -1 input_map { key: "INPUT0" value: "middle" } output_map { key: "OUTPUT0" value: "OUTPUT0" } }
+] }
 """
 
 
@@ -43,13 +55,15 @@ def free_port():
         return s.getsockname()[1]
 
 
-def write_repository(folder, wasm):
-    for name, (backend, _) in MODELS.items():
+def write_repository(folder, guests):
+    for name, (backend, component) in MODELS.items():
         version = folder / name / "1"
         version.mkdir(parents=True)
-        (folder / name / "config.pbtxt").write_text(CONFIG.format(backend=backend))
-        if backend == "wasm":
-            shutil.copy(wasm, version / "model.wasm")
+        is_ensemble = backend == "ensemble"
+        config = CONFIG.format(backend=f'platform: "{backend}"' if is_ensemble else f'backend: "{backend}"')
+        (folder / name / "config.pbtxt").write_text(config + (STEPS if is_ensemble else INSTANCES))
+        if component:
+            shutil.copy(guests / f"{component}.wasm", version / "model.wasm")
 
 
 def http_body(floats):
@@ -168,17 +182,17 @@ def main():
         if shutil.which(tool) is None:
             sys.exit(f"{tool} is missing: apt-get install {package}")
     target = ROOT / "target" / ("debug" if arguments.profile == "dev" else arguments.profile)
-    wasm = ROOT / "target" / "guests" / "identity.wasm"
+    guests = ROOT / "target" / "guests"
     for needed, command in (
         (target / "nereid", "cargo build --release -p nereid-server"),
         (target / "echo_http", "cargo build --release -p nereid-benches"),
-        (wasm, "cargo xtask guests"),
+        (guests / "relay.wasm", "cargo xtask guests"),
     ):
         if not needed.exists():
             sys.exit(f"{needed.relative_to(ROOT)} is missing: {command}")
 
     folder = pathlib.Path(tempfile.mkdtemp(prefix="nereid-bench-"))
-    write_repository(folder / "models", wasm)
+    write_repository(folder / "models", guests)
     http, grpc, metrics, echo_http, echo_grpc = (free_port() for _ in range(5))
     log = open(folder / "nereid.log", "w")
     processes = []

@@ -4,13 +4,14 @@ use std::{
     convert::Infallible,
     error::Error,
     future::Future,
+    io,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::{Buf, BufMut, Bytes};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::{StreamExt, wrappers::TcpListenerStream};
 use tonic::{
     Request, Response, Status,
     body::Body,
@@ -26,6 +27,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// As large as the server under test allows.
 const MESSAGE_BYTES_MAX: usize = i32::MAX as usize;
 
+/// HTTP/2 windows of the server under test, so that flow control costs both the same.
+const WINDOW_BYTES: u32 = 4 << 20;
+
 /// Messages as they are.
 #[derive(Clone, Copy, Default)]
 struct Raw;
@@ -36,8 +40,18 @@ struct Echo;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(nereid_benches::listen_address()?).await?;
-    let connections = TcpListenerStream::new(listener);
-    Server::builder().tcp_nodelay(true).add_service(Echo).serve_with_incoming(connections).await?;
+    // `serve_with_incoming` leaves the sockets as they are: without this, answers wait for delayed acknowledgements.
+    let connections = TcpListenerStream::new(listener).map(|stream| {
+        let stream = stream?;
+        stream.set_nodelay(true)?;
+        Ok::<_, io::Error>(stream)
+    });
+    Server::builder()
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .add_service(Echo)
+        .serve_with_incoming(connections)
+        .await?;
     Ok(())
 }
 

@@ -93,6 +93,14 @@ impl Batch {
         self.items.get(index).and_then(|item| item.sender.as_ref()).is_some_and(ResponseSender::is_cancelled)
     }
 
+    /// Completes when the client of the request at `index` is gone; never, while it listens.
+    pub async fn cancelled(&self, index: usize) {
+        match self.items.get(index).and_then(|item| item.sender.as_ref()) {
+            Some(sender) => sender.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Marks the end of gathering.
     pub fn mark_inputs_ready(&mut self) {
         self.timeline.inputs_ready = Some(Instant::now());

@@ -3,15 +3,20 @@
 //! Each request of a batch runs in a guest of its own; while one waits for another model, the next one runs. An instance is a
 //! task, not a thread: guests give way to others every few milliseconds by themselves.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use nereid_backend::{Batch, ExecuteFuture, Instance, InstanceSpec, LoadedModel, TaskInstance};
-use nereid_inference::{InferError, InferResponse, config::InstanceKind};
+use nereid_inference::{CheckedRequest, InferError, InferResponse, config::InstanceKind};
 use nereid_plugin::{Plugin, SandboxPool};
+use tokio::time::sleep;
 
 /// Guests of one instance that run at the same time; as many as it keeps warm.
 const CONCURRENT_GUESTS_MAX: usize = 16;
+
+/// How long a guest that waits for another model may go on waiting after its own client left: enough for an answer that
+/// is nearly there and for the guest to leave in order.
+const CANCELLATION_GRACE: Duration = Duration::from_millis(100);
 
 /// One version of a plugin model.
 pub(crate) struct WasmModel {
@@ -45,18 +50,30 @@ impl LoadedModel for WasmModel {
 
 impl WasmInstance {
     async fn answer(&self, batch: &Batch) -> Vec<Result<InferResponse, InferError>> {
-        let mut calls = Vec::with_capacity(batch.len());
-        for (index, request) in batch.requests().enumerate() {
-            calls.push(self.pool.run(request, move || batch.is_cancelled(index)));
-        }
+        let calls: Vec<_> =
+            batch.requests().enumerate().map(|(index, request)| self.answer_one(batch, index, request)).collect();
         stream::iter(calls).buffered(CONCURRENT_GUESTS_MAX).collect().await
     }
 
-    /// The common case, without the machinery for many.
-    async fn answer_one(&self, batch: &Batch) -> Option<Result<InferResponse, InferError>> {
-        let request = batch.requests().next()?;
-        Some(self.pool.run(request, || batch.is_cancelled(0)).await)
+    /// A guest that computes notices by itself that its client is gone; one that waits for another model is left, which
+    /// cancels that model's request too.
+    async fn answer_one(
+        &self,
+        batch: &Batch,
+        index: usize,
+        request: &CheckedRequest,
+    ) -> Result<InferResponse, InferError> {
+        tokio::select! {
+            biased;
+            answer = self.pool.run(request, || batch.is_cancelled(index)) => answer,
+            () = abandoned(batch, index) => Err(InferError::cancelled("the client is gone")),
+        }
     }
+}
+
+async fn abandoned(batch: &Batch, index: usize) {
+    batch.cancelled(index).await;
+    sleep(CANCELLATION_GRACE).await;
 }
 
 impl TaskInstance for WasmInstance {
@@ -64,7 +81,10 @@ impl TaskInstance for WasmInstance {
         Box::pin(async move {
             batch.mark_inputs_ready();
             let answers = match batch.len() {
-                1 => self.answer_one(batch).await.into_iter().collect(),
+                1 => match batch.requests().next() {
+                    Some(request) => vec![self.answer_one(batch, 0, request).await],
+                    None => vec![],
+                },
                 _ => self.answer(batch).await,
             };
             batch.mark_outputs_started();

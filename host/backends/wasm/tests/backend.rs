@@ -24,8 +24,9 @@ use nereid_inference::{
 };
 use nereid_plugin::PluginLimits;
 use nereid_tensor::{DataType, Tensor};
-use support::{CREATE, IDENTITY, READ, component, component_with};
+use support::{CREATE, IDENTITY, INFER, READ, Server, component, component_with};
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 
 static BACKEND: LazyLock<WasmBackend> =
     LazyLock::new(|| WasmBackend::new(PluginSettings::new(None), ServiceHandle::default()));
@@ -167,6 +168,33 @@ async fn instance_reuse_false_gives_every_request_a_fresh_guest() {
             assert_eq!(answered, expected, "instance_reuse {value}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_the_wait_for_another_model_and_cancels_it() {
+    // Hands its inputs to model "slow" and waits for the answer.
+    let body = "(call $infer (i32.const 300) (i32.const 4) (i32.const 0) (i64.const 0) (local.get $inputs) (local.get $count)
+         (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 4000)) unreachable";
+    let bytes = component_with(&[INFER], body, r#"(data (i32.const 300) "slow")"#);
+    let (server, service) = Server::start();
+    let (asked, mut asks) = mpsc::unbounded_channel();
+    server.serve("slow", move |_, sender| drop(asked.send(sender)));
+    let backend = WasmBackend::new(PluginSettings::new(None), service);
+    let (_directory, source) = source(&bytes, config());
+    let model = backend.load(&source).unwrap();
+    let Ok(Instance::Task(mut instance)) = instance(&*model, InstanceKind::Cpu) else { panic!("not a task") };
+    let (sender, stream) = response_channel();
+    let request = InferRequest::new(vec![NamedTensor::new("X", rows(&[1.0]))]);
+    let signature = Signature::from_config(&config()).unwrap();
+    let mut batch = Batch::new([(signature.check(request).unwrap(), sender)]);
+    let client = async {
+        let never_answered = asks.recv().await.unwrap();
+        drop(stream);
+        never_answered.cancelled().await;
+    };
+    tokio::join!(instance.execute(&mut batch), client);
+    let answer = batch.finish().next().unwrap().answer.unwrap().1;
+    assert_eq!(answer.unwrap_err().kind(), ErrorKind::Cancelled);
 }
 
 /// Loading this must fail with this text, and so must completing its configuration when the fault is not in `plugin.toml`.
