@@ -29,6 +29,9 @@ pub(super) struct Step {
     pub(super) outputs: Vec<(Arc<str>, usize)>,
 }
 
+/// Gives the model of a name and a version, `None` being the highest that is ready.
+pub(super) type FindMember<'a> = dyn Fn(&str, Option<u64>) -> Result<Member, InferError> + 'a;
+
 /// What the graph needs to know of a model that a step calls.
 pub(crate) struct Member {
     signature: Signature,
@@ -87,7 +90,7 @@ impl Plan {
     pub(super) fn build(
         config: &ModelConfig,
         signature: &Signature,
-        find_member: &dyn Fn(&str, Option<u64>) -> Result<Member, InferError>,
+        find_member: &FindMember<'_>,
     ) -> Result<Self, InferError> {
         let steps = config.ensemble().map(|ensemble| ensemble.steps.as_slice()).unwrap_or_default();
         if steps.is_empty() {
