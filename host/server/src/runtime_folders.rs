@@ -24,9 +24,9 @@ mod tests {
 
     #[test]
     fn the_cache_lies_where_the_system_keeps_caches() {
-        check(Some("/cache"), Some("/home/x"), Some("/cache/nereid"));
-        check(None, Some("/home/x"), Some("/home/x/.cache/nereid"));
-        check(Some("relative"), Some("/home/x"), Some("/home/x/.cache/nereid"));
+        check(Some("/cache"), Some("/users/x"), Some("/cache/nereid"));
+        check(None, Some("/users/x"), Some("/users/x/.cache/nereid"));
+        check(Some("relative"), Some("/users/x"), Some("/users/x/.cache/nereid"));
         check(Some(""), None, None);
     }
 }

@@ -1,3 +1,5 @@
+//! The identity backend through its seam: the contract, delays, and what is refused at load.
+
 use std::{
     future::Future,
     task::{Context, Waker},

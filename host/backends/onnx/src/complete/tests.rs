@@ -1,3 +1,5 @@
+//! Configurations completed from real files, and configurations that contradict them.
+
 use nereid_tensor::DataType;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Where the library is looked for, and what is said when it is not there.
+
 use super::*;
 
 fn settings(library: Option<&str>, search: &[&str]) -> OnnxSettings {
