@@ -1,25 +1,18 @@
 //! What is served: the server, a model's tensors, a model's configuration.
 
 use nereid_inference::InferError;
-use nereid_protocol::grpc::{
-    encode_model_metadata, encode_server_metadata, parse_version,
-    proto::{
-        ModelConfigRequest, ModelConfigResponse, ModelMetadataRequest, ModelMetadataResponse, ServerMetadataResponse,
+use nereid_protocol::{
+    EXTENSIONS,
+    grpc::{
+        encode_model_metadata, encode_server_metadata, parse_version,
+        proto::{
+            ModelConfigRequest, ModelConfigResponse, ModelMetadataRequest, ModelMetadataResponse,
+            ServerMetadataResponse,
+        },
     },
 };
 
 use crate::frontend::Running;
-
-/// The protocol extensions that are served, in the protocol's order.
-const EXTENSIONS: [&str; 7] = [
-    "model_repository",
-    "model_repository(unload_dependents)",
-    "schedule_policy",
-    "model_configuration",
-    "binary_tensor_data",
-    "parameters",
-    "statistics",
-];
 
 pub(crate) fn server_metadata(running: &Running) -> ServerMetadataResponse {
     let settings = &running.settings;

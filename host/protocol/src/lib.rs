@@ -5,3 +5,7 @@
 
 pub mod grpc;
 pub mod http;
+
+mod extensions;
+
+pub use crate::extensions::EXTENSIONS;

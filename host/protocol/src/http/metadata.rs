@@ -3,17 +3,7 @@
 use nereid_inference::{IndexEntry, ModelConfig, ModelIdentity, ModelState, ServedModel, Signature, TensorSpec};
 use serde::Serialize;
 
-/// Extensions in Triton's order. Clients look for a name before they use what it stands for, hence only what is served
-/// here is listed.
-const EXTENSIONS: [&str; 7] = [
-    "model_repository",
-    "model_repository(unload_dependents)",
-    "schedule_policy",
-    "model_configuration",
-    "binary_tensor_data",
-    "parameters",
-    "statistics",
-];
+use crate::EXTENSIONS;
 
 /// How the server introduces itself.
 #[derive(Clone, Copy, Debug)]
