@@ -58,7 +58,8 @@ pub enum Instance {
     Task(Box<dyn TaskInstance>),
 }
 
-/// An instance that computes on the calling thread.
+/// An instance that computes on the calling thread. It is called by one thread at a time: mostly its own, and by the
+/// requests' own threads once its executions are known to be brief.
 pub trait BlockingInstance: Send {
     /// Executes the batch, answering each request through [`Batch::respond`] or a sender taken from it.
     fn execute(&mut self, batch: &mut Batch);

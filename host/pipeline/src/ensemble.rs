@@ -18,12 +18,13 @@ use nereid_telemetry::ModelMetrics;
 use tokio::runtime::Handle;
 
 use self::plan::{Member, Plan};
-use crate::recorder::Recorder;
+use crate::{labels::OutputLabels, recorder::Recorder};
 
 /// One loaded generation of an ensemble.
 pub(crate) struct Ensemble {
     config: ModelConfig,
     signature: Signature,
+    labels: OutputLabels,
     runtime: Handle,
     shared: Arc<Shared>,
 }
@@ -48,12 +49,13 @@ impl Ensemble {
     ) -> Result<Self, InferError> {
         let started = Instant::now();
         let signature = Signature::from_config(&source.config)?;
+        let labels = OutputLabels::read(&source)?;
         let find_member = |name: &str, version| Ok(Member::of_model(&*service.get()?.model(name, version)?));
         let plan = Plan::build(&source.config, &signature, &find_member)?;
         let recorder = Recorder::new(metrics);
         recorder.loaded(started.elapsed());
         let shared = Arc::new(Shared { identity: source.identity, plan, service, recorder });
-        Ok(Self { config: source.config, signature, runtime, shared })
+        Ok(Self { config: source.config, signature, labels, runtime, shared })
     }
 
     /// Validates the graph against configurations alone.
@@ -80,6 +82,10 @@ impl ServedModel for Ensemble {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn labels(&self, output: &str) -> &[Arc<str>] {
+        self.labels.of(output)
     }
 
     fn infer(&self, request: InferRequest) -> ResponseStream {

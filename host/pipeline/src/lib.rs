@@ -6,6 +6,7 @@
 
 mod ensemble;
 mod instances;
+mod labels;
 mod loader;
 mod model;
 mod recorder;

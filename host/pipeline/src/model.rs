@@ -10,13 +10,14 @@ use nereid_inference::{
 use nereid_scheduler::{Observer, Scheduler};
 use nereid_telemetry::Telemetry;
 
-use crate::{instances::instance_specs, recorder::Recorder, scheduling::scheduler_settings};
+use crate::{instances::instance_specs, labels::OutputLabels, recorder::Recorder, scheduling::scheduler_settings};
 
 /// One generation of a model version behind its scheduler.
 pub(crate) struct BackendModel {
     identity: ModelIdentity,
     config: ModelConfig,
     signature: Signature,
+    labels: OutputLabels,
     scheduler: Scheduler,
     recorder: Arc<Recorder>,
 }
@@ -34,6 +35,7 @@ impl BackendModel {
     ) -> Result<Self, InferError> {
         let started = Instant::now();
         let signature = Signature::from_config(&source.config)?;
+        let labels = OutputLabels::read(&source)?;
         let loaded = backend.load(&source)?;
         let mut instances = Vec::new();
         for spec in instance_specs(&source.config)? {
@@ -44,7 +46,7 @@ impl BackendModel {
         let observer: Arc<dyn Observer> = recorder.clone();
         let scheduler = Scheduler::start(scheduler_settings(&source.config), instances, observer)?;
         recorder.loaded(started.elapsed());
-        Ok(Self { identity: source.identity, config: source.config, signature, scheduler, recorder })
+        Ok(Self { identity: source.identity, config: source.config, signature, labels, scheduler, recorder })
     }
 }
 
@@ -59,6 +61,10 @@ impl ServedModel for BackendModel {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn labels(&self, output: &str) -> &[Arc<str>] {
+        self.labels.of(output)
     }
 
     fn infer(&self, request: InferRequest) -> ResponseStream {

@@ -6,7 +6,9 @@ use nereid_inference::{
     ModelConfig,
     config::{DynamicBatching, Scheduling, TimeoutAction},
 };
-use nereid_scheduler::{BatchingSettings, ExpiryAction, QUEUE_REQUESTS_MAX, QueueSettings, SchedulerSettings};
+use nereid_scheduler::{
+    BRIEF_EXECUTION_MAX, BatchingSettings, ExpiryAction, QUEUE_REQUESTS_MAX, QueueSettings, SchedulerSettings,
+};
 
 /// The scheduler's settings for a complete configuration.
 pub(crate) fn scheduler_settings(config: &ModelConfig) -> SchedulerSettings {
@@ -15,6 +17,7 @@ pub(crate) fn scheduler_settings(config: &ModelConfig) -> SchedulerSettings {
             batch_rows_max: u64::try_from(config.max_batch_size).unwrap_or(1),
             batching: Some(batching_settings(dynamic)),
             queue: queue_settings(dynamic),
+            brief_execution_max: BRIEF_EXECUTION_MAX,
         },
         Some(Scheduling::Dynamic(dynamic)) => {
             SchedulerSettings { queue: queue_settings(dynamic), ..SchedulerSettings::unbatched() }

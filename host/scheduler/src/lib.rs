@@ -8,6 +8,8 @@
 //! Deliberately absent: clock reads and threads outside `worker.rs`, and knowledge of any backend.
 
 mod batching;
+mod brevity;
+mod job;
 mod observer;
 mod queue;
 mod settings;
@@ -16,7 +18,9 @@ mod worker;
 
 pub use crate::{
     observer::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord},
-    settings::{BatchingSettings, ExpiryAction, QUEUE_REQUESTS_MAX, QueueSettings, SchedulerSettings},
+    settings::{
+        BRIEF_EXECUTION_MAX, BatchingSettings, ExpiryAction, QUEUE_REQUESTS_MAX, QueueSettings, SchedulerSettings,
+    },
     worker::{Scheduler, run_here_or_spawn},
 };
 

@@ -6,6 +6,10 @@ use std::time::Duration;
 /// execution the last of them would wait a quarter of a minute: longer queues only hide an overload.
 pub const QUEUE_REQUESTS_MAX: usize = 16_384;
 
+/// Expected time of an execution up to which a blocking instance is run by the caller itself. A hop to the instance's
+/// thread and back costs 10 to 20 µs; a runtime worker that is busy for 50 µs is not missed.
+pub const BRIEF_EXECUTION_MAX: Duration = Duration::from_micros(50);
+
 /// How one model's requests are queued and put together.
 #[derive(Clone, Debug)]
 pub struct SchedulerSettings {
@@ -14,6 +18,8 @@ pub struct SchedulerSettings {
     /// `None` runs one request per execution.
     pub batching: Option<BatchingSettings>,
     pub queue: QueueSettings,
+    /// Usually [`BRIEF_EXECUTION_MAX`]; zero gives every execution of a blocking instance to its thread.
+    pub brief_execution_max: Duration,
 }
 
 /// How batches are formed.
@@ -50,7 +56,12 @@ pub enum ExpiryAction {
 impl SchedulerSettings {
     /// One request per execution, in order of arrival.
     pub fn unbatched() -> Self {
-        Self { batch_rows_max: 1, batching: None, queue: QueueSettings::default() }
+        Self {
+            batch_rows_max: 1,
+            batching: None,
+            queue: QueueSettings::default(),
+            brief_execution_max: BRIEF_EXECUTION_MAX,
+        }
     }
 }
 

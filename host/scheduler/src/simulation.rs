@@ -96,6 +96,7 @@ impl World {
         let settings = SchedulerSettings {
             batch_rows_max,
             batching,
+            brief_execution_max: Duration::ZERO,
             queue: QueueSettings {
                 requests_max: 1 + random.below(40) as usize,
                 timeout: random.chance(50).then(|| MICROSECOND * (1 + random.below(2_000)) as u32),

@@ -17,6 +17,7 @@ pub(crate) struct State<T> {
     queue: Queue<T>,
     /// The one used last is used next: its caches are warm.
     idle: Vec<InstanceIndex>,
+    instances: usize,
     life: Life,
     /// The number of waiting requests that was reported last.
     reported_waiting: usize,
@@ -51,6 +52,8 @@ pub(crate) struct Actions<T> {
 pub(crate) struct Run<T> {
     pub(crate) instance: InstanceIndex,
     pub(crate) requests: Vec<T>,
+    /// No other request of the model waits or runs: the load is so low that a thread of its own would first have to wake.
+    pub(crate) is_alone: bool,
 }
 
 // === impl State ===
@@ -58,7 +61,14 @@ pub(crate) struct Run<T> {
 impl<T: Batchable> State<T> {
     pub(crate) fn new(settings: SchedulerSettings, instances: usize) -> Self {
         let queue = Queue::new(settings.queue.clone());
-        Self { settings, queue, idle: (0..instances).rev().collect(), life: Life::Serving, reported_waiting: 0 }
+        Self {
+            settings,
+            queue,
+            idle: (0..instances).rev().collect(),
+            instances,
+            life: Life::Serving,
+            reported_waiting: 0,
+        }
     }
 
     /// A request arrives that wants to wait no longer than `timeout`.
@@ -69,8 +79,9 @@ impl<T: Batchable> State<T> {
             && let Some(instance) = self.idle.last().copied()
             && decide(&self.settings, now, std::iter::once((&item, now))) == (Decision::Run { requests: 1 })
         {
+            let is_alone = self.idle.len() == self.instances;
             self.idle.pop();
-            let runs = vec![Run { instance, requests: vec![item] }];
+            let runs = vec![Run { instance, requests: vec![item], is_alone }];
             return Actions { runs, ..Actions::nothing() };
         }
         let refused = self.queue.push(now, item, timeout).err();
@@ -118,7 +129,7 @@ impl<T: Batchable> State<T> {
                     let requests = self.take(requests, &mut actions.cancelled);
                     if !requests.is_empty() {
                         self.idle.pop();
-                        actions.runs.push(Run { instance, requests });
+                        actions.runs.push(Run { instance, requests, is_alone: false });
                     }
                 }
                 Decision::Wait { until } => {

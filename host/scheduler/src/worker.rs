@@ -1,7 +1,9 @@
 //! Acts on the decisions of [`crate::state`]: the one file that reads the clock, owns threads and polls futures.
 //!
 //! A blocking instance has an OS thread; a task instance runs where the request arrives. A request that finds an idle
-//! task instance is executed by the caller itself, without a hop; what cannot finish at once goes on as a task.
+//! task instance is executed by the caller itself, without a hop; what cannot finish at once goes on as a task. A lone
+//! request to a blocking instance whose executions are known to be brief is executed by the caller too; under load the
+//! instance's thread is awake already, and takes one request after the other without a hop.
 //! A panic in a backend answers that batch with an error and is counted; the instance goes on.
 
 use std::{
@@ -12,7 +14,7 @@ use std::{
     sync::{Arc, Weak, mpsc},
     task::{Context, Waker},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_util::FutureExt;
@@ -24,6 +26,8 @@ use tokio::{runtime::Handle, sync::Notify, time::sleep_until};
 use crate::{
     ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord, SchedulerSettings,
     batching::Batchable,
+    brevity::Brevity,
+    job::Job,
     state::{Actions, InstanceIndex, Run, State},
 };
 
@@ -41,21 +45,22 @@ struct Shared {
     observer: Arc<dyn Observer>,
     runtime: Handle,
     alarm: Arc<Alarm>,
-}
-
-/// A request in the scheduler's hands.
-struct Job {
-    request: CheckedRequest,
-    sender: ResponseSender,
-    queued: Instant,
+    brief_execution_max: Duration,
 }
 
 /// Where an instance waits for work.
 enum Slot {
-    /// The way to its thread; `None` ends the thread.
-    Blocking(Mutex<Option<mpsc::Sender<Vec<Job>>>>),
+    Blocking(BlockingSlot),
     /// `None` while it executes.
     Task(Mutex<Option<Box<dyn TaskInstance>>>),
+}
+
+/// A blocking instance; the state machine gives it to one execution at a time, so that its lock is never waited for.
+struct BlockingSlot {
+    instance: Mutex<Box<dyn BlockingInstance>>,
+    brevity: Mutex<Brevity>,
+    /// The way to its thread; `None` ends the thread.
+    work: Mutex<Option<mpsc::Sender<Vec<Job>>>>,
 }
 
 /// When the state machine wants to be asked again.
@@ -89,18 +94,20 @@ impl Scheduler {
                 Instance::Task(instance) => Slot::Task(Mutex::new(Some(instance))),
                 Instance::Blocking(instance) => {
                     let (sender, receiver) = mpsc::channel();
-                    threads.push((index, name, instance, receiver));
-                    Slot::Blocking(Mutex::new(Some(sender)))
+                    threads.push((index, name, receiver));
+                    Slot::Blocking(BlockingSlot::new(instance, sender))
                 }
             });
         }
+        let brief_execution_max = settings.brief_execution_max;
         let state = Mutex::new(State::new(settings, slots.len()));
-        let shared = Shared { state, slots, observer, runtime: Handle::current(), alarm: Arc::default() };
+        let (runtime, alarm) = (Handle::current(), Arc::default());
+        let shared = Shared { state, slots, observer, runtime, alarm, brief_execution_max };
         let scheduler = Self { shared: Arc::new(shared) };
-        for (index, name, instance, receiver) in threads {
+        for (index, name, receiver) in threads {
             let shared = scheduler.shared.clone();
             let thread = thread::Builder::new().name(thread_name(&name));
-            let started = thread.spawn(move || shared.run_thread(index, instance, &receiver));
+            let started = thread.spawn(move || shared.run_thread(index, &receiver));
             started.map_err(|error| {
                 InferError::internal(format!("cannot start a thread for instance '{name}'")).with_source(error)
             })?;
@@ -164,10 +171,13 @@ impl Shared {
 
     fn start(self: &Arc<Self>, run: Run<Job>) {
         match self.slots.get(run.instance) {
-            Some(Slot::Blocking(sender)) => {
-                // A send fails only when the thread is gone; the dropped jobs then answer their clients with an error.
-                let _ = sender.lock().as_ref().map(|sender| sender.send(run.requests));
+            Some(Slot::Blocking(slot)) if run.is_alone && self.is_brief(slot, &run.requests) => {
+                self.execute_blocking(slot, run.requests);
+                if let Some(next) = self.instance_idle(run.instance) {
+                    slot.hand_over(next.requests);
+                }
             }
+            Some(Slot::Blocking(slot)) => slot.hand_over(run.requests),
             Some(Slot::Task(_)) => {
                 run_here_or_spawn(&self.runtime, self.clone().run_task(run.instance, run.requests));
             }
@@ -193,23 +203,33 @@ impl Shared {
         })
     }
 
-    fn run_thread(
-        self: Arc<Self>,
-        index: InstanceIndex,
-        mut instance: Box<dyn BlockingInstance>,
-        work: &mpsc::Receiver<Vec<Job>>,
-    ) {
+    fn run_thread(self: Arc<Self>, index: InstanceIndex, work: &mpsc::Receiver<Vec<Job>>) {
+        let Some(Slot::Blocking(slot)) = self.slots.get(index) else { return };
         while let Ok(requests) = work.recv() {
             let mut next = Some(requests);
             while let Some(requests) = next {
-                let (mut batch, queued) = Job::into_batch(requests);
-                let executed = catch_unwind(AssertUnwindSafe(|| instance.execute(&mut batch)));
-                if let Err(panic) = executed {
-                    fail_after_panic(&mut batch, panic.as_ref());
-                }
-                self.finish(batch, &queued);
+                self.execute_blocking(slot, requests);
                 next = self.instance_idle(index).map(|run| run.requests);
             }
+        }
+    }
+
+    /// Executes one batch on the calling thread.
+    fn execute_blocking(&self, slot: &BlockingSlot, requests: Vec<Job>) {
+        let (mut batch, queued) = Job::into_batch(requests);
+        let executed = catch_unwind(AssertUnwindSafe(|| slot.instance.lock().execute(&mut batch)));
+        if let Err(panic) = executed {
+            fail_after_panic(&mut batch, panic.as_ref());
+        }
+        slot.brevity.lock().record(batch.rows(), batch.timeline().started.elapsed());
+        self.finish(batch, &queued);
+    }
+
+    /// Whether the caller may execute these requests: one that is expected to take no longer than a hop would.
+    fn is_brief(&self, slot: &BlockingSlot, requests: &[Job]) -> bool {
+        match requests {
+            [job] => slot.brevity.lock().expects(job.rows(), self.brief_execution_max),
+            _ => false,
         }
     }
 
@@ -277,8 +297,8 @@ impl Shared {
             return;
         }
         for slot in &self.slots {
-            if let Slot::Blocking(sender) = slot {
-                sender.lock().take();
+            if let Slot::Blocking(slot) = slot {
+                slot.work.lock().take();
             }
         }
     }
@@ -290,31 +310,17 @@ impl Drop for Shared {
     }
 }
 
-// === impl Job ===
+// === impl BlockingSlot ===
 
-impl Job {
-    /// A batch that starts now, and when each request was queued.
-    fn into_batch(jobs: Vec<Self>) -> (Batch, Vec<Instant>) {
-        let queued = jobs.iter().map(|job| job.queued).collect();
-        (Batch::new(jobs.into_iter().map(|job| (job.request, job.sender))), queued)
-    }
-}
-
-impl Batchable for Job {
-    fn rows(&self) -> u64 {
-        self.request.batch_size()
+impl BlockingSlot {
+    fn new(instance: Box<dyn BlockingInstance>, work: mpsc::Sender<Vec<Job>>) -> Self {
+        Self { instance: Mutex::new(instance), brevity: Mutex::default(), work: Mutex::new(Some(work)) }
     }
 
-    fn fits(&self, other: &Self) -> bool {
-        let (mine, theirs) = (&self.request.get().inputs, &other.request.get().inputs);
-        mine.len() == theirs.len()
-            && mine.iter().zip(theirs).all(|(mine, theirs)| {
-                mine.name == theirs.name && mine.tensor.shape().inner() == theirs.tensor.shape().inner()
-            })
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.sender.is_cancelled()
+    /// Gives the requests to the instance's thread. A send fails only when the thread is gone; the dropped jobs then
+    /// answer their clients with an error.
+    fn hand_over(&self, requests: Vec<Job>) {
+        let _ = self.work.lock().as_ref().map(|work| work.send(requests));
     }
 }
 

@@ -81,7 +81,7 @@ fn gate() -> (Instance, UnboundedReceiver<usize>, UnboundedSender<()>) {
 
 fn batching(delay_max: Duration) -> SchedulerSettings {
     let batching = BatchingSettings { preferred_rows: vec![], delay_max };
-    SchedulerSettings { batch_rows_max: 8, batching: Some(batching), queue: QueueSettings::default() }
+    SchedulerSettings { batch_rows_max: 8, batching: Some(batching), ..SchedulerSettings::unbatched() }
 }
 
 #[tokio::test]
@@ -101,6 +101,39 @@ async fn a_blocking_instance_answers_from_its_thread() {
         let response = submit(&scheduler, value as f32).single().await.unwrap();
         assert_eq!(response.output("Y").unwrap().elements::<f32>().unwrap().as_ref(), &[value as f32]);
     }
+}
+
+/// Tells which thread executed.
+struct Witness(UnboundedSender<thread::ThreadId>);
+
+impl BlockingInstance for Witness {
+    fn execute(&mut self, batch: &mut Batch) {
+        let _ = self.0.send(thread::current().id());
+        batch.respond(0, Ok(Default::default()));
+    }
+}
+
+/// Whether one of `count` requests, sent one after another, was executed by the caller.
+async fn caller_executes(brief_execution_max: Duration, count: usize) -> bool {
+    let (sender, mut threads) = unbounded_channel();
+    let settings = SchedulerSettings { brief_execution_max, ..SchedulerSettings::unbatched() };
+    let (scheduler, _) = start(settings, Instance::Blocking(Box::new(Witness(sender))));
+    for _ in 0..count {
+        submit(&scheduler, 0.0).single().await.unwrap();
+        if threads.recv().await == Some(thread::current().id()) {
+            return true;
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn a_brief_blocking_execution_is_run_by_the_caller_once_it_is_known_to_be_brief() {
+    let always_brief = Duration::from_secs(3600);
+    assert!(!caller_executes(always_brief, 8).await, "the first eight are not known to be brief");
+    // A request that comes before the thread has reported its instance idle is the thread's: not every one is ours.
+    assert!(caller_executes(always_brief, 10_000).await);
+    assert!(!caller_executes(Duration::ZERO, 100).await, "nothing is brief");
 }
 
 #[tokio::test]
