@@ -28,6 +28,11 @@ pub trait ServedModel: Send + Sync {
     /// The tensors it takes and gives.
     fn signature(&self) -> &Signature;
 
+    /// Text per index of the output called `output`, for the classification extension; empty without a label file.
+    fn labels(&self, _output: &str) -> &[Arc<str>] {
+        &[]
+    }
+
     /// Checks the request against the signature and hands it to the model's scheduler.
     ///
     /// Never blocks. Every outcome, refusals included, arrives on the stream. Dropping the stream cancels the request.
