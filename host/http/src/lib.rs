@@ -10,6 +10,7 @@ mod body;
 mod config;
 mod error;
 mod frame_body;
+mod generate;
 mod health;
 mod infer;
 mod metadata;

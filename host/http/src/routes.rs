@@ -9,8 +9,8 @@ use axum::{
 use http::{Response, StatusCode, Uri};
 
 use crate::{
-    FrameBody, HttpFrontend, config, error::error_response, health, infer, metadata, model_path::ModelPath, repository,
-    statistics, unserved,
+    FrameBody, HttpFrontend, config, error::error_response, generate, health, infer, metadata, model_path::ModelPath,
+    repository, statistics, unserved,
 };
 
 /// Every route, answered by `frontend`.
@@ -34,6 +34,10 @@ pub(crate) fn shared_router(frontend: Arc<HttpFrontend>) -> Router {
         .route("/v2/models/{model}/versions/{version}/stats", get(statistics::model))
         .route("/v2/models/{model}/infer", post(infer::handle))
         .route("/v2/models/{model}/versions/{version}/infer", post(infer::handle))
+        .route("/v2/models/{model}/generate", post(generate::single))
+        .route("/v2/models/{model}/versions/{version}/generate", post(generate::single))
+        .route("/v2/models/{model}/generate_stream", post(generate::stream))
+        .route("/v2/models/{model}/versions/{version}/generate_stream", post(generate::stream))
         .route("/v2/repository/index", post(repository::index))
         .route("/v2/repository/models/{model}/load", post(repository::load))
         .route("/v2/repository/models/{model}/unload", post(repository::unload))

@@ -6,10 +6,6 @@ use crate::{FrameBody, error::error_response};
 
 /// Paths in the router's notation.
 pub(crate) const PATHS: &[&str] = &[
-    "/v2/models/{model}/generate",
-    "/v2/models/{model}/generate_stream",
-    "/v2/models/{model}/versions/{version}/generate",
-    "/v2/models/{model}/versions/{version}/generate_stream",
     "/v2/models/{model}/trace/setting",
     "/v2/trace/setting",
     "/v2/logging",

@@ -8,6 +8,8 @@
 
 mod control;
 mod elements;
+mod generate;
+mod generate_response;
 mod header_length;
 mod metadata;
 mod numbers;
@@ -20,6 +22,8 @@ mod wire;
 
 pub use self::{
     control::{decode_index_request, decode_load_request, decode_unload_request},
+    generate::decode_generate_request,
+    generate_response::{encode_event, encode_generate_response},
     header_length::{HeaderLength, INFERENCE_HEADER_CONTENT_LENGTH},
     metadata::{
         ServerIdentity, encode_config, encode_error, encode_index, encode_model_metadata, encode_server_metadata,

@@ -24,6 +24,8 @@ pub(super) enum Behaviour {
     /// Hands the sender to the test, which answers or watches.
     Hold(mpsc::UnboundedSender<ResponseSender>),
     Fail(InferError),
+    /// Sends these and ends the stream.
+    Script(Vec<Result<InferResponse, InferError>>),
 }
 
 pub(super) struct Double {
@@ -129,6 +131,17 @@ impl ServedModel for Double {
                 stream
             }
             Behaviour::Fail(error) => ResponseStream::ready(Err(error.clone())),
+            Behaviour::Script(script) => {
+                let (mut sender, stream) = response_channel();
+                let script = script.clone();
+                tokio::spawn(async move {
+                    for response in script {
+                        sender.send(response).await;
+                    }
+                    sender.finish();
+                });
+                stream
+            }
         }
     }
 

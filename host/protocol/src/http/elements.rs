@@ -64,6 +64,11 @@ pub(crate) fn parse_elements(text: &str, target: &Target<'_>) -> Result<Buffer, 
     if !text.starts_with('[') {
         return Err(unparsable("data", "attempt to access JSON non-array as array"));
     }
+    parse_value(text, target)
+}
+
+/// As [`parse_elements`], and one element may stand without an array around it.
+pub(crate) fn parse_value(text: &str, target: &Target<'_>) -> Result<Buffer, InferError> {
     match target.data_type {
         DataType::Bool => parse_numbers::<BoolByte>(text, target),
         DataType::Uint8 => parse_numbers::<u8>(text, target),
@@ -89,8 +94,8 @@ fn too_few() -> InferError {
 }
 
 fn parse_numbers<T: Number>(text: &str, target: &Target<'_>) -> Result<Buffer, InferError> {
-    // n elements take at least n characters, n - 1 commas and two brackets.
-    if target.elements > text.len() / 2 {
+    // n elements take at least n characters and n - 1 commas; the two brackets are missing around a bare element.
+    if target.elements > text.len().div_ceil(2) {
         return Err(too_few());
     }
     let mut buffer = BufferMut::zeroed(target.elements * size_of::<T>());

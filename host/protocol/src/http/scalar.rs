@@ -39,7 +39,7 @@ pub(crate) struct Object<'a> {
 }
 
 /// A string, borrowed where it contains no escapes.
-struct Text<'a>(Cow<'a, str>);
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 struct ScalarVisitor;
 /// Carries the lifetime of what it makes, because `SmallVec` is invariant.
