@@ -22,7 +22,7 @@ use nereid_tensor::{ALIGNMENT_BYTES, BufferMut};
 use crate::{HttpSettings, error::Refusal};
 
 /// First allocation for a body of unknown length.
-const CHUNKED_BYTES_MIN: usize = 64 << 10;
+const GROWING_BYTES_MIN: usize = 64 << 10;
 
 /// The limits of one body.
 #[derive(Clone, Copy, Debug)]
@@ -32,12 +32,14 @@ pub(crate) struct BodyLimits {
     read_max: Duration,
 }
 
-/// Frames copied into one aligned allocation.
-struct Gathered {
+/// Pieces copied into one aligned allocation.
+pub(crate) struct Gathered {
     buffer: BufferMut,
     /// Bytes left free at the front, so that what follows the JSON is aligned.
     lead_bytes: usize,
     filled_bytes: usize,
+    /// The most bytes that can come, beyond which the memory never grows.
+    bytes_max: usize,
 }
 
 /// Reads a body to its end. `json_bytes` is where its JSON ends, as far as that is known.
@@ -59,11 +61,16 @@ where
         limits.check(first.len() as u64)?;
         return Ok(first);
     };
-    let mut gathered = Gathered::new(announced, json_bytes, first.len() + second.len());
+    let mut gathered = Gathered::growing(json_bytes, limits.bytes_max);
+    if let Some(announced) = announced {
+        gathered.reserve(announced);
+    }
     let mut next = Some(second);
-    gathered.append(&first, limits)?;
+    limits.check(first.len() as u64)?;
+    gathered.append(&first);
     while let Some(data) = next {
-        gathered.append(&data, limits)?;
+        limits.check((gathered.len() + data.len()) as u64)?;
+        gathered.append(&data);
         if started.elapsed() > limits.read_max {
             return Err(Refusal::SlowBody);
         }
@@ -138,38 +145,55 @@ impl BodyLimits {
 // === impl Gathered ===
 
 impl Gathered {
-    /// Memory for the announced length, or for a first guess that holds `present_bytes`.
-    fn new(announced: Option<u64>, json_bytes: usize, present_bytes: usize) -> Self {
+    /// No memory yet, for at most `bytes_max` bytes whose JSON ends at `json_bytes`.
+    pub(crate) fn growing(json_bytes: usize, bytes_max: usize) -> Self {
         let lead_bytes = json_bytes.wrapping_neg() % ALIGNMENT_BYTES;
-        let announced = announced.and_then(|announced| usize::try_from(announced).ok());
-        let capacity = announced.unwrap_or(present_bytes.max(CHUNKED_BYTES_MIN));
-        Self { buffer: BufferMut::zeroed(lead_bytes + capacity), lead_bytes, filled_bytes: 0 }
+        Self { buffer: BufferMut::zeroed(0), lead_bytes, filled_bytes: 0, bytes_max }
     }
 
-    fn append(&mut self, data: &[u8], limits: BodyLimits) -> Result<(), InferError> {
-        limits.check((self.filled_bytes + data.len()) as u64)?;
+    pub(crate) fn len(&self) -> usize {
+        self.filled_bytes
+    }
+
+    /// Bytes of memory held.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Adds bytes at the end. The caller has checked that they are within the limit.
+    pub(crate) fn append(&mut self, data: &[u8]) {
         let start = self.lead_bytes + self.filled_bytes;
         let end = start + data.len();
         if end > self.buffer.len() {
-            self.grow(end);
+            let doubled = (self.buffer.len() * 2).max(GROWING_BYTES_MIN).min(self.lead_bytes + self.bytes_max);
+            self.grow(end.max(doubled));
         }
         if let Some(slots) = self.buffer.as_mut_slice().get_mut(start..end) {
             slots.copy_from_slice(data);
         }
         self.filled_bytes += data.len();
-        Ok(())
+    }
+
+    pub(crate) fn freeze(self) -> Bytes {
+        if self.filled_bytes == 0 {
+            return Bytes::new();
+        }
+        self.buffer.freeze().into_bytes().slice(self.lead_bytes..self.lead_bytes + self.filled_bytes)
+    }
+
+    /// Memory for a body of known length, so that nothing is copied again.
+    fn reserve(&mut self, length_bytes: u64) {
+        let length_bytes = usize::try_from(length_bytes).unwrap_or(usize::MAX).min(self.bytes_max);
+        self.grow(self.lead_bytes + length_bytes);
     }
 
     fn grow(&mut self, needed_bytes: usize) {
-        let mut larger = BufferMut::zeroed(needed_bytes.max(self.buffer.len() * 2));
+        let mut larger = BufferMut::zeroed(needed_bytes);
         let filled = self.buffer.as_slice();
         if let Some(slots) = larger.as_mut_slice().get_mut(..filled.len()) {
             slots.copy_from_slice(filled);
         }
         self.buffer = larger;
-    }
-
-    fn freeze(self) -> Bytes {
-        self.buffer.freeze().into_bytes().slice(self.lead_bytes..self.lead_bytes + self.filled_bytes)
     }
 }

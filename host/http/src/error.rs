@@ -5,10 +5,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use nereid_inference::{ErrorKind, InferError};
 use nereid_protocol::http::encode_error;
 
-use crate::FrameBody;
-
-/// The encodings that a request body may have.
-const ENCODINGS_SERVED: HeaderValue = HeaderValue::from_static("identity");
+use crate::{FrameBody, compression::CODINGS_SERVED};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -78,7 +75,7 @@ impl From<Refusal> for Response<FrameBody> {
             }
             Refusal::Encoding => {
                 let mut response = error_response(StatusCode::NOT_IMPLEMENTED, "Unsupported compression type");
-                response.headers_mut().insert(header::ACCEPT_ENCODING, ENCODINGS_SERVED);
+                response.headers_mut().insert(header::ACCEPT_ENCODING, CODINGS_SERVED);
                 response
             }
         }

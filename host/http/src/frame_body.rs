@@ -19,6 +19,13 @@ pub struct FrameBody {
 
 // === impl FrameBody ===
 
+impl FrameBody {
+    /// The parts that were not sent yet.
+    pub(crate) fn into_frames(self) -> impl Iterator<Item = Bytes> {
+        self.frames
+    }
+}
+
 /// No bytes.
 impl Default for FrameBody {
     fn default() -> Self {

@@ -27,6 +27,7 @@ use nereid_protocol::http::{
 use crate::{
     FrameBody, HttpFrontend,
     body::{BodyLimits, drain, gather},
+    compression::{Unpacked, compress, decompress, request_coding, response_coding},
     error::{Refusal, error_response, json_response},
     model_path::ModelPath,
 };
@@ -85,16 +86,23 @@ where
         let text = "HTTP end point doesn't support models with decoupled transaction policy";
         return Err(InferError::unsupported(text).into());
     }
-    check_encoding(headers)?;
+    let request_coding = request_coding(headers)?;
     let header_length = header_length(headers)?;
     let json_bytes = header_length.map_or(0, HeaderLength::unchecked);
-    let body = gather(body, BodyLimits::new(&frontend.settings), json_bytes).await?;
-    let context =
-        RequestContext { signature: model.signature(), received, input_bytes_max: frontend.settings.input_bytes_max };
+    let input_bytes_max = frontend.settings.input_bytes_max;
+    let mut body = gather(body, BodyLimits::new(&frontend.settings), json_bytes).await?;
+    if let Some(coding) = request_coding {
+        body = decompress(body, coding, Unpacked { bytes_max: input_bytes_max, json_bytes }).await?;
+    }
+    let context = RequestContext { signature: model.signature(), received, input_bytes_max };
     let DecodedRequest { request, outputs } = decode(body, header_length, &context)?;
     let id = request.id.clone();
     let response = model.infer(request).single().await?;
-    encode(model.as_ref(), response, (&id, &outputs))
+    let response = encode(model.as_ref(), response, (&id, &outputs))?;
+    match response_coding(headers) {
+        None => Ok(response),
+        Some(coding) => Ok(compress(response, coding).await?),
+    }
 }
 
 /// JSON with or without binary tensors, or, at a header length of 0, one raw tensor.
@@ -124,14 +132,6 @@ fn encode(
     response.headers_mut().insert(header::CONTENT_TYPE, OCTETS);
     response.headers_mut().insert(HEADER_LENGTH, HeaderValue::from(json_bytes));
     Ok(response)
-}
-
-/// Only bodies as they are; compressed ones are refused until they are served.
-fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
-    match headers.get(header::CONTENT_ENCODING) {
-        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => Err(Refusal::Encoding),
-        _ => Ok(()),
-    }
 }
 
 fn header_length(headers: &HeaderMap) -> Result<Option<HeaderLength>, InferError> {
