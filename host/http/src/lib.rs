@@ -4,9 +4,10 @@
 //! Invariant: a client that goes away drops its request's future, which drops the response stream, which cancels the
 //! request. Nothing here holds a request after its connection.
 //!
-//! Deliberately absent: wire formats (`nereid-protocol`), TLS, compression, and anything that the gRPC frontend needs too.
+//! Deliberately absent: wire formats (`nereid-protocol`), TLS, and anything that the gRPC frontend needs too.
 
 mod body;
+mod compression;
 mod config;
 mod error;
 mod frame_body;

@@ -1,6 +1,11 @@
 //! Every route: what a client sends, and what it gets.
 
-use std::{convert::Infallible, pin::pin, time::Duration};
+use std::{
+    convert::Infallible,
+    io::{Read, Write},
+    pin::pin,
+    time::Duration,
+};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -154,14 +159,48 @@ async fn bad_bodies_get_the_status_and_the_text_of_their_fault() {
 }
 
 #[tokio::test]
-async fn compressed_bodies_are_refused_with_what_is_served() {
+async fn codings_that_are_not_served_are_refused_with_those_that_are() {
+    for coding in ["br", "gzip, deflate", "x"] {
+        let models = vec![double("m", Behaviour::Echo)];
+        let answer = ask(frontend(models), "POST /v2/models/m/infer", &[("Content-Encoding", coding)], b"").await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body[..]),
+            (501, br#"{"error":"Unsupported compression type"}"#.as_slice())
+        );
+        assert_eq!(answer.headers["accept-encoding"], "gzip, deflate");
+    }
+    let unknown = r#"{"error":"Request for unknown model: 'none' is not found"}"#;
+    check_with("POST /v2/models/none/infer", &[("Content-Encoding", "br")], b"", (404, unknown)).await;
+}
+
+#[tokio::test]
+async fn the_header_length_counts_the_json_before_it_is_packed() {
+    let mut body = ONE_BINARY.as_bytes().to_vec();
+    body.extend_from_slice(&2.5_f32.to_le_bytes());
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(&body).unwrap();
+    let packed = encoder.finish().unwrap();
+    let length = ONE_BINARY.len().to_string();
+    let headers = [
+        ("Content-Encoding", "deflate"),
+        ("Accept-Encoding", "br, gzip"),
+        ("Inference-Header-Content-Length", &length),
+    ];
     let models = vec![double("m", Behaviour::Echo)];
-    let answer = ask(frontend(models), "POST /v2/models/m/infer", &[("Content-Encoding", "gzip")], b"").await;
-    assert_eq!(
-        (answer.status.as_u16(), &answer.body[..]),
-        (501, br#"{"error":"Unsupported compression type"}"#.as_slice())
-    );
-    assert_eq!(answer.headers["accept-encoding"], "identity");
+    let answer = ask(frontend(models), "POST /v2/models/m/infer", &headers, &packed).await;
+    assert_eq!((answer.status.as_u16(), &answer.headers["content-encoding"]), (200, &"gzip".parse().unwrap()));
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(&answer.body[..]).read_to_end(&mut unpacked).unwrap();
+    let json_bytes: usize = answer.headers["inference-header-content-length"].to_str().unwrap().parse().unwrap();
+    assert!(unpacked[..json_bytes].starts_with(b"{") && unpacked[..json_bytes].ends_with(b"}"));
+    assert_eq!(unpacked[json_bytes..], 2.5_f32.to_le_bytes());
+    check_with(
+        "POST /v2/models/m/infer",
+        &[("Content-Encoding", "deflate")],
+        &packed[..packed.len() - 1],
+        (400, r#"{"error":"the request body cannot be decompressed as its 'Content-Encoding: deflate' says: it ends too early, after 136 decompressed bytes; send it again whole, or without compression"}"#),
+    )
+    .await;
 }
 
 #[tokio::test]
