@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use nereid_inference::InferError;
 use nereid_protocol::grpc::{
-    check_response_size, decode_infer_request, encode_infer_response,
+    DecodedRequest, check_response_size, decode_infer_request, encode_infer_response,
     proto::{ModelInferRequest, ModelInferResponse},
 };
 
@@ -22,9 +22,9 @@ pub(crate) async fn model_infer(
     if model.config().is_decoupled() {
         return Err(InferError::unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy"));
     }
-    let request = decode_infer_request(message, received)?.request;
+    let DecodedRequest { request, classes, .. } = decode_infer_request(message, received)?;
     let id = request.id.clone();
-    let response = model.infer(request).single().await?;
+    let response = classes.apply(model.infer(request).single().await?, model.as_ref())?;
     let message = encode_infer_response(model.identity(), id, response);
     check_response_size(&message, running.settings.message_bytes_max)?;
     Ok(message)

@@ -11,9 +11,12 @@ use std::{
 
 use futures_util::Stream;
 use nereid_inference::{Delivery, InferError, InferResponse, ResponseStream, ServedModel};
-use nereid_protocol::grpc::{
-    RequestEcho, check_response_size, decode_infer_request,
-    proto::{ModelInferRequest, ModelStreamInferResponse},
+use nereid_protocol::{
+    ClassCounts,
+    grpc::{
+        RequestEcho, check_response_size, decode_infer_request,
+        proto::{ModelInferRequest, ModelStreamInferResponse},
+    },
 };
 
 use crate::{frontend::Running, panic::guard};
@@ -51,6 +54,7 @@ struct Exchange {
     /// `None` when the request failed before its model was known.
     model: Option<Arc<dyn ServedModel>>,
     responses: ResponseStream,
+    classes: ClassCounts,
     message_bytes_max: usize,
 }
 
@@ -62,6 +66,7 @@ impl Pending {
         let received = Instant::now();
         let echo = RequestEcho::of(&message);
         let message_bytes_max = running.settings.message_bytes_max;
+        let mut classes = ClassCounts::default();
         let model = guard(|| running.model(&message.model_name, &message.model_version));
         let (model, decoupled, started) = match model {
             Err(error) => (None, false, Err(error)),
@@ -69,6 +74,7 @@ impl Pending {
                 let decoupled = model.config().is_decoupled();
                 let started = guard(|| {
                     let decoded = decode_infer_request(message, received)?;
+                    classes = decoded.classes;
                     Ok((model.infer(decoded.request), decoded.empty_final_response))
                 });
                 (Some(model), decoupled, started)
@@ -76,7 +82,7 @@ impl Pending {
         };
         let (responses, empty_final_response) =
             started.unwrap_or_else(|error| (ResponseStream::ready(Err(error)), false));
-        let exchange = Exchange { echo, model, responses, message_bytes_max };
+        let exchange = Exchange { echo, model, responses, classes, message_bytes_max };
         match decoupled {
             true => Self::Decoupled(Decoupled { exchange, empty_final_response, ended: false }),
             false => Self::Single(Single { exchange, first: None, responses_total: 0 }),
@@ -138,6 +144,7 @@ impl Exchange {
         let Some(model) = &self.model else {
             return Err(InferError::internal("a response arrived that no model gave"));
         };
+        let response = self.classes.apply(response, model.as_ref())?;
         let message = self.echo.response(model.identity(), response, last);
         if let Some(response) = &message.infer_response {
             check_response_size(response, self.message_bytes_max)?;

@@ -97,7 +97,7 @@ where
     let context = RequestContext { signature: model.signature(), received, input_bytes_max };
     let DecodedRequest { request, outputs } = decode(body, header_length, &context)?;
     let id = request.id.clone();
-    let response = model.infer(request).single().await?;
+    let response = outputs.classify(model.infer(request).single().await?, model.as_ref())?;
     let response = encode(model.as_ref(), response, (&id, &outputs))?;
     match response_coding(headers) {
         None => Ok(response),

@@ -2,7 +2,8 @@
 
 /// Extensions in Triton's order. Clients look for a name before they use what it stands for, hence only what is served
 /// is listed.
-pub const EXTENSIONS: [&str; 7] = [
+pub const EXTENSIONS: [&str; 8] = [
+    "classification",
     "model_repository",
     "model_repository(unload_dependents)",
     "schedule_policy",

@@ -4,7 +4,7 @@
 //! JSON tree is ever built. Error texts and kinds are those of Triton's HTTP server, because clients match on them.
 //! A body never makes this code panic, and never makes it allocate more than a small multiple of its own length.
 //!
-//! Refused by name: shared memory and the classification extension.
+//! Refused by name: shared memory.
 
 mod control;
 mod elements;

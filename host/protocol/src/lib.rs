@@ -6,6 +6,7 @@
 pub mod grpc;
 pub mod http;
 
+mod classification;
 mod extensions;
 
-pub use crate::extensions::EXTENSIONS;
+pub use crate::{classification::ClassCounts, extensions::EXTENSIONS};

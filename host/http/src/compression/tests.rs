@@ -1,3 +1,5 @@
+//! Both codings: round trips, every cut, tails and damage, the limit to the byte, the choice by `q`, arbitrary bytes.
+
 use nereid_tensor::ALIGNMENT_BYTES;
 use proptest::prelude::*;
 use smallvec::SmallVec;

@@ -5,12 +5,15 @@
 //! body, outputs. Whether the tensors fit the model is not checked here; that is the signature's matter.
 
 use std::{
+    num::NonZeroU64,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use nereid_inference::{InferError, InferRequest, NamedTensor, Parameters, SequenceFlags, SequenceId, Signature};
+use nereid_inference::{
+    InferError, InferRequest, InferResponse, NamedTensor, Parameters, SequenceFlags, SequenceId, ServedModel, Signature,
+};
 use nereid_tensor::{Buffer, DataType, Shape, Tensor, TensorError};
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
@@ -20,6 +23,7 @@ use super::{
     scalar::{Object, Scalar, missing},
     wire::{InputHeader, OutputHeader, RequestHeader, parse_json},
 };
+use crate::classification::{CLASSIFICATION_PARAMETER, ClassCounts};
 
 /// A complete body.
 #[derive(Clone, Debug)]
@@ -51,6 +55,7 @@ pub struct OutputFormats {
     /// What holds when no outputs are listed.
     pub(crate) all_binary: bool,
     pub(crate) listed: SmallVec<[ListedOutput; 2]>,
+    pub(crate) classes: ClassCounts,
 }
 
 /// One output that the client listed.
@@ -81,7 +86,7 @@ enum Source<'a> {
 ///
 /// # Errors
 /// Triton's texts; `Internal` for what its JSON reader refuses, `InvalidArgument` for the rest, `Unsupported` for shared
-/// memory and classification.
+/// memory.
 pub fn decode_infer_request(body: &InferBody, context: &RequestContext<'_>) -> Result<DecodedRequest, InferError> {
     let json_bytes = body.json_bytes.unwrap_or(body.bytes.len());
     let header: RequestHeader<'_> = parse_json(body.bytes.get(..json_bytes).unwrap_or_default())?;
@@ -103,7 +108,7 @@ pub fn decode_infer_request(body: &InferBody, context: &RequestContext<'_>) -> R
         seen: SmallVec::from_elem(false, context.signature.inputs.len()),
     };
     request.inputs = reader.read_all(header.inputs.ok_or_else(|| missing("inputs"))?)?;
-    outputs.listed = read_outputs(header.outputs.unwrap_or_default(), context.signature)?;
+    outputs.list(header.outputs.unwrap_or_default(), context.signature)?;
     request.requested_outputs = outputs.listed.iter().map(|output| output.name.clone()).collect();
     Ok(DecodedRequest { request, outputs })
 }
@@ -155,40 +160,62 @@ fn sequence_id(value: Scalar<'_>) -> Result<SequenceId, InferError> {
     }
 }
 
-fn read_outputs(
-    headers: Vec<OutputHeader<'_>>,
-    signature: &Signature,
-) -> Result<SmallVec<[ListedOutput; 2]>, InferError> {
-    let mut listed: SmallVec<[ListedOutput; 2]> = SmallVec::with_capacity(headers.len());
-    let mut seen: SmallVec<[bool; 8]> = SmallVec::from_elem(false, signature.outputs.len());
-    for header in headers {
-        let name = header.name.as_ref().ok_or_else(|| missing("name"))?.text("name")?;
-        let position = signature.outputs.iter().position(|spec| &*spec.name == name);
-        if position.and_then(|position| seen.get_mut(position)).is_some_and(|seen| std::mem::replace(seen, true)) {
-            return Err(InferError::invalid_argument(format!("output '{name}' already exists in request")));
+/// What an output's parameters say of its form: whether it is binary, and of how many classes it consists.
+fn output_form(name: &str, parameters: Option<&Object<'_>>) -> Result<(bool, Option<NonZeroU64>), InferError> {
+    let Some(parameters) = parameters else { return Ok((false, None)) };
+    if parameters.get("shared_memory_region").is_some() {
+        for conflict in [CLASSIFICATION_PARAMETER, "binary_data"] {
+            if parameters.get(conflict).is_some() {
+                let text = format!("Output can't set both 'shared_memory_region' and '{conflict}'");
+                return Err(InferError::invalid_argument(text));
+            }
         }
-        let known = position.and_then(|position| signature.outputs.get(position)).map(|spec| spec.name.clone());
-        let binary = output_is_binary(name, header.parameters.as_ref())?;
-        listed.push(ListedOutput { name: known.unwrap_or_else(|| name.into()), binary });
+        let text = format!("output '{name}' asks for 'shared_memory_region', which this server does not offer");
+        return Err(InferError::unsupported(text));
     }
-    Ok(listed)
+    let binary = parameters.get("binary_data").map_or(Ok(false), |value| value.boolean("binary_data"))?;
+    // Over HTTP, unlike over gRPC, Triton takes 0 for "the output itself".
+    let classes = match parameters.get(CLASSIFICATION_PARAMETER) {
+        Some(Scalar::Uint(count)) => NonZeroU64::new(*count),
+        Some(_) => {
+            let text =
+                "Unable to set 'classification': attempt to access JSON non-unsigned-integer as unsigned-integer";
+            return Err(InferError::internal(text));
+        }
+        None => None,
+    };
+    Ok((binary, classes))
 }
 
-fn output_is_binary(name: &str, parameters: Option<&Object<'_>>) -> Result<bool, InferError> {
-    let Some(parameters) = parameters else { return Ok(false) };
-    for conflict in ["binary_data", "classification"] {
-        if parameters.get("shared_memory_region").is_some() && parameters.get(conflict).is_some() {
-            let text = format!("Output can't set both 'shared_memory_region' and '{conflict}'");
-            return Err(InferError::invalid_argument(text));
-        }
+// === impl OutputFormats ===
+
+impl OutputFormats {
+    /// The response with the classes of those outputs for which the client asked for them.
+    ///
+    /// # Errors
+    /// See [`ClassCounts::apply`].
+    pub fn classify(&self, response: InferResponse, model: &dyn ServedModel) -> Result<InferResponse, InferError> {
+        self.classes.apply(response, model)
     }
-    for refused in ["shared_memory_region", "classification"] {
-        if parameters.get(refused).is_some() {
-            let text = format!("output '{name}' asks for '{refused}', which this server does not offer");
-            return Err(InferError::unsupported(text));
+
+    fn list(&mut self, headers: Vec<OutputHeader<'_>>, signature: &Signature) -> Result<(), InferError> {
+        let mut seen: SmallVec<[bool; 8]> = SmallVec::from_elem(false, signature.outputs.len());
+        for header in headers {
+            let name = header.name.as_ref().ok_or_else(|| missing("name"))?.text("name")?;
+            let position = signature.outputs.iter().position(|spec| &*spec.name == name);
+            if position.and_then(|position| seen.get_mut(position)).is_some_and(|seen| std::mem::replace(seen, true)) {
+                return Err(InferError::invalid_argument(format!("output '{name}' already exists in request")));
+            }
+            let known = position.and_then(|position| signature.outputs.get(position)).map(|spec| spec.name.clone());
+            let (binary, classes) = output_form(name, header.parameters.as_ref())?;
+            let name: Arc<str> = known.unwrap_or_else(|| name.into());
+            if let Some(count) = classes {
+                self.classes.insert(name.clone(), count);
+            }
+            self.listed.push(ListedOutput { name, binary });
         }
+        Ok(())
     }
-    parameters.get("binary_data").map_or(Ok(false), |value| value.boolean("binary_data"))
 }
 
 // === impl InputReader ===

@@ -203,11 +203,24 @@ fn extensions_that_are_not_served_are_named() {
     let error = decode(raw(vec![shared_input], &[])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.message().starts_with("parameter 'shared_memory_region' of input 'X' is not supported"), "{error}");
+}
 
-    let mut message = raw(Vec::new(), &[]);
-    message.outputs =
-        vec![InferRequestedOutputTensor { name: "O".into(), parameters: with_parameter("classification") }];
-    let error = decode(message).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.message().starts_with("parameter 'classification' of output 'O' is not supported"), "{error}");
+#[test]
+fn classes_that_cannot_be_given_are_refused_in_tritons_words() {
+    let check = |choice: ParameterChoice, more: &str, expected: &str| {
+        let mut parameters = with_parameter(more);
+        let parameter = InferParameter { parameter_choice: Some(choice) };
+        parameters.insert("classification".into(), parameter);
+        let mut message = raw(Vec::new(), &[]);
+        message.outputs = vec![InferRequestedOutputTensor { name: "O".into(), parameters }];
+        let error = decode(message).unwrap_err();
+        assert_eq!((error.kind(), error.message()), (ErrorKind::InvalidArgument, expected));
+    };
+    let sign = "invalid value for 'classification' parameter, expected >= 0";
+    check(ParameterChoice::Int64Param(0), "mine", sign);
+    check(ParameterChoice::Int64Param(-1), "mine", sign);
+    let kind = "invalid value type for 'classification' parameter, expected int64_param";
+    check(ParameterChoice::StringParam("3".into()), "mine", kind);
+    let both = "output can't set both 'shared_memory_region' and 'classification'";
+    check(ParameterChoice::Int64Param(3), "shared_memory_region", both);
 }

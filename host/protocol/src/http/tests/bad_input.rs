@@ -241,7 +241,14 @@ fn names_may_come_once_and_reserved_parameters_never() {
 #[test]
 fn outputs_refuse_by_name_what_is_not_offered() {
     let output = |members: &str| format!(r#"{{"inputs":[],"outputs":[{{"name":"X","parameters":{{{members}}}}}]}}"#);
-    check(&output(r#""classification":3"#), None, (Unsupported, "output 'X' asks for 'classification'"));
+    let not_unsigned = "Unable to set 'classification': attempt to access JSON non-unsigned-integer";
+    check(&output(r#""classification":-1"#), None, (Internal, not_unsigned));
+    check(&output(r#""classification":"3""#), None, (Internal, not_unsigned));
+    check(
+        &output(r#""shared_memory_region":"r","classification":3"#),
+        None,
+        (InvalidArgument, "Output can't set both 'shared_memory_region' and 'classification'"),
+    );
     check(&output(r#""shared_memory_region":"r""#), None, (Unsupported, "output 'X' asks for 'shared_memory_region'"));
     check(
         &output(r#""shared_memory_region":"r","binary_data":true"#),

@@ -73,8 +73,8 @@ fn server_metadata_lists_what_is_served() {
     check(
         &encode_server_metadata(ServerIdentity { id: "triton", version: "1.0" }),
         concat!(
-            r#"{"name":"triton","version":"1.0","extensions":["model_repository","model_repository(unload_dependents)","#,
-            r#""schedule_policy","model_configuration","binary_tensor_data","parameters","statistics"]}"#
+            r#"{"name":"triton","version":"1.0","extensions":["classification","model_repository","#,
+            r#""model_repository(unload_dependents)","schedule_policy","model_configuration","binary_tensor_data","parameters","statistics"]}"#
         ),
     );
 }
