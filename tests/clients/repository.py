@@ -57,9 +57,9 @@ def write_identity_models(repository: pathlib.Path):
     write_model(repository, "two", 'backend: "identity"\nmax_batch_size: 0\n' + two)
 
 
-def write_ensemble(repository: pathlib.Path):
-    """INPUT0 through two identity models."""
-    steps = (("identity_fp32", "INPUT0", "between"), ("identity_fp32", "between", "OUTPUT0"))
+def write_ensemble_of(repository: pathlib.Path, name: str, member: str):
+    """INPUT0 through an identity model twice."""
+    steps = ((member, "INPUT0", "between"), (member, "between", "OUTPUT0"))
     step_texts = (
         f'{{ model_name: "{model}" model_version: -1 input_map {{ key: "INPUT0" value: "{source}" }} '
         f'output_map {{ key: "OUTPUT0" value: "{target}" }} }}'
@@ -67,7 +67,7 @@ def write_ensemble(repository: pathlib.Path):
     )
     config = 'platform: "ensemble"\nmax_batch_size: 0\n'
     config += tensors("input", ("INPUT0", "TYPE_FP32", "-1")) + tensors("output", ("OUTPUT0", "TYPE_FP32", "-1"))
-    write_model(repository, "ensemble", config + f"ensemble_scheduling {{ step [ {', '.join(step_texts)} ] }}\n")
+    write_model(repository, name, config + f"ensemble_scheduling {{ step [ {', '.join(step_texts)} ] }}\n")
 
 
 def write_onnx_models(repository: pathlib.Path):
@@ -88,6 +88,6 @@ def write_plugins(repository: pathlib.Path):
 
 def write_repository(repository: pathlib.Path):
     write_identity_models(repository)
-    write_ensemble(repository)
+    write_ensemble_of(repository, "ensemble", "identity_fp32")
     write_onnx_models(repository)
     write_plugins(repository)

@@ -143,6 +143,11 @@ impl Book {
         self.models.get(name).is_some_and(Model::is_ready)
     }
 
+    /// The models of which not even the versions are known.
+    pub(crate) fn unread(&self) -> Vec<String> {
+        self.models.iter().filter(|(_, model)| model.failure.is_some()).map(|(name, _)| name.clone()).collect()
+    }
+
     /// What an ensemble must know of the model.
     pub(crate) fn member(&self, name: &str) -> Member {
         let Some(model) = self.models.get(name) else { return Member::Absent };

@@ -52,6 +52,14 @@ impl ModelControl for Repository {
 
     fn unload(&self, name: &str, unload_dependents: bool) -> Result<(), InferError> {
         self.check_control()?;
+        self.unload_model(name, unload_dependents);
+        Ok(())
+    }
+}
+
+impl Repository {
+    /// No new requests for the model; with `unload_dependents`, none for the members that only it needs either.
+    pub(crate) fn unload_model(&self, name: &str, unload_dependents: bool) {
         let book = self.book.lock();
         let mut unloaded = BTreeSet::from([name.to_owned()]);
         if unload_dependents {
@@ -74,12 +82,13 @@ impl ModelControl for Repository {
             retired
         });
         tracing::info!("unloading: {}", unloaded.into_iter().collect::<Vec<_>>().join(", "));
-        Ok(())
     }
-}
 
-impl Repository {
-    fn load_all(&self, names: Vec<String>) -> Result<Outcomes, InferError> {
+    /// Loads the models, and the members that their ensembles lack.
+    ///
+    /// # Errors
+    /// A repository cannot be read. A model that fails is an outcome.
+    pub(crate) fn load_all(&self, names: Vec<String>) -> Result<Outcomes, InferError> {
         let repositories = layout::repositories(&self.settings.paths)?;
         let planner = Planner { settings: &self.settings, repositories: &repositories, loader: &*self.loader };
         let plan = planner.plan(names, |member| self.book.lock().is_ready(member));
@@ -100,7 +109,7 @@ impl Repository {
         }
         match self.settings.control_mode {
             ControlMode::Explicit => Ok(()),
-            ControlMode::None => Err(InferError::unavailable(NOT_EXPLICIT)),
+            ControlMode::None | ControlMode::Poll => Err(InferError::unavailable(NOT_EXPLICIT)),
         }
     }
 }

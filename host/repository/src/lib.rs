@@ -8,6 +8,7 @@
 
 mod book;
 mod busy;
+mod changes;
 mod check;
 mod config_file;
 mod control;
@@ -21,12 +22,14 @@ mod order;
 mod parallel;
 mod plan;
 mod platform;
+mod poll;
 mod prepare;
 mod report;
 mod repository;
 mod route;
 mod serve;
 mod settings;
+mod snapshot;
 mod unserved;
 mod validate;
 mod versions;

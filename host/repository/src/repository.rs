@@ -17,6 +17,7 @@ use crate::{
     plan::Planner,
     route::Route,
     settings::EVERY_MODEL,
+    snapshot::{self, Snapshot},
 };
 
 /// Models by name, as they are loaded, served, replaced and unloaded.
@@ -26,6 +27,9 @@ pub struct Repository {
     pub(crate) route: ArcSwap<Route>,
     pub(crate) book: Mutex<Book>,
     pub(crate) busy: Busy,
+    /// What the directories looked like when they were last followed. Held while they are, so that one poll follows
+    /// another.
+    pub(crate) seen: Mutex<Snapshot>,
     pub(crate) started: AtomicBool,
     pub(crate) exiting: AtomicBool,
     /// Whether every version is ready, or unloaded on purpose.
@@ -43,6 +47,7 @@ impl Repository {
             route: ArcSwap::default(),
             book: Mutex::default(),
             busy: Busy::default(),
+            seen: Mutex::default(),
             started: AtomicBool::new(false),
             exiting: AtomicBool::new(false),
             as_wanted: AtomicBool::new(true),
@@ -56,6 +61,10 @@ impl Repository {
     /// A repository cannot be read, or the models to load are named in a way that has no meaning.
     pub fn start(&self) -> Result<StartReport, InferError> {
         let repositories = layout::repositories(&self.settings.paths)?;
+        if self.settings.control_mode == ControlMode::Poll {
+            // Before anything is loaded: what is written meanwhile is found by the first poll.
+            *self.seen.lock() = snapshot::take(&repositories)?;
+        }
         let wanted = self.wanted(&repositories)?;
         let planner = Planner { settings: &self.settings, repositories: &repositories, loader: &*self.loader };
         let plan = planner.plan(wanted.clone(), |_| false);

@@ -26,6 +26,8 @@ pub struct RepositorySettings {
 pub enum ControlMode {
     /// All of them, once, at the start.
     None,
+    /// The directories: all of them at the start, and then what changes, whenever [`crate::Repository::poll`] looks.
+    Poll,
     /// Whoever may call the load and unload requests.
     Explicit,
 }

@@ -4,6 +4,7 @@ mod check;
 mod control;
 mod ensembles;
 mod fake;
+mod poll;
 mod startup;
 
 use std::{

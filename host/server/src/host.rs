@@ -64,6 +64,7 @@ fn repository_settings(arguments: &ModelArguments) -> RepositorySettings {
         paths: arguments.model_repositories.clone(),
         control_mode: match arguments.model_control_mode {
             ControlMode::None => nereid_repository::ControlMode::None,
+            ControlMode::Poll => nereid_repository::ControlMode::Poll,
             ControlMode::Explicit => nereid_repository::ControlMode::Explicit,
         },
         load_models: arguments.load_models.clone(),

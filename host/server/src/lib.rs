@@ -12,6 +12,7 @@ mod check;
 mod error;
 mod host;
 mod metrics_service;
+mod polling;
 mod run;
 mod runtime_folders;
 mod serve;

@@ -18,6 +18,7 @@ use nereid_telemetry::{Telemetry, init_logging, log_panics};
 use tokio::{
     net::TcpListener,
     runtime,
+    task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
 
@@ -25,7 +26,7 @@ use crate::{
     arguments::{ServeArguments, ServiceArguments},
     error::ServerError,
     host::Host,
-    metrics_service,
+    metrics_service, polling,
     services::Services,
     signals::Signals,
     sockets::{self, ReservedPort, Service},
@@ -86,6 +87,8 @@ async fn run(arguments: &ServeArguments, ports: Vec<ReservedPort>) -> Result<(),
 struct Running {
     requests: Services,
     metrics: Services,
+    /// Ends when requests are no longer accepted.
+    polling: Option<JoinHandle<()>>,
 }
 
 fn wanted_ports(arguments: &ServiceArguments) -> Vec<(Service, &str, u16)> {
@@ -115,7 +118,7 @@ impl Running {
         host: &Host,
         telemetry: &Arc<Telemetry>,
     ) -> Result<Self, ServerError> {
-        let mut running = Self { requests: Services::new(), metrics: Services::new() };
+        let mut running = Self { requests: Services::new(), metrics: Services::new(), polling: None };
         for port in ports {
             let (service, address) = (port.service, port.address);
             let listener = port.listen()?;
@@ -137,6 +140,10 @@ impl Running {
                 }
             }
         }
+        running.polling = arguments.models.poll_interval().map(|every| {
+            let stopped = running.requests.stopped();
+            tokio::spawn(polling::poll(Arc::clone(&host.repository), every, stopped))
+        });
         Ok(running)
     }
 
@@ -145,8 +152,17 @@ impl Running {
         self.requests.drain(timeout, signals.next()).await?;
         tracing::info!("All requests are answered, unloading models");
         let unload_timeout = deadline.saturating_duration_since(Instant::now()).max(UNLOAD_TIMEOUT_MIN);
+        let unload = async {
+            // A poll under way keeps the models alive.
+            if let Some(polling) = self.polling
+                && let Err(error) = polling.await
+            {
+                tracing::error!("polling the model repository ended early: {error}");
+            }
+            host.unload().await;
+        };
         tokio::select! {
-            () = host.unload() => {},
+            () = unload => {},
             signal = signals.next() => return Err(ServerError::StoppedTwice { signal }),
             () = tokio::time::sleep(unload_timeout) => return Err(ServerError::ExitTimeout),
         }

@@ -50,11 +50,13 @@ fn a_model_is_loaded_drained_and_unloaded_on_request() {
 fn control_is_refused_where_it_has_no_meaning() {
     let models = Models::new();
     models.file("model/1/model.fake", "1");
-    let repository = models.repository(ControlMode::None, &[]);
-    repository.start().unwrap();
     let text = "explicit model load / unload is not allowed if polling is enabled";
-    for error in [repository.load("model").unwrap_err(), repository.unload("model", false).unwrap_err()] {
-        assert_eq!((error.kind(), error.message()), (ErrorKind::Unavailable, text));
+    for control_mode in [ControlMode::None, ControlMode::Poll] {
+        let repository = models.repository(control_mode, &[]);
+        repository.start().unwrap();
+        for error in [repository.load("model").unwrap_err(), repository.unload("model", false).unwrap_err()] {
+            assert_eq!((error.kind(), error.message()), (ErrorKind::Unavailable, text));
+        }
     }
     let explicit = models.repository(ControlMode::Explicit, &[]);
     explicit.start().unwrap();

@@ -43,10 +43,14 @@ pub struct ModelArguments {
     #[arg(long = "model-repository", visible_alias = "model-store", value_name = "DIR", action = ArgAction::Append)]
     pub model_repositories: Vec<PathBuf>,
 
-    /// Who decides which models are loaded: 'none' loads all of them at the start, 'explicit' those named by
-    /// --load-model, and then the repository API
+    /// Who decides which models are loaded: 'none' loads all of them at the start, 'poll' those too and then
+    /// what changes in the directories, 'explicit' those named by --load-model, and then the repository API
     #[arg(long, value_name = "MODE", default_value = "none")]
     pub model_control_mode: ControlMode,
+
+    /// Time between two looks at the directories in the poll mode, in seconds; 0 never looks again
+    #[arg(long, value_name = "SECONDS", default_value_t = 15)]
+    pub repository_poll_secs: u32,
 
     /// Model to load at the start in the explicit mode; may be given several times; '*' for all
     #[arg(long = "load-model", value_name = "NAME", action = ArgAction::Append)]
@@ -193,7 +197,7 @@ impl ServeArguments {
                 "--model-repository is missing: it names the directory whose models to serve",
             ));
         }
-        if self.models.model_control_mode == ControlMode::None && !self.models.load_models.is_empty() {
+        if self.models.model_control_mode != ControlMode::Explicit && !self.models.load_models.is_empty() {
             return Err(ArgumentError::new("--load-model needs --model-control-mode=explicit"));
         }
         let services = &self.services;
@@ -201,6 +205,16 @@ impl ServeArguments {
             return Err(ArgumentError::new("--allow-http=false with --allow-grpc=false leaves nobody to serve"));
         }
         Ok(())
+    }
+}
+
+// === impl ModelArguments ===
+
+impl ModelArguments {
+    /// Time between two looks at the directories; `None` when they are not followed.
+    pub fn poll_interval(&self) -> Option<Duration> {
+        let polled = self.model_control_mode == ControlMode::Poll && self.repository_poll_secs > 0;
+        polled.then(|| Duration::from_secs(self.repository_poll_secs.into()))
     }
 }
 

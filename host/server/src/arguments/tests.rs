@@ -126,14 +126,33 @@ fn a_flag_of_tritonserver_that_is_not_served_is_refused_by_name() {
         "serve --model-repository=m --cache-config=local,size=1048576",
         "--cache-config is a flag of tritonserver that is not served yet: responses are not cached",
     );
+}
+
+#[test]
+fn the_directories_are_followed_in_the_poll_mode_only() {
+    let interval = |serve: &ServeArguments| serve.models.poll_interval().map(|interval| interval.as_secs());
+    check("", interval, None);
+    check("--repository-poll-secs=3", interval, None);
+    check("--model-control-mode=explicit --repository-poll-secs=3", interval, None);
+    check("--model-control-mode=poll", interval, Some(15));
+    check("--model-control-mode=poll --repository-poll-secs=3", interval, Some(3));
+    check("--model-control-mode=poll --repository-poll-secs=0", interval, None);
     check_refused(
-        "serve --model-repository=m --model-control-mode=poll",
-        "--model-control-mode=poll: polling the repository is not served yet; expected 'none' or 'explicit'",
+        "serve --model-repository=m --model-control-mode=poll --load-model=a",
+        "--load-model needs --model-control-mode=explicit",
+    );
+    check_refused(
+        "serve --model-repository=m --repository-poll-secs=-1",
+        "--repository-poll-secs=-1: -1 is not in 0..=4294967295",
     );
 }
 
 #[test]
 fn a_value_that_cannot_be_is_refused_with_the_reason() {
+    check_refused(
+        "serve --model-repository=m --model-control-mode=push",
+        "--model-control-mode=push: expected 'none', 'poll' or 'explicit'",
+    );
     check_refused("serve --model-repository=m --http-port=70000", "--http-port=70000: 70000 is not in 0..=65535");
     check_refused(
         "serve --model-repository=m --allow-http=maybe",

@@ -11,10 +11,6 @@ pub(crate) fn reason(flag: &str) -> Option<&'static str> {
 
 const UNSERVED: &[(&[&str], &str)] = &[
     (
-        &["repository-poll-secs"],
-        "the repository is not polled; use --model-control-mode=explicit and the repository API to change models",
-    ),
-    (
         &["backend-directory"],
         "backends are built in; name a native library with --backend-config=onnxruntime,library=PATH",
     ),

@@ -7,6 +7,8 @@ use std::str::FromStr;
 pub enum ControlMode {
     /// Every model, at the start.
     None,
+    /// The directories: every model at the start, and then what changes in them.
+    Poll,
     /// Those named by `--load-model`, and then the model control API.
     Explicit,
 }
@@ -50,8 +52,8 @@ impl FromStr for ControlMode {
         match text {
             "none" => Ok(Self::None),
             "explicit" => Ok(Self::Explicit),
-            "poll" => Err("polling the repository is not served yet; expected 'none' or 'explicit'".to_owned()),
-            _ => Err("expected 'none' or 'explicit'".to_owned()),
+            "poll" => Ok(Self::Poll),
+            _ => Err("expected 'none', 'poll' or 'explicit'".to_owned()),
         }
     }
 }
