@@ -50,6 +50,8 @@ const UNSERVED: &[Unserved] = &[
         path: "dynamic_batching.priority_queue_policy",
         used_by: |config| dynamic(config, |batching| !batching.priority_queue_policies.is_empty()),
     },
+    // One instance answers in order of arrival by itself.
+    Unserved { path: "dynamic_batching.preserve_ordering", used_by: ordered_over_instances },
     Unserved {
         path: "sequence_batching",
         used_by: |config| flag(matches!(config.scheduling, Some(Scheduling::Sequence(_)))),
@@ -146,6 +148,12 @@ fn dynamic(config: &ModelConfig, used: fn(&nereid_inference::config::DynamicBatc
     }
 }
 
+fn ordered_over_instances(config: &ModelConfig) -> Option<String> {
+    dynamic(config, |batching| batching.preserve_ordering)?;
+    let instances: i32 = config.instance_groups.iter().map(|group| group.count.max(1)).sum();
+    (instances > 1).then(|| format!("over {instances} instances"))
+}
+
 fn accelerators(config: &ModelConfig) -> Option<String> {
     let accelerators = config.optimization.as_ref()?.execution_accelerators.as_ref()?;
     accelerators.gpu.iter().chain(&accelerators.cpu).next().map(|accelerator| format!("'{}'", accelerator.name))
@@ -201,6 +209,10 @@ mod tests {
             ("dynamic_batching.priority_levels", "dynamic_batching { priority_levels: 2 }"),
             ("dynamic_batching.default_priority_level", "dynamic_batching { default_priority_level: 1 }"),
             ("dynamic_batching.priority_queue_policy", "dynamic_batching { priority_queue_policy { key: 1 } }"),
+            (
+                "dynamic_batching.preserve_ordering",
+                "dynamic_batching { preserve_ordering: true } instance_group { count: 1 } instance_group { }",
+            ),
             ("sequence_batching", "sequence_batching { }"),
             ("ensemble_scheduling.max_inflight_requests", "ensemble_scheduling { max_inflight_requests: 1 }"),
             ("ensemble_scheduling.step.model_namespace", "ensemble_scheduling { step { model_namespace: 'n' } }"),
@@ -231,7 +243,7 @@ mod tests {
             "max_batch_size: 8
              input { name: 'x' data_type: TYPE_FP32 format: FORMAT_NCHW dims: [ 3, 2, 2 ] optional: true }
              output { name: 'y' data_type: TYPE_FP32 dims: [ 1 ] label_filename: 'labels.txt' }
-             dynamic_batching { preferred_batch_size: 4 max_queue_delay_microseconds: 100 preserve_ordering: true
+             dynamic_batching { preferred_batch_size: 4 max_queue_delay_microseconds: 100
                                 default_queue_policy { timeout_action: DELAY max_queue_size: 7 } }
              instance_group { kind: KIND_AUTO count: 2 } default_model_filename: 'm.onnx'
              optimization { graph { level: 1 } priority: PRIORITY_MAX cuda { graphs: true } eager_batching: true
@@ -241,6 +253,8 @@ mod tests {
              model_transaction_policy { decoupled: false } version_policy { all { } }",
             &[],
         );
+        check("dynamic_batching { preserve_ordering: true } instance_group { count: 1 }", &[]);
+        check("dynamic_batching { preserve_ordering: true }", &[]);
         check("ensemble_scheduling { step { model_name: 'a' input_map { key: 'x' value: 'y' } } }", &[]);
     }
 

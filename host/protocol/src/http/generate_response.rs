@@ -7,6 +7,8 @@
 use nereid_inference::{InferError, InferResponse, ModelIdentity, NamedTensor, ParameterValue};
 use nereid_tensor::{DataType, Element};
 
+use super::response::{write_double, write_integer, write_list, write_string};
+
 /// What the protocol itself writes into every response.
 const RESERVED: [&str; 3] = ["id", "model_name", "model_version"];
 
@@ -112,16 +114,11 @@ fn write_values<T, I>(json: &mut Vec<u8>, values: I, write: impl Fn(&mut Vec<u8>
 where
     I: IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
 {
-    let values = values.into_iter();
-    let is_array = values.len() != 1;
-    json.extend_from_slice(if is_array { b"[" } else { b"" });
-    for (index, value) in values.enumerate() {
-        if index > 0 {
-            json.push(b',');
-        }
-        write(json, value);
+    let mut values = values.into_iter();
+    match (values.len(), values.next()) {
+        (1, Some(value)) => write(json, value),
+        (_, first) => write_list(json, first.into_iter().chain(values), write),
     }
-    json.extend_from_slice(if is_array { b"]" } else { b"" });
 }
 
 /// `,"name":`
@@ -131,24 +128,6 @@ fn write_name(json: &mut Vec<u8>, name: &str) {
     json.push(b':');
 }
 
-fn write_string(json: &mut Vec<u8>, text: &str) {
-    // Writing into memory does not fail, and a string has no value that JSON cannot hold.
-    let _ = serde_json::to_writer(json, text);
-}
-
 fn write_bool(json: &mut Vec<u8>, value: bool) {
     json.extend_from_slice(if value { b"true" } else { b"false" });
-}
-
-fn write_integer<T: itoa::Integer>(json: &mut Vec<u8>, value: T) {
-    json.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
-fn write_double(json: &mut Vec<u8>, value: f64) {
-    match value {
-        _ if value.is_nan() => json.extend_from_slice(b"NaN"),
-        f64::INFINITY => json.extend_from_slice(b"Infinity"),
-        f64::NEG_INFINITY => json.extend_from_slice(b"-Infinity"),
-        _ => json.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes()),
-    }
 }

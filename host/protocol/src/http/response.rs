@@ -164,7 +164,7 @@ fn write_numbers<T: Element>(json: &mut Vec<u8>, tensor: &Tensor, write: impl Fn
     write_list(json, elements.iter(), |json, element| write(json, *element));
 }
 
-fn write_list<T>(json: &mut Vec<u8>, items: impl IntoIterator<Item = T>, write: impl Fn(&mut Vec<u8>, T)) {
+pub(super) fn write_list<T>(json: &mut Vec<u8>, items: impl IntoIterator<Item = T>, write: impl Fn(&mut Vec<u8>, T)) {
     json.push(b'[');
     for (index, item) in items.into_iter().enumerate() {
         if index > 0 {
@@ -202,16 +202,16 @@ fn write_member(json: &mut Vec<u8>, name: &str, text: &str) {
     json.push(b',');
 }
 
-fn write_string(json: &mut Vec<u8>, text: &str) {
+pub(super) fn write_string(json: &mut Vec<u8>, text: &str) {
     // Writing into memory does not fail, and a string has no value that JSON cannot hold.
     let _ = serde_json::to_writer(json, text);
 }
 
-fn write_integer<T: itoa::Integer>(json: &mut Vec<u8>, value: T) {
+pub(super) fn write_integer<T: itoa::Integer>(json: &mut Vec<u8>, value: T) {
     json.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-fn write_double(json: &mut Vec<u8>, value: f64) {
+pub(super) fn write_double(json: &mut Vec<u8>, value: f64) {
     let text = match value {
         _ if value.is_nan() => "NaN",
         f64::INFINITY => "Infinity",
