@@ -12,6 +12,7 @@ mod brevity;
 mod job;
 mod observer;
 mod queue;
+mod roster;
 mod settings;
 mod state;
 mod worker;
@@ -21,7 +22,7 @@ pub use crate::{
     settings::{
         BRIEF_EXECUTION_MAX, BatchingSettings, ExpiryAction, QUEUE_REQUESTS_MAX, QueueSettings, SchedulerSettings,
     },
-    worker::{Scheduler, run_here_or_spawn},
+    worker::{InstanceId, Scheduler, run_here_or_spawn},
 };
 
 #[cfg(test)]

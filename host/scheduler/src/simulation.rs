@@ -48,6 +48,9 @@ struct World {
     /// What each busy instance executes, and when it ends.
     busy: BTreeMap<usize, (Instant, Vec<usize>)>,
     wake_at: Option<Instant>,
+    /// Not retired.
+    staying: Vec<usize>,
+    instances_made: usize,
 }
 
 // === impl Random ===
@@ -106,7 +109,8 @@ impl World {
         };
         let instances = 1 + random.below(3) as usize;
         let state = State::new(settings.clone(), instances);
-        Self { random, now: start, settings, state, requests: vec![], busy: BTreeMap::new(), wake_at: None }
+        let (requests, busy, staying) = (vec![], BTreeMap::new(), (0..instances).collect());
+        Self { random, now: start, settings, state, requests, busy, wake_at: None, staying, instances_made: instances }
     }
 
     fn arrive(&mut self) {
@@ -129,6 +133,19 @@ impl World {
         }
     }
 
+    /// A new instance takes the place of one that there is.
+    fn replace_an_instance(&mut self) {
+        let retired = self.staying.swap_remove(self.random.below(self.staying.len() as u64) as usize);
+        self.staying.push(self.instances_made);
+        let actions = self.state.add_instance(self.now, self.instances_made);
+        self.instances_made += 1;
+        self.apply(actions);
+        let is_busy = self.busy.contains_key(&retired);
+        let actions = self.state.retire_instance(self.now, retired);
+        assert_eq!(actions.gone, (!is_busy).then_some(retired), "gone with work, or here without");
+        self.apply(actions);
+    }
+
     /// Goes on to the next thing that is due, or a little further.
     fn pass_time(&mut self) {
         let next_end = self.busy.values().map(|(end, _)| *end).min();
@@ -145,6 +162,11 @@ impl World {
                 self.settle(id, Fate::Running, Fate::Executed);
             }
             let actions = self.state.instance_idle(self.now, instance);
+            assert_eq!(
+                actions.gone,
+                (!self.staying.contains(&instance)).then_some(instance),
+                "stays or leaves wrongly"
+            );
             self.apply(actions);
         }
         if self.wake_at.is_some_and(|at| at <= self.now) {
@@ -170,6 +192,8 @@ impl World {
         }
         for run in actions.runs {
             self.check_batch(&run.requests);
+            // A new instance may start before the one that it replaces is told to leave.
+            assert!(run.instance < self.instances_made, "an instance that is not there");
             let end = self.now + MICROSECOND * (1 + self.random.below(400)) as u32;
             let ids: Vec<usize> = run.requests.iter().map(|request| request.id).collect();
             for id in &ids {
@@ -236,6 +260,7 @@ fn simulate(seed: u64, start: Instant) {
         match world.random.below(10) {
             0..=4 => world.arrive(),
             5 => world.cancel_one(),
+            6 if world.random.chance(20) => world.replace_an_instance(),
             _ => world.pass_time(),
         }
         world.check_progress();

@@ -6,6 +6,7 @@ use crate::{
     SchedulerSettings,
     batching::{Batchable, Decision, decide},
     queue::{Queue, Ticket},
+    roster::{Presence, Roster},
 };
 
 /// Index of an instance.
@@ -15,9 +16,7 @@ pub(crate) type InstanceIndex = usize;
 pub(crate) struct State<T> {
     settings: SchedulerSettings,
     queue: Queue<T>,
-    /// The one used last is used next: its caches are warm.
-    idle: Vec<InstanceIndex>,
-    instances: usize,
+    roster: Roster,
     life: Life,
     /// The number of waiting requests that was reported last.
     reported_waiting: usize,
@@ -41,6 +40,8 @@ pub(crate) struct Actions<T> {
     pub(crate) cancelled: Vec<T>,
     /// Refused because the queue is full.
     pub(crate) refused: Option<T>,
+    /// An instance that left: nothing refers to it any more.
+    pub(crate) gone: Option<InstanceIndex>,
     /// When to ask again even if nothing happens.
     pub(crate) wake_at: Option<Instant>,
     /// The number of requests in the queue, when it has changed; what the pending gauge shows.
@@ -61,14 +62,7 @@ pub(crate) struct Run<T> {
 impl<T: Batchable> State<T> {
     pub(crate) fn new(settings: SchedulerSettings, instances: usize) -> Self {
         let queue = Queue::new(settings.queue.clone());
-        Self {
-            settings,
-            queue,
-            idle: (0..instances).rev().collect(),
-            instances,
-            life: Life::Serving,
-            reported_waiting: 0,
-        }
+        Self { settings, queue, roster: Roster::new(instances), life: Life::Serving, reported_waiting: 0 }
     }
 
     /// A request arrives that wants to wait no longer than `timeout`.
@@ -76,11 +70,11 @@ impl<T: Batchable> State<T> {
     /// With an idle instance, an empty queue and nothing to wait for, the request goes straight to the instance.
     pub(crate) fn arrive(&mut self, now: Instant, item: T, timeout: Option<Duration>) -> Actions<T> {
         if self.queue.is_empty()
-            && let Some(instance) = self.idle.last().copied()
+            && let Some(instance) = self.roster.next()
             && decide(&self.settings, now, std::iter::once((&item, now))) == (Decision::Run { requests: 1 })
         {
-            let is_alone = self.idle.len() == self.instances;
-            self.idle.pop();
+            let is_alone = self.roster.is_idle();
+            self.roster.take();
             let runs = vec![Run { instance, requests: vec![item], is_alone }];
             return Actions { runs, ..Actions::nothing() };
         }
@@ -90,8 +84,20 @@ impl<T: Batchable> State<T> {
 
     /// An instance has finished its execution.
     pub(crate) fn instance_idle(&mut self, now: Instant, instance: InstanceIndex) -> Actions<T> {
-        self.idle.push(instance);
+        let presence = self.roster.finished(instance);
+        Actions { gone: gone(instance, presence), ..self.advance(now) }
+    }
+
+    /// An instance is there that was not; it is idle.
+    pub(crate) fn add_instance(&mut self, now: Instant, instance: InstanceIndex) -> Actions<T> {
+        self.roster.add(instance);
         self.advance(now)
+    }
+
+    /// An instance is to leave; what it executes now is finished.
+    pub(crate) fn retire_instance(&mut self, now: Instant, instance: InstanceIndex) -> Actions<T> {
+        let presence = self.roster.retire(instance);
+        Actions { gone: gone(instance, presence), ..self.advance(now) }
     }
 
     /// The time that [`Actions::wake_at`] named has come.
@@ -115,20 +121,20 @@ impl<T: Batchable> State<T> {
 
     #[cfg(test)]
     pub(crate) fn idle_count(&self) -> usize {
-        self.idle.len()
+        self.roster.idle_count()
     }
 
     fn advance(&mut self, now: Instant) -> Actions<T> {
         let mut actions = Actions { expired: self.queue.expire(now), ..Actions::nothing() };
         let mut batch_due = None;
-        while let Some(instance) = self.idle.last().copied() {
+        while let Some(instance) = self.roster.next() {
             self.drop_cancelled_head(&mut actions.cancelled);
             let waiting = self.queue.iter().map(|(_, waiting)| (&waiting.item, waiting.arrived));
             match decide(&self.settings, now, waiting) {
                 Decision::Run { requests } => {
                     let requests = self.take(requests, &mut actions.cancelled);
                     if !requests.is_empty() {
-                        self.idle.pop();
+                        self.roster.take();
                         actions.runs.push(Run { instance, requests, is_alone: false });
                     }
                 }
@@ -172,6 +178,18 @@ impl<T: Batchable> State<T> {
 
 impl<T> Actions<T> {
     fn nothing() -> Self {
-        Self { runs: vec![], expired: vec![], cancelled: vec![], refused: None, wake_at: None, waiting: None }
+        Self {
+            runs: vec![],
+            expired: vec![],
+            cancelled: vec![],
+            refused: None,
+            gone: None,
+            wake_at: None,
+            waiting: None,
+        }
     }
+}
+
+fn gone(instance: InstanceIndex, presence: Presence) -> Option<InstanceIndex> {
+    (presence == Presence::Gone).then_some(instance)
 }

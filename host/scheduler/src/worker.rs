@@ -6,6 +6,8 @@
 //! instance's thread is awake already, and takes one request after the other without a hop.
 //! A panic in a backend answers that batch with an error and is counted; the instance goes on.
 
+mod instances;
+
 use std::{
     any::Any,
     future::Future,
@@ -13,26 +15,23 @@ use std::{
     pin::Pin,
     sync::{Arc, Weak, mpsc},
     task::{Context, Waker},
-    thread,
     time::{Duration, Instant},
 };
 
 use futures_util::FutureExt;
-use nereid_backend::{Batch, BlockingInstance, Instance, TaskInstance};
+use nereid_backend::{Batch, Instance};
 use nereid_inference::{CheckedRequest, ErrorKind, InferError, ResponseSender};
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::Notify, time::sleep_until};
 
+pub use self::instances::InstanceId;
+use self::instances::{BlockingSlot, Slot, Slots};
 use crate::{
     ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord, SchedulerSettings,
     batching::Batchable,
-    brevity::Brevity,
     job::Job,
     state::{Actions, InstanceIndex, Run, State},
 };
-
-/// Longest thread name that Linux keeps.
-const THREAD_NAME_BYTES_MAX: usize = 15;
 
 /// Queue and instances of one model. Dropping it drains it: what was admitted is still answered.
 pub struct Scheduler {
@@ -41,26 +40,11 @@ pub struct Scheduler {
 
 struct Shared {
     state: Mutex<State<Job>>,
-    slots: Vec<Slot>,
+    slots: Slots,
     observer: Arc<dyn Observer>,
     runtime: Handle,
     alarm: Arc<Alarm>,
     brief_execution_max: Duration,
-}
-
-/// Where an instance waits for work.
-enum Slot {
-    Blocking(BlockingSlot),
-    /// `None` while it executes.
-    Task(Mutex<Option<Box<dyn TaskInstance>>>),
-}
-
-/// A blocking instance; the state machine gives it to one execution at a time, so that its lock is never waited for.
-struct BlockingSlot {
-    instance: Mutex<Box<dyn BlockingInstance>>,
-    brevity: Mutex<Brevity>,
-    /// The way to its thread; `None` ends the thread.
-    work: Mutex<Option<mpsc::Sender<Vec<Job>>>>,
 }
 
 /// When the state machine wants to be asked again.
@@ -87,30 +71,13 @@ impl Scheduler {
         let keeps_time = settings.queue.timeout.is_some()
             || settings.queue.allow_timeout_override
             || settings.batching.as_ref().is_some_and(|batching| !batching.delay_max.is_zero());
-        let mut threads = Vec::new();
-        let mut slots = Vec::new();
-        for (index, (name, instance)) in instances.into_iter().enumerate() {
-            slots.push(match instance {
-                Instance::Task(instance) => Slot::Task(Mutex::new(Some(instance))),
-                Instance::Blocking(instance) => {
-                    let (sender, receiver) = mpsc::channel();
-                    threads.push((index, name, receiver));
-                    Slot::Blocking(BlockingSlot::new(instance, sender))
-                }
-            });
-        }
         let brief_execution_max = settings.brief_execution_max;
-        let state = Mutex::new(State::new(settings, slots.len()));
+        let state = Mutex::new(State::new(settings, 0));
         let (runtime, alarm) = (Handle::current(), Arc::default());
-        let shared = Shared { state, slots, observer, runtime, alarm, brief_execution_max };
+        let shared = Shared { state, slots: Slots::default(), observer, runtime, alarm, brief_execution_max };
         let scheduler = Self { shared: Arc::new(shared) };
-        for (index, name, receiver) in threads {
-            let shared = scheduler.shared.clone();
-            let thread = thread::Builder::new().name(thread_name(&name));
-            let started = thread.spawn(move || shared.run_thread(index, &receiver));
-            started.map_err(|error| {
-                InferError::internal(format!("cannot start a thread for instance '{name}'")).with_source(error)
-            })?;
+        for (name, instance) in instances {
+            scheduler.add_instance(&name, instance)?;
         }
         if keeps_time {
             let (shared, alarm) = (Arc::downgrade(&scheduler.shared), scheduler.shared.alarm.clone());
@@ -154,9 +121,12 @@ impl Shared {
     }
 
     fn perform(self: &Arc<Self>, actions: Actions<Job>) {
-        let Actions { runs, expired, cancelled, refused, .. } = actions;
+        let Actions { runs, expired, cancelled, refused, gone, .. } = actions;
         for run in runs {
             self.start(run);
+        }
+        if let Some(slot) = gone.and_then(|instance| self.slots.take(instance)) {
+            slot.dismiss();
         }
         if let Some(job) = refused {
             self.reject(job, "Exceeds maximum queue size");
@@ -170,7 +140,7 @@ impl Shared {
     }
 
     fn start(self: &Arc<Self>, run: Run<Job>) {
-        match self.slots.get(run.instance) {
+        match self.slots.get(run.instance).as_deref() {
             Some(Slot::Blocking(slot)) if run.is_alone && self.is_brief(slot, &run.requests) => {
                 self.execute_blocking(slot, run.requests);
                 if let Some(next) = self.instance_idle(run.instance) {
@@ -189,7 +159,8 @@ impl Shared {
     /// is not kept busy with other people's requests.
     fn run_task(self: Arc<Self>, index: InstanceIndex, requests: Vec<Job>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
-            let Some(Slot::Task(slot)) = self.slots.get(index) else { return };
+            let slot = self.slots.get(index);
+            let Some(Slot::Task(slot)) = slot.as_deref() else { return };
             let Some(mut instance) = slot.lock().take() else { return };
             let (mut batch, queued) = Job::into_batch(requests);
             if let Err(panic) = AssertUnwindSafe(instance.execute(&mut batch)).catch_unwind().await {
@@ -204,7 +175,8 @@ impl Shared {
     }
 
     fn run_thread(self: Arc<Self>, index: InstanceIndex, work: &mpsc::Receiver<Vec<Job>>) {
-        let Some(Slot::Blocking(slot)) = self.slots.get(index) else { return };
+        let slot = self.slots.get(index);
+        let Some(Slot::Blocking(slot)) = slot.as_deref() else { return };
         while let Ok(requests) = work.recv() {
             let mut next = Some(requests);
             while let Some(requests) = next {
@@ -296,31 +268,13 @@ impl Shared {
         if !self.state.lock().is_drained() {
             return;
         }
-        for slot in &self.slots {
-            if let Slot::Blocking(slot) = slot {
-                slot.work.lock().take();
-            }
-        }
+        self.slots.all().for_each(|slot| slot.dismiss());
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
         self.alarm.changed.notify_one();
-    }
-}
-
-// === impl BlockingSlot ===
-
-impl BlockingSlot {
-    fn new(instance: Box<dyn BlockingInstance>, work: mpsc::Sender<Vec<Job>>) -> Self {
-        Self { instance: Mutex::new(instance), brevity: Mutex::default(), work: Mutex::new(Some(work)) }
-    }
-
-    /// Gives the requests to the instance's thread. A send fails only when the thread is gone; the dropped jobs then
-    /// answer their clients with an error.
-    fn hand_over(&self, requests: Vec<Job>) {
-        let _ = self.work.lock().as_ref().map(|work| work.send(requests));
     }
 }
 
@@ -373,13 +327,6 @@ fn fail_after_panic(batch: &mut Batch, panic: &(dyn Any + Send)) {
     let text = text.unwrap_or("no message");
     tracing::error!("a backend panicked during an execution: {text}");
     batch.fail_all(&InferError::internal(format!("the backend panicked: {text}")));
-}
-
-/// The end of an instance's name tells it apart.
-fn thread_name(instance: &str) -> String {
-    let start = instance.len().saturating_sub(THREAD_NAME_BYTES_MAX);
-    let start = (start..=instance.len()).find(|start| instance.is_char_boundary(*start)).unwrap_or_default();
-    instance.get(start..).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

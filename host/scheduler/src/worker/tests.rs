@@ -1,9 +1,9 @@
 //! The worker with fake instances: what runs where, and what happens to those who cannot run.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use nereid_backend::{
-    ExecuteFuture,
+    BlockingInstance, ExecuteFuture, TaskInstance,
     fake::{FakeBehaviour, FakeInstance},
 };
 use nereid_inference::{InferRequest, NamedTensor, ResponseStream, Signature, TensorSpec, response_channel};
@@ -222,4 +222,67 @@ async fn dropping_the_scheduler_answers_what_it_admitted() {
         stream.single().await.unwrap();
     }
     assert_eq!(notes.outcomes.lock().len(), 20);
+}
+
+#[tokio::test]
+async fn an_instance_added_while_it_serves_takes_what_waits() {
+    let (busy, mut begins, opener) = gate();
+    let (scheduler, _) = start(SchedulerSettings::unbatched(), busy);
+    let running = submit(&scheduler, 0.0);
+    let waiting = submit(&scheduler, 1.0);
+    scheduler.add_instance("m_1", fake(FakeBehaviour::default())).unwrap();
+    waiting.single().await.unwrap();
+    opener.send(()).unwrap();
+    running.single().await.unwrap();
+    assert_eq!((begins.recv().await, begins.try_recv().is_err()), (Some(1), true));
+}
+
+#[tokio::test]
+async fn a_retired_instance_finishes_its_request_and_gets_no_other() {
+    let (leaving, mut begins, opener) = gate();
+    let (scheduler, _) = start(SchedulerSettings::unbatched(), leaving);
+    let running = submit(&scheduler, 0.0);
+    assert_eq!(begins.recv().await, Some(1));
+    let [first] = scheduler.instance_ids()[..] else { panic!("one instance was started") };
+    let blocking = FakeBehaviour { blocking: true, ..Default::default() };
+    scheduler.add_instance("m_1", fake(blocking)).unwrap();
+    scheduler.retire_instance(first);
+    for value in 0..20 {
+        submit(&scheduler, value as f32).single().await.unwrap();
+    }
+    opener.send(()).unwrap();
+    running.single().await.unwrap();
+    assert_eq!(begins.recv().await, None, "the instance is dropped with its last request, and got no other");
+    assert_eq!(scheduler.instance_ids().len(), 1);
+}
+
+#[tokio::test]
+async fn no_request_is_lost_while_instances_come_and_go() {
+    let blocking = |blocking| fake(FakeBehaviour { blocking, ..Default::default() });
+    let (scheduler, notes) = start(SchedulerSettings::unbatched(), blocking(true));
+    let scheduler = Arc::new(scheduler);
+    let senders: Vec<_> = (0..4)
+        .map(|_| {
+            let scheduler = scheduler.clone();
+            tokio::spawn(async move {
+                for value in 0..500 {
+                    submit(&scheduler, value as f32).single().await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    let mut round = 0;
+    while !senders.iter().all(tokio::task::JoinHandle::is_finished) {
+        let before = scheduler.instance_ids();
+        scheduler.add_instance("more", blocking(round % 2 == 0)).unwrap();
+        before.into_iter().for_each(|instance| scheduler.retire_instance(instance));
+        round += 1;
+        tokio::task::yield_now().await;
+    }
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    assert!(round > 1);
+    assert_eq!(*notes.outcomes.lock(), [Outcome::Success; 2_000]);
 }

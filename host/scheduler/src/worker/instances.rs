@@ -1,0 +1,156 @@
+//! The instances of a running scheduler, each with the place where its work waits. They come and go while it serves.
+//!
+//! Finding an instance takes no lock. One that is retired finishes what it executes; its thread ends and it is dropped
+//! when the state machine says that nothing refers to it any more.
+
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+    time::Instant,
+};
+
+use arc_swap::ArcSwap;
+use nereid_backend::{BlockingInstance, Instance, TaskInstance};
+use nereid_inference::InferError;
+use parking_lot::Mutex;
+
+use super::Scheduler;
+use crate::{brevity::Brevity, job::Job, state::InstanceIndex};
+
+/// Longest thread name that Linux keeps.
+const THREAD_NAME_BYTES_MAX: usize = 15;
+
+/// One instance of a scheduler, for as long as it is not retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstanceId(InstanceIndex);
+
+/// Where an instance waits for work.
+pub(super) enum Slot {
+    Blocking(BlockingSlot),
+    /// `None` while it executes.
+    Task(Mutex<Option<Box<dyn TaskInstance>>>),
+}
+
+/// A blocking instance; the state machine gives it to one execution at a time, so that its lock is never waited for.
+pub(super) struct BlockingSlot {
+    pub(super) instance: Mutex<Box<dyn BlockingInstance>>,
+    pub(super) brevity: Mutex<Brevity>,
+    /// The way to its thread; `None` ends the thread.
+    work: Mutex<Option<mpsc::Sender<Vec<Job>>>>,
+}
+
+/// Every instance by its index; changed rarely, read by every execution.
+#[derive(Default)]
+pub(super) struct Slots(ArcSwap<Vec<Option<Arc<Slot>>>>);
+
+// === impl Scheduler ===
+
+impl Scheduler {
+    /// Gives a running model one more instance, with a thread of its own when it blocks. Requests that wait may start
+    /// on it at once.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn add_instance(&self, name: &str, instance: Instance) -> Result<InstanceId, InferError> {
+        let shared = &self.shared;
+        let index = match instance {
+            Instance::Task(instance) => shared.slots.add(Slot::Task(Mutex::new(Some(instance)))),
+            Instance::Blocking(instance) => {
+                let (sender, receiver) = mpsc::channel();
+                let index = shared.slots.add(Slot::Blocking(BlockingSlot::new(instance, sender)));
+                let scheduler = shared.clone();
+                let thread = thread::Builder::new().name(thread_name(name));
+                if let Err(error) = thread.spawn(move || scheduler.run_thread(index, &receiver)) {
+                    shared.slots.take(index);
+                    let text = format!("cannot start a thread for instance '{name}'");
+                    return Err(InferError::internal(text).with_source(error));
+                }
+                index
+            }
+        };
+        let actions = shared.decide(|state| state.add_instance(Instant::now(), index));
+        shared.perform(actions);
+        Ok(InstanceId(index))
+    }
+
+    /// The instances there are, those that [`Scheduler::start`] was given in the same order.
+    pub fn instance_ids(&self) -> Vec<InstanceId> {
+        let slots = self.shared.slots.0.load();
+        slots.iter().enumerate().filter(|(_, slot)| slot.is_some()).map(|(index, _)| InstanceId(index)).collect()
+    }
+
+    /// Lets an instance go: it gets no more work, finishes what it executes, and is dropped.
+    pub fn retire_instance(&self, instance: InstanceId) {
+        let actions = self.shared.decide(|state| state.retire_instance(Instant::now(), instance.0));
+        self.shared.perform(actions);
+    }
+}
+
+// === impl Slots ===
+
+impl Slots {
+    pub(super) fn get(&self, index: InstanceIndex) -> Option<Arc<Slot>> {
+        self.0.load().get(index)?.clone()
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = Arc<Slot>> {
+        Vec::clone(&self.0.load()).into_iter().flatten()
+    }
+
+    /// Puts an instance at the first free index.
+    fn add(&self, slot: Slot) -> InstanceIndex {
+        let slot = Arc::new(slot);
+        let free = |slots: &[Option<Arc<Slot>>]| slots.iter().position(Option::is_none).unwrap_or(slots.len());
+        let before = self.0.rcu(|slots| {
+            let (index, mut slots) = (free(slots), Vec::clone(slots));
+            slots.resize(slots.len().max(index + 1), None);
+            slots.splice(index..=index, [Some(slot.clone())]);
+            slots
+        });
+        free(&before)
+    }
+
+    /// Takes an instance out; its index is free then.
+    pub(super) fn take(&self, index: InstanceIndex) -> Option<Arc<Slot>> {
+        let before = self.0.rcu(|slots| {
+            let mut slots = Vec::clone(slots);
+            if let Some(slot) = slots.get_mut(index) {
+                *slot = None;
+            }
+            slots
+        });
+        before.get(index).cloned().flatten()
+    }
+}
+
+// === impl Slot ===
+
+impl Slot {
+    /// Lets its thread go, when it has one.
+    pub(super) fn dismiss(&self) {
+        if let Self::Blocking(slot) = self {
+            slot.work.lock().take();
+        }
+    }
+}
+
+// === impl BlockingSlot ===
+
+impl BlockingSlot {
+    fn new(instance: Box<dyn BlockingInstance>, work: mpsc::Sender<Vec<Job>>) -> Self {
+        Self { instance: Mutex::new(instance), brevity: Mutex::default(), work: Mutex::new(Some(work)) }
+    }
+
+    /// Gives the requests to the instance's thread. A send fails only when the thread is gone; the dropped jobs then
+    /// answer their clients with an error.
+    pub(super) fn hand_over(&self, requests: Vec<Job>) {
+        let _ = self.work.lock().as_ref().map(|work| work.send(requests));
+    }
+}
+
+/// The end of an instance's name tells it apart.
+fn thread_name(instance: &str) -> String {
+    let start = instance.len().saturating_sub(THREAD_NAME_BYTES_MAX);
+    let start = (start..=instance.len()).find(|start| instance.is_char_boundary(*start)).unwrap_or_default();
+    instance.get(start..).unwrap_or_default().to_owned()
+}
