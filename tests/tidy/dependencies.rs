@@ -6,7 +6,7 @@ use super::house::{expect_none, read, texts};
 
 /// STYLE.md, "Direction", with the two edges that host/ARCHITECTURE.md defends. Left may depend on right, and on
 /// whatever right may depend on. A new edge is a design change: change those pages and this table together.
-const DIRECTION: [(&str, &[&str]); 17] = [
+const DIRECTION: [(&str, &[&str]); 18] = [
     ("tensor", &[]),
     ("inference", &["tensor"]),
     ("config", &["inference"]),
@@ -20,8 +20,9 @@ const DIRECTION: [(&str, &[&str]); 17] = [
     ("pipeline", &["scheduler", "plugin", "telemetry"]),
     ("repository", &["config"]),
     ("protocol", &["config"]),
-    ("http", &["protocol", "telemetry"]),
-    ("grpc", &["protocol", "telemetry"]),
+    ("access", &[]),
+    ("http", &["access", "protocol", "telemetry"]),
+    ("grpc", &["access", "protocol", "telemetry"]),
     (
         "server",
         &["http", "grpc", "repository", "pipeline", "backend-identity", "backend-onnx", "backend-wasm", "telemetry"],

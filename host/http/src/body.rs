@@ -24,6 +24,9 @@ use crate::{HttpSettings, error::Refusal};
 /// First allocation for a body of unknown length.
 const GROWING_BYTES_MIN: usize = 64 << 10;
 
+/// Time for the body of a request that was denied: enough for a client on a slow line to get to its answer.
+const STRANGER_READ_MAX: Duration = Duration::from_secs(10);
+
 /// The limits of one body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyLimits {
@@ -127,6 +130,16 @@ where
 impl BodyLimits {
     pub(crate) fn new(settings: &HttpSettings) -> Self {
         Self { bytes_max: settings.input_bytes_max, idle_max: settings.body_idle_max, read_max: settings.body_read_max }
+    }
+
+    /// The limits of a body that is only read to be dropped, of a client that may not send one.
+    pub(crate) fn of_strangers(settings: &HttpSettings) -> Self {
+        let limits = Self::new(settings);
+        Self {
+            idle_max: limits.idle_max.min(STRANGER_READ_MAX),
+            read_max: limits.read_max.min(STRANGER_READ_MAX),
+            ..limits
+        }
     }
 
     /// Refuses a body of `length_bytes`.

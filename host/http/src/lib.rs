@@ -4,8 +4,9 @@
 //! Invariant: a client that goes away drops its request's future, which drops the response stream, which cancels the
 //! request. Nothing here holds a request after its connection.
 //!
-//! Deliberately absent: wire formats (`nereid-protocol`), TLS, and anything that the gRPC frontend needs too.
+//! Deliberately absent: wire formats (`nereid-protocol`), who may ask for what (`nereid-access`), and anything that the gRPC frontend needs too.
 
+mod access;
 mod body;
 mod compression;
 mod config;
@@ -24,6 +25,7 @@ mod statistics;
 mod unserved;
 
 pub use crate::{
+    access::denied,
     frame_body::FrameBody,
     routes::router,
     server::serve,

@@ -26,6 +26,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
+use nereid_access::Category;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -33,7 +34,8 @@ use tokio::{
 use tower_service::Service;
 
 use crate::{
-    FrameBody, HttpFrontend, error::error_response, infer::infer, model_path::ModelPath, routes::shared_router,
+    FrameBody, HttpFrontend, access::deny, error::error_response, infer::infer, model_path::ModelPath,
+    routes::shared_router,
 };
 
 /// Pause after a failed accept, which mostly means that descriptors ran out: without it the loop would spin.
@@ -98,7 +100,10 @@ async fn respond(frontend: &HttpFrontend, router: &Router, request: Request<Inco
     let path = request.uri().path().to_owned();
     let answer = async {
         match ModelPath::of_infer(request.method(), &path) {
-            Some(model_path) => infer(frontend, &model_path, request).await.map(Either::Left),
+            Some(model_path) => match frontend.settings.policy.check(Some(Category::Inference), request.headers()) {
+                Ok(()) => infer(frontend, &model_path, request).await.map(Either::Left),
+                Err(denial) => deny(frontend, &denial, request).await.map(Either::Left),
+            },
             None => match router.clone().call(request).await {
                 Ok(response) => response.map(Either::Right),
                 Err(never) => match never {},

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use nereid_access::Policy;
 use nereid_inference::{InferenceService, ModelControl};
 
 /// Triton's limit for one body: 64 MiB. An image batch fits, a mistaken upload does not.
@@ -40,12 +41,14 @@ pub struct HttpSettings {
     pub body_idle_max: Duration,
     pub body_read_max: Duration,
     pub connections_max: usize,
+    /// Who may use which routes.
+    pub policy: Policy,
 }
 
 // === impl HttpSettings ===
 
 impl HttpSettings {
-    /// The named server with every limit at its default.
+    /// The named server with every limit at its default, open to everybody.
     pub fn new(server_id: impl Into<String>, server_version: impl Into<String>) -> Self {
         Self {
             server_id: server_id.into(),
@@ -55,6 +58,7 @@ impl HttpSettings {
             body_idle_max: BODY_IDLE_MAX,
             body_read_max: BODY_READ_MAX,
             connections_max: CONNECTIONS_MAX,
+            policy: Policy::open(),
         }
     }
 }

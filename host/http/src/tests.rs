@@ -1,5 +1,6 @@
 //! The routes through [`router`], over a service that echoes; the connection loop over real sockets.
 
+mod access;
 mod doubles;
 mod generate;
 mod routes;

@@ -2,6 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
+use nereid_access::Category;
 use nereid_inference::InferResponse;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -10,7 +11,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::doubles::{Behaviour, double, frontend};
+use super::{
+    access::restricted,
+    doubles::{Behaviour, double, frontend},
+};
 use crate::{HttpFrontend, serve};
 
 /// No step of these tests takes long; a step that hangs fails instead of waiting for ever.
@@ -161,6 +165,21 @@ async fn shutdown_waits_for_the_requests_under_way() {
     assert!(read_response(&mut stream).await.starts_with("HTTP/1.1 200 OK"));
     within(running.server).await.unwrap().unwrap();
     assert!(TcpStream::connect(running.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_denied_inference_is_refused_before_the_fast_path_and_the_connection_goes_on() {
+    let running = start(restricted(&[Category::Inference])).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    for model in ["m", "none"] {
+        stream.write_all(post(model, BODY).as_bytes()).await.unwrap();
+        let response = read_response(&mut stream).await;
+        assert!(response.starts_with("HTTP/1.1 403 ") && !response.contains("connection: close"), "{response}");
+        assert!(response.ends_with(r#"{"error":"This API is restricted, expecting header 'key'"}"#), "{response}");
+    }
+    let allowed = post("m", BODY).replace("host: x", "host: x\r\nKEY: inference");
+    stream.write_all(allowed.as_bytes()).await.unwrap();
+    assert!(read_response(&mut stream).await.starts_with("HTTP/1.1 200 OK"));
 }
 
 #[tokio::test]
