@@ -10,6 +10,7 @@ mod clients;
 mod command;
 mod demo;
 mod failure;
+mod fuzz;
 mod guests;
 mod server;
 mod setup;
@@ -29,7 +30,7 @@ struct Task {
 }
 
 /// Every command. A new one is a file and a line here.
-const TASKS: [Task; 5] = [
+const TASKS: [Task; 6] = [
     Task {
         name: "demo",
         usage: "[--once] [--dev] [--port-base N] [--server FILE]",
@@ -57,12 +58,22 @@ const TASKS: [Task; 5] = [
     Task {
         name: "clients",
         usage: "[--server FILE] [PYTEST ARGUMENTS]...",
-        purpose: "run the end-to-end suite of real clients (tests/clients) against the dev server",
+        purpose: "run the end-to-end suites (tests/clients, tests/conformance) against the dev server",
         run: clients::run,
+    },
+    Task {
+        name: "fuzz",
+        usage: "[TARGET]... [--seconds N] [--input FILE]",
+        purpose: "throw mutated requests and configurations at what parses them (tests/fuzz), 60 s each",
+        run: fuzz::run,
     },
 ];
 
 fn main() -> ExitCode {
+    if fuzz::instrument::is_wanted() {
+        eprintln!("error: {}", fuzz::instrument::become_compiler());
+        return ExitCode::FAILURE;
+    }
     let mut words = std::env::args().skip(1);
     let name = words.next().unwrap_or_else(|| "help".to_owned());
     if matches!(name.as_str(), "help" | "--help" | "-h") {

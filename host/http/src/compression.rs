@@ -36,16 +36,16 @@ const LEVEL: Compression = Compression::fast();
 
 /// How bytes are packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Coding {
+pub enum Coding {
     Gzip,
     Deflate,
 }
 
 /// How much may come out, and where its JSON ends, as far as that is known.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Unpacked {
-    pub(crate) bytes_max: usize,
-    pub(crate) json_bytes: usize,
+pub struct Unpacked {
+    pub bytes_max: usize,
+    pub json_bytes: usize,
 }
 
 /// A body that is being unpacked.
@@ -95,11 +95,11 @@ pub(crate) fn response_coding(headers: &HeaderMap) -> Option<Coding> {
     preferred
 }
 
-/// Unpacks a request body.
+/// Unpacks a request body. Public for those who have a body and no connection: the fuzz target.
 ///
 /// # Errors
 /// Too large once unpacked, or not what its coding says.
-pub(crate) async fn decompress(body: Bytes, coding: Coding, unpacked: Unpacked) -> Result<Bytes, InferError> {
+pub async fn decompress(body: Bytes, coding: Coding, unpacked: Unpacked) -> Result<Bytes, InferError> {
     let is_small = body.len() <= INLINE_BYTES_MAX;
     let mut inflation = Inflation::new(body, coding, unpacked);
     if is_small && inflation.advance(INLINE_BYTES_MAX)? {

@@ -26,6 +26,7 @@ mod unserved;
 
 pub use crate::{
     access::denied,
+    compression::{Coding, Unpacked, decompress},
     frame_body::FrameBody,
     routes::router,
     server::serve,

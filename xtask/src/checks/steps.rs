@@ -6,7 +6,7 @@ use crate::{
     command::{cargo, run, run_observed},
     demo,
     failure::Failure,
-    guests,
+    fuzz, guests,
     server::{self, Ports, Profile},
     setup,
     tally::Tally,
@@ -15,7 +15,7 @@ use crate::{
 
 /// Cheap ones first. `build` compiles exactly what `unit` and the end-to-end steps use, in one profile, with one set of
 /// features: nothing is compiled twice.
-pub(super) const STEPS: [Step; 10] = [
+pub(super) const STEPS: [Step; 11] = [
     Step { name: "fmt", purpose: "the formatting of every crate", needs: &[], by_default: true, run: fmt },
     Step { name: "setup", purpose: "what is needed from outside", needs: &[], by_default: true, run: fetch },
     Step {
@@ -61,6 +61,13 @@ pub(super) const STEPS: [Step; 10] = [
         by_default: true,
         run: guest_unit,
     },
+    Step {
+        name: "fuzz",
+        purpose: "every fuzz target: its seeds, then some seconds",
+        needs: &["build"],
+        by_default: true,
+        run: run_fuzz,
+    },
     // `unit` contains it; alone it takes seconds.
     Step { name: "tidy", purpose: "the rules of the house alone", needs: &[], by_default: false, run: tidy },
 ];
@@ -68,8 +75,12 @@ pub(super) const STEPS: [Step; 10] = [
 /// Where `build` leaves the server.
 const SERVER: &str = "target/debug/nereid";
 
+/// Seeds take no time; the rest finds what a change broke grossly. Long runs are for people: see tests/fuzz/README.md.
+const FUZZ_SECONDS: u32 = 5;
+
 fn fmt(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
     run(cargo(workspace.root()).args(["fmt", "--all", "--check"]))?;
+    run(cargo(&workspace.path(fuzz::FOLDER)).args(["fmt", "--package", "nereid-fuzz", "--check"]))?;
     guests::WORKSPACES
         .iter()
         .try_for_each(|folder| run(cargo(&workspace.path(folder)).args(["fmt", "--all", "--check"])))
@@ -114,6 +125,15 @@ fn guest_unit(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
     let mut command = cargo(&workspace.path("plugins"));
     command.args(["test", "--workspace", "--no-fail-fast", "--target-dir"]).arg(&target_folder);
     run_observed(&mut command, |line| tally.read(line))
+}
+
+fn run_fuzz(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
+    fuzz::build(workspace)?;
+    for target in fuzz::TARGETS {
+        fuzz::fuzz(workspace, target, FUZZ_SECONDS)?;
+        tally.passed += 1;
+    }
+    Ok(())
 }
 
 fn tidy(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
