@@ -6,7 +6,7 @@ use super::house::{expect_none, read, texts};
 
 /// STYLE.md, "Direction", with the two edges that host/ARCHITECTURE.md defends. Left may depend on right, and on
 /// whatever right may depend on. A new edge is a design change: change those pages and this table together.
-const DIRECTION: [(&str, &[&str]); 18] = [
+const DIRECTION: [(&str, &[&str]); 19] = [
     ("tensor", &[]),
     ("inference", &["tensor"]),
     ("config", &["inference"]),
@@ -21,8 +21,9 @@ const DIRECTION: [(&str, &[&str]); 18] = [
     ("repository", &["config"]),
     ("protocol", &["config"]),
     ("access", &[]),
-    ("http", &["access", "protocol", "telemetry"]),
-    ("grpc", &["access", "protocol", "telemetry"]),
+    ("shared-memory", &["inference"]),
+    ("http", &["access", "protocol", "shared-memory", "telemetry"]),
+    ("grpc", &["access", "protocol", "shared-memory", "telemetry"]),
     (
         "server",
         &["http", "grpc", "repository", "pipeline", "backend-identity", "backend-onnx", "backend-wasm", "telemetry"],

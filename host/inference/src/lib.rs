@@ -8,6 +8,7 @@
 pub mod config;
 
 mod error;
+mod external_memory;
 mod parameters;
 mod request;
 mod response;
@@ -19,6 +20,7 @@ mod statistics;
 pub use crate::{
     config::ModelConfig,
     error::{ErrorKind, InferError},
+    external_memory::{ExternalMemory, MemoryRegions, NoRegions, OutputMemory, SharedTensors},
     parameters::{ParameterValue, Parameters},
     request::{CallChain, CheckedRequest, InferRequest, NamedTensor, SequenceFlags, SequenceId},
     response::{Delivery, InferResponse},

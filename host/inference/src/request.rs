@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nereid_tensor::Tensor;
+use nereid_tensor::{BufferMut, Tensor};
 
-use crate::Parameters;
+use crate::{OutputMemory, Parameters};
 
 /// A tensor under the name that a signature gives it.
 #[derive(Clone, Debug)]
@@ -25,6 +25,9 @@ pub struct InferRequest {
     pub inputs: Vec<NamedTensor>,
     /// Names of the outputs wanted; empty means all.
     pub requested_outputs: Vec<Arc<str>>,
+    /// Outputs that the client wants in memory of its own. A backend may write them there; what it does not, the
+    /// frontend copies.
+    pub output_memory: Vec<OutputMemory>,
     /// Parameters that the protocol does not reserve.
     pub parameters: Parameters,
     /// 0 is the model's default level, 1 the most urgent.
@@ -78,6 +81,7 @@ impl InferRequest {
             id: String::new(),
             inputs,
             requested_outputs: Vec::new(),
+            output_memory: Vec::new(),
             parameters: Parameters::default(),
             priority: 0,
             timeout: None,
@@ -157,5 +161,14 @@ impl CheckedRequest {
     pub fn wants(&self, name: &str) -> bool {
         let requested = &self.request.requested_outputs;
         requested.is_empty() || requested.iter().any(|output| &**output == name)
+    }
+
+    /// Where a backend may write the output called `name`; `None` when the client wants it in the response, or gave
+    /// less memory than `length_bytes`.
+    ///
+    /// The client can read and change what is written while it is written: only for elements that nobody reads back.
+    pub fn output_target(&self, name: &str, length_bytes: usize) -> Option<BufferMut> {
+        let output = self.request.output_memory.iter().find(|output| &*output.name == name)?;
+        output.memory.target(length_bytes)
     }
 }

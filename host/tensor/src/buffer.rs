@@ -1,8 +1,11 @@
 //! Bytes that are shared, not copied.
 //!
 //! A [`Buffer`] is a cheap, cloneable, read-only view of memory that somebody else owns: a request body, an allocation
-//! of ours, later a shared-memory region or device memory. Cloning and slicing cost a reference count.
-//! A [`BufferMut`] is memory that nobody else sees yet: a backend writes into it, then freezes it.
+//! of ours, a shared-memory region, later device memory. Cloning and slicing cost a reference count.
+//! A [`BufferMut`] is memory that a backend writes into and then freezes: mostly private, or a client's own region.
+//!
+//! Memory that another process may write to while it is read is marked as external. Its bytes are what they are at the
+//! moment of each look; whoever checks a value and relies on the check later takes a private copy first.
 
 use std::{fmt, ops::Range};
 
@@ -16,12 +19,21 @@ pub const ALIGNMENT_BYTES: usize = 64;
 #[derive(Clone, Default)]
 pub struct Buffer {
     bytes: Bytes,
+    external: bool,
 }
 
-/// Zeroed host memory, aligned to [`ALIGNMENT_BYTES`], that is still private to its creator.
+/// Host memory to be written: zeroed, aligned to [`ALIGNMENT_BYTES`] and private to its creator, or external.
 pub struct BufferMut {
-    lines: Vec<CacheLine>,
+    memory: Memory,
     length_bytes: usize,
+}
+
+/// Memory that other processes may read and write.
+pub trait ExternalBytes: AsRef<[u8]> + AsMut<[u8]> + Send + Sync + 'static {}
+
+enum Memory {
+    Private(Vec<CacheLine>),
+    External(Box<dyn ExternalBytes>),
 }
 
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -31,6 +43,21 @@ struct CacheLine([u8; ALIGNMENT_BYTES]);
 // === impl Buffer ===
 
 impl Buffer {
+    /// A view of memory that another process may write to.
+    pub fn external(bytes: Bytes) -> Self {
+        Self { bytes, external: true }
+    }
+
+    /// Whether another process may write to the memory while it is read.
+    pub fn is_external(&self) -> bool {
+        self.external
+    }
+
+    /// The same bytes where nobody else can change them; copies external memory, and only that.
+    pub fn into_private(self) -> Self {
+        if self.external { BufferMut::copy_of(&self.bytes).freeze() } else { self }
+    }
+
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes
@@ -49,7 +76,7 @@ impl Buffer {
     /// A view of a part of the same memory; `None` when the range reaches beyond the end.
     pub fn slice(&self, range: Range<usize>) -> Option<Self> {
         let inside = range.start <= range.end && range.end <= self.bytes.len();
-        inside.then(|| Self { bytes: self.bytes.slice(range) })
+        inside.then(|| Self { bytes: self.bytes.slice(range), external: self.external })
     }
 
     /// The same memory as the type that sockets write from.
@@ -65,13 +92,13 @@ impl Buffer {
 
 impl From<Bytes> for Buffer {
     fn from(bytes: Bytes) -> Self {
-        Self { bytes }
+        Self { bytes, external: false }
     }
 }
 
 impl From<Vec<u8>> for Buffer {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes: bytes.into() }
+        Self::from(Bytes::from(bytes))
     }
 }
 
@@ -93,7 +120,13 @@ impl BufferMut {
     /// Allocates `length_bytes` zeroed bytes.
     pub fn zeroed(length_bytes: usize) -> Self {
         let lines = bytemuck::allocation::zeroed_vec(length_bytes.div_ceil(ALIGNMENT_BYTES));
-        Self { lines, length_bytes }
+        Self { memory: Memory::Private(lines), length_bytes }
+    }
+
+    /// The first `length_bytes` bytes of external memory, as they are; `None` when there are fewer.
+    pub fn external(memory: Box<dyn ExternalBytes>, length_bytes: usize) -> Option<Self> {
+        let fits = length_bytes <= (*memory).as_ref().len();
+        fits.then_some(Self { memory: Memory::External(memory), length_bytes })
     }
 
     /// A private, aligned copy of `bytes`.
@@ -115,17 +148,26 @@ impl BufferMut {
 
     /// The bytes written so far.
     pub fn as_slice(&self) -> &[u8] {
-        bytemuck::cast_slice(&self.lines).get(..self.length_bytes).unwrap_or_default()
+        let all = match &self.memory {
+            Memory::Private(lines) => bytemuck::cast_slice(lines),
+            Memory::External(memory) => (**memory).as_ref(),
+        };
+        all.get(..self.length_bytes).unwrap_or_default()
     }
 
     /// The bytes to write.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        bytemuck::cast_slice_mut(&mut self.lines).get_mut(..self.length_bytes).unwrap_or_default()
+        let all = match &mut self.memory {
+            Memory::Private(lines) => bytemuck::cast_slice_mut(lines),
+            Memory::External(memory) => (**memory).as_mut(),
+        };
+        all.get_mut(..self.length_bytes).unwrap_or_default()
     }
 
     /// Makes the memory shareable; it is read-only from now on. Costs no copy.
     pub fn freeze(self) -> Buffer {
-        Buffer { bytes: Bytes::from_owner(self) }
+        let external = matches!(self.memory, Memory::External(_));
+        Buffer { bytes: Bytes::from_owner(self), external }
     }
 }
 
@@ -148,6 +190,48 @@ mod tests {
         assert_eq!(shared.as_slice().as_ptr(), address);
         assert!(shared.is_aligned_to(ALIGNMENT_BYTES));
         assert_eq!(shared.as_slice(), &[7; 100]);
+    }
+
+    struct Region(Vec<u8>);
+
+    impl AsRef<[u8]> for Region {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    impl AsMut<[u8]> for Region {
+        fn as_mut(&mut self) -> &mut [u8] {
+            &mut self.0
+        }
+    }
+
+    impl ExternalBytes for Region {}
+
+    #[test]
+    fn external_memory_is_written_in_place_and_stays_external() {
+        let region = Box::new(Region(vec![9; 8]));
+        let address = region.0.as_ptr();
+        let mut target = BufferMut::external(region, 4).unwrap();
+        target.as_mut_slice().fill(1);
+        let written = target.freeze();
+        assert_eq!((written.as_slice(), written.as_slice().as_ptr()), (&[1; 4][..], address));
+        let part = written.slice(1..3).unwrap();
+        assert!(part.is_external());
+        let copy = part.into_private();
+        assert!(!copy.is_external() && copy.as_slice() == [1, 1]);
+    }
+
+    #[test]
+    fn external_memory_that_is_too_short_is_refused() {
+        assert!(BufferMut::external(Box::new(Region(vec![0; 3])), 4).is_none());
+    }
+
+    #[test]
+    fn private_memory_is_not_copied_to_be_private() {
+        let buffer = Buffer::from(vec![1, 2]);
+        let address = buffer.as_slice().as_ptr();
+        assert_eq!(buffer.into_private().as_slice().as_ptr(), address);
     }
 
     #[test]

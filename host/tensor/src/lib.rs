@@ -12,7 +12,7 @@ mod shape;
 mod tensor;
 
 pub use crate::{
-    buffer::{ALIGNMENT_BYTES, Buffer, BufferMut},
+    buffer::{ALIGNMENT_BYTES, Buffer, BufferMut, ExternalBytes},
     bytes_elements::{BytesElements, encode_bytes_elements},
     data_type::{DataType, UnknownDataType},
     shape::{Shape, ShapeOverflow},

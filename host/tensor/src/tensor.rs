@@ -55,14 +55,25 @@ elements! {
 impl Tensor {
     /// A tensor over `buffer`, checked: the only door.
     ///
+    /// `BYTES` in external memory are copied first: their lengths are read again whenever they are walked, and must
+    /// still be those that were checked.
+    ///
     /// # Errors
     /// The bytes are not what the type and the shape call for; `BYTES` encodings are walked to the end.
     pub fn new(data_type: DataType, shape: Shape, buffer: Buffer) -> Result<Self, TensorError> {
-        match data_type {
-            DataType::Bytes => check_bytes_encoding(&shape, buffer.as_slice())?,
-            _ => check_byte_size(data_type, &shape, buffer.len())?,
+        if data_type == DataType::Bytes {
+            let buffer = buffer.into_private();
+            check_bytes_encoding(&shape, buffer.as_slice())?;
+            return Ok(Self { data_type, shape, buffer });
         }
+        check_byte_size(data_type, &shape, buffer.len())?;
         Ok(Self { data_type, shape, buffer })
+    }
+
+    /// The same elements where nobody else can change them; copies external memory, and only that.
+    #[must_use]
+    pub fn into_private(self) -> Self {
+        Self { buffer: self.buffer.into_private(), ..self }
     }
 
     /// A tensor of numbers, copied once into aligned memory.
@@ -196,6 +207,16 @@ mod tests {
         let tensor = Tensor::new(DataType::Fp32, [2].into(), buffer).unwrap();
         assert_eq!(tensor.elements::<f32>().unwrap().as_ref(), &[1.5, -2.0]);
         assert!(tensor.elements::<i32>().is_none());
+    }
+
+    #[test]
+    fn only_strings_are_copied_out_of_external_memory() {
+        let strings = Buffer::external(crate::encode_bytes_elements(&["ab"]));
+        assert!(!Tensor::new(DataType::Bytes, [1].into(), strings).unwrap().buffer().is_external());
+        let numbers = Buffer::external(vec![0; 8].into());
+        let numbers = Tensor::new(DataType::Fp32, [2].into(), numbers).unwrap();
+        assert!(numbers.buffer().is_external());
+        assert!(!numbers.into_private().buffer().is_external());
     }
 
     #[test]

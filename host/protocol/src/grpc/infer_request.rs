@@ -34,6 +34,7 @@ pub fn decode_infer_request(message: ModelInferRequest, received: Instant) -> Re
         id,
         inputs: Vec::new(),
         requested_outputs,
+        output_memory: Vec::new(),
         parameters: custom,
         priority,
         timeout,

@@ -1,0 +1,27 @@
+//! Memory that clients share with the server: regions by name, and what a hostile client cannot do with them.
+//!
+//! Invariant: a span of a region stays mapped until the last view of it is gone, whatever the client does to the name,
+//! the object or its length. A client that cuts its object short fails its own requests and nothing else.
+//!
+//! Deliberately absent: wire formats and routes; memory of devices, for which `cuda.rs` is the place.
+
+mod cuda;
+mod error;
+mod key;
+mod lost_pages;
+mod mapping;
+mod region;
+mod registry;
+mod settings;
+mod span;
+
+pub use crate::{
+    cuda::CudaRegion,
+    error::SharedMemoryError,
+    region::SystemRegion,
+    registry::SharedMemory,
+    settings::{MAPPED_BYTES_MAX, REGIONS_MAX, SharedMemorySettings},
+};
+
+#[cfg(test)]
+mod tests;
