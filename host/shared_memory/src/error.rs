@@ -48,7 +48,8 @@ pub enum SharedMemoryError {
     InvalidOffset { name: String },
     #[error(
         "Integer overflow detected: byte_size ({byte_size}) + offset ({offset}) exceeds maximum value ({}) for region \
-         '{name}'", u64::MAX
+         '{name}'",
+        u64::MAX
     )]
     Overflow { name: String, offset: u64, byte_size: u64 },
     #[error("Invalid offset + byte size for shared memory region: '{name}'")]

@@ -141,9 +141,8 @@ fn replace_pages(address: usize) -> bool {
     slot.is_damaged.store(true, Ordering::Release);
     // SAFETY: the pages lie in a mapping of ours that is in use by this very thread, so it is not unmapped meanwhile, and
     // nothing else can lie between the page and the mapping's end. `mmap` is a system call that needs no lock.
-    let mapped = unsafe {
-        libc::mmap(page as *mut c_void, end - page, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
-    };
+    let mapped =
+        unsafe { libc::mmap(page as *mut c_void, end - page, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
     mapped != libc::MAP_FAILED
 }
 

@@ -169,9 +169,8 @@ fn check_span(region: &Region, offset: u64, byte_size: u64) -> Result<Range<usiz
     let length = region.mapping.len();
     let start = usize::try_from(offset).ok().filter(|start| *start < length);
     let start = start.ok_or_else(|| SharedMemoryError::InvalidOffset { name: name() })?;
-    let end = offset
-        .checked_add(byte_size)
-        .ok_or_else(|| SharedMemoryError::Overflow { name: name(), offset, byte_size })?;
+    let end =
+        offset.checked_add(byte_size).ok_or_else(|| SharedMemoryError::Overflow { name: name(), offset, byte_size })?;
     let end = usize::try_from(end).ok().filter(|end| *end <= length);
     Ok(start..end.ok_or_else(|| SharedMemoryError::InvalidSpan { name: name() })?)
 }

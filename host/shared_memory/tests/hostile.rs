@@ -1,5 +1,12 @@
 //! Clients that take their memory away while it is used: the process lives, and the loss is noticed.
 #![allow(unsafe_code)] // Faults on purpose, and a signal handler of the tests' own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 use std::{
     ffi::c_int,
