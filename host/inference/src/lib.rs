@@ -13,6 +13,7 @@ mod parameters;
 mod request;
 mod response;
 mod response_channel;
+mod response_order;
 mod service;
 mod signature;
 mod statistics;
@@ -25,6 +26,7 @@ pub use crate::{
     request::{CallChain, CheckedRequest, InferRequest, NamedTensor, SequenceFlags, SequenceId},
     response::{Delivery, InferResponse},
     response_channel::{RESPONSES_BUFFERED_MAX, ResponseSender, ResponseStream, response_channel},
+    response_order::ResponseOrder,
     service::{
         IndexEntry, InferenceService, ModelControl, ModelIdentity, ModelLoader, ModelSource, ModelState, ServedModel,
         ServerState, ServiceHandle,

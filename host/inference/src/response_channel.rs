@@ -14,7 +14,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{Delivery, InferError, InferResponse};
+use crate::{Delivery, InferError, InferResponse, response_order::Turn};
 
 /// Responses that wait for a slow reader before [`ResponseSender::send`] makes the sender wait too.
 /// Sixteen keep a token stream moving across a scheduling hiccup; each is one response's worth of memory.
@@ -25,6 +25,8 @@ pub const RESPONSES_BUFFERED_MAX: usize = 16;
 pub struct ResponseSender {
     channel: Arc<Mutex<Channel>>,
     finished: bool,
+    /// Where answers are given in order; let go after the last delivery.
+    turn: Option<Turn>,
 }
 
 /// The asking side.
@@ -35,11 +37,13 @@ pub struct ResponseStream {
 }
 
 #[derive(Debug, Default)]
-struct Channel {
+pub(crate) struct Channel {
     /// The common case of one response needs no allocation of its own.
     next: Option<Delivery>,
     later: VecDeque<Delivery>,
     cancelled: bool,
+    /// Earlier requests have not ended: what is there is not shown yet.
+    held: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -47,7 +51,8 @@ struct Channel {
 /// A connected pair.
 pub fn response_channel() -> (ResponseSender, ResponseStream) {
     let channel = Arc::new(Mutex::new(Channel::default()));
-    (ResponseSender { channel: channel.clone(), finished: false }, ResponseStream { channel, ended: false })
+    let sender = ResponseSender { channel: channel.clone(), finished: false, turn: None };
+    (sender, ResponseStream { channel, ended: false })
 }
 
 // === impl ResponseSender ===
@@ -97,6 +102,14 @@ impl ResponseSender {
         }
         channel.writer = Some(context.waker().clone());
         Poll::Pending
+    }
+
+    pub(crate) fn channel(&self) -> &Arc<Mutex<Channel>> {
+        &self.channel
+    }
+
+    pub(crate) fn set_turn(&mut self, turn: Turn) {
+        self.turn = Some(turn);
     }
 
     fn deliver(&mut self, delivery: Delivery) {
@@ -199,10 +212,24 @@ impl Channel {
             None => self.next = Some(delivery),
             Some(_) => self.later.push_back(delivery),
         }
-        self.reader.take()
+        if self.held { None } else { self.reader.take() }
+    }
+
+    /// Hides what is there from the reader, or shows it.
+    pub(crate) fn hold(&mut self, held: bool) {
+        self.held = held;
+        if !held
+            && self.next.is_some()
+            && let Some(reader) = self.reader.take()
+        {
+            reader.wake();
+        }
     }
 
     fn pop(&mut self) -> Option<Delivery> {
+        if self.held {
+            return None;
+        }
         let next = self.next.take();
         self.next = self.later.pop_front();
         next

@@ -39,20 +39,6 @@ const UNSERVED: &[Unserved] = &[
     Unserved { path: "batch_output", used_by: |config| flag(!config.batch_outputs.is_empty()) },
     Unserved { path: "optimization.execution_accelerators", used_by: accelerators },
     Unserved {
-        path: "dynamic_batching.priority_levels",
-        used_by: |config| dynamic(config, |batching| batching.priority_levels > 0),
-    },
-    Unserved {
-        path: "dynamic_batching.default_priority_level",
-        used_by: |config| dynamic(config, |batching| batching.default_priority_level > 0),
-    },
-    Unserved {
-        path: "dynamic_batching.priority_queue_policy",
-        used_by: |config| dynamic(config, |batching| !batching.priority_queue_policies.is_empty()),
-    },
-    // One instance answers in order of arrival by itself.
-    Unserved { path: "dynamic_batching.preserve_ordering", used_by: ordered_over_instances },
-    Unserved {
         path: "sequence_batching",
         used_by: |config| flag(matches!(config.scheduling, Some(Scheduling::Sequence(_)))),
     },
@@ -141,19 +127,6 @@ fn group(config: &ModelConfig, used: fn(&InstanceGroup) -> bool) -> Option<Strin
     Some(if group.name.is_empty() { format!("group {index}") } else { format!("group '{}'", group.name) })
 }
 
-fn dynamic(config: &ModelConfig, used: fn(&nereid_inference::config::DynamicBatching) -> bool) -> Option<String> {
-    match &config.scheduling {
-        Some(Scheduling::Dynamic(batching)) => flag(used(batching)),
-        _ => None,
-    }
-}
-
-fn ordered_over_instances(config: &ModelConfig) -> Option<String> {
-    dynamic(config, |batching| batching.preserve_ordering)?;
-    let instances: i32 = config.instance_groups.iter().map(|group| group.count.max(1)).sum();
-    (instances > 1).then(|| format!("over {instances} instances"))
-}
-
 fn accelerators(config: &ModelConfig) -> Option<String> {
     let accelerators = config.optimization.as_ref()?.execution_accelerators.as_ref()?;
     accelerators.gpu.iter().chain(&accelerators.cpu).next().map(|accelerator| format!("'{}'", accelerator.name))
@@ -206,13 +179,6 @@ mod tests {
                 "optimization.execution_accelerators",
                 "optimization { execution_accelerators { cpu_execution_accelerator { name: 'openvino' } } }",
             ),
-            ("dynamic_batching.priority_levels", "dynamic_batching { priority_levels: 2 }"),
-            ("dynamic_batching.default_priority_level", "dynamic_batching { default_priority_level: 1 }"),
-            ("dynamic_batching.priority_queue_policy", "dynamic_batching { priority_queue_policy { key: 1 } }"),
-            (
-                "dynamic_batching.preserve_ordering",
-                "dynamic_batching { preserve_ordering: true } instance_group { count: 1 } instance_group { }",
-            ),
             ("sequence_batching", "sequence_batching { }"),
             ("ensemble_scheduling.max_inflight_requests", "ensemble_scheduling { max_inflight_requests: 1 }"),
             ("ensemble_scheduling.step.model_namespace", "ensemble_scheduling { step { model_namespace: 'n' } }"),
@@ -253,8 +219,11 @@ mod tests {
              model_transaction_policy { decoupled: false } version_policy { all { } }",
             &[],
         );
-        check("dynamic_batching { preserve_ordering: true } instance_group { count: 1 }", &[]);
-        check("dynamic_batching { preserve_ordering: true }", &[]);
+        check("dynamic_batching { preserve_ordering: true } instance_group { count: 2 }", &[]);
+        check(
+            "dynamic_batching { priority_levels: 2 default_priority_level: 1 priority_queue_policy { key: 1 } }",
+            &[],
+        );
         check("ensemble_scheduling { step { model_name: 'a' input_map { key: 'x' value: 'y' } } }", &[]);
     }
 

@@ -175,11 +175,32 @@ fn dynamic_batching(config: &ModelConfig, batching: &DynamicBatching) -> Result<
             return Err(format!("dynamic batching preferred size must be <= max batch size for {name}"));
         }
     }
-    let delays = |policy: &QueuePolicy| policy.timeout_action == TimeoutAction::Delay;
-    if batching.preserve_ordering && batching.default_queue_policy.as_ref().is_some_and(delays) {
+    priorities(config, batching)?;
+    let delays = |policy: &QueuePolicy| {
+        policy.default_timeout_microseconds != 0 && policy.timeout_action == TimeoutAction::Delay
+    };
+    let mut policies = batching.priority_queue_policies.values().chain(&batching.default_queue_policy);
+    if batching.preserve_ordering && batching.priority_levels > 1 {
+        return Err(format!("Only one priority level is allowed when 'preserve_ordering' is true for {name}"));
+    }
+    if batching.preserve_ordering && policies.any(delays) {
         return Err(format!(
             "Queue policy can not have DELAY as timeout action when 'preserve_ordering' is true for {name}"
         ));
+    }
+    Ok(())
+}
+
+fn priorities(config: &ModelConfig, batching: &DynamicBatching) -> Result<(), String> {
+    let (name, levels) = (&config.name, batching.priority_levels);
+    if levels == 0 {
+        return Ok(());
+    }
+    if !(1..=levels).contains(&batching.default_priority_level) {
+        return Err(format!("default priority level must be in range [1, {levels}] for {name}"));
+    }
+    if !batching.priority_queue_policies.keys().all(|level| (1..=levels).contains(level)) {
+        return Err(format!("priority queue policy must have priority level in range [1, {levels}] for {name}"));
     }
     Ok(())
 }

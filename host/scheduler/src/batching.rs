@@ -102,6 +102,7 @@ mod tests {
             batch_rows_max: 8,
             batching: Some(BatchingSettings { preferred_rows: preferred.to_vec(), delay_max: delay }),
             queue: QueueSettings::default(),
+            preserve_order: false,
             brief_execution_max: Duration::ZERO,
         };
         let start = *START;

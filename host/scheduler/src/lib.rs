@@ -20,7 +20,8 @@ mod worker;
 pub use crate::{
     observer::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord},
     settings::{
-        BRIEF_EXECUTION_MAX, BatchingSettings, ExpiryAction, QUEUE_REQUESTS_MAX, QueueSettings, SchedulerSettings,
+        BRIEF_EXECUTION_MAX, BatchingSettings, ExpiryAction, PrioritySettings, QUEUE_REQUESTS_MAX, QueuePolicy,
+        QueueSettings, SchedulerSettings,
     },
     worker::{InstanceId, Scheduler, run_here_or_spawn},
 };

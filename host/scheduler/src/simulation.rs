@@ -1,5 +1,7 @@
 //! Seeded simulation: random arrivals, cancellations, timeouts and executions over the real state machine in virtual
-//! time, with the invariants checked after every step. A failure prints its seed; `NEREID_SEED=n` replays it.
+//! time, with the invariants checked after every step: no request is lost or answered twice, batches are what the settings
+//! allow, nobody is overtaken by a less urgent or a younger request, every timer is kept, answers come in order when that
+//! is asked for. A failure prints its seed; `NEREID_SEED=n` replays it.
 
 use std::{
     cell::Cell,
@@ -8,9 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
+use nereid_inference::{InferResponse, ResponseOrder, ResponseSender, ResponseStream, response_channel};
+
 use crate::{
-    BatchingSettings, ExpiryAction, QueueSettings, SchedulerSettings,
+    BatchingSettings, ExpiryAction, PrioritySettings, QueuePolicy, QueueSettings, SchedulerSettings,
     batching::Batchable,
+    queue::Wish,
     state::{Actions, State},
 };
 
@@ -29,6 +35,17 @@ struct Request {
     cancelled: Rc<Cell<bool>>,
 }
 
+/// What the simulation knows of a request.
+struct Known {
+    request: Request,
+    fate: Fate,
+    arrived: Instant,
+    level: u64,
+    deadline: Option<Instant>,
+    sender: Option<ResponseSender>,
+    stream: ResponseStream,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Waiting,
@@ -44,7 +61,10 @@ struct World {
     now: Instant,
     settings: SchedulerSettings,
     state: State<Request>,
-    requests: Vec<(Request, Fate, Instant, Option<Instant>)>,
+    requests: Vec<Known>,
+    order: Option<ResponseOrder>,
+    /// How many answers from the first on have been read.
+    read: usize,
     /// What each busy instance executes, and when it ends.
     busy: BTreeMap<usize, (Instant, Vec<usize>)>,
     wake_at: Option<Instant>,
@@ -96,40 +116,61 @@ impl World {
         let preferred = (1..=batch_rows_max).filter(|_| random.chance(25)).collect();
         let delay_max = MICROSECOND * (random.below(3) * random.below(500)) as u32;
         let batching = random.chance(80).then_some(BatchingSettings { preferred_rows: preferred, delay_max });
-        let settings = SchedulerSettings {
-            batch_rows_max,
-            batching,
-            brief_execution_max: Duration::ZERO,
-            queue: QueueSettings {
-                requests_max: 1 + random.below(40) as usize,
-                timeout: random.chance(50).then(|| MICROSECOND * (1 + random.below(2_000)) as u32),
-                allow_timeout_override: random.chance(50),
-                expiry_action: if random.chance(70) { ExpiryAction::Reject } else { ExpiryAction::Delay },
-            },
-        };
+        let queue = queue_settings(&mut random);
+        // The configuration allows one level and no delays where order is preserved.
+        let delays = |policy: &QueuePolicy| policy.expiry_action == ExpiryAction::Delay;
+        let preserve_order = queue.priorities.is_none() && !delays(&queue.default) && random.chance(50);
+        let settings =
+            SchedulerSettings { batch_rows_max, batching, queue, preserve_order, brief_execution_max: Duration::ZERO };
         let instances = 1 + random.below(3) as usize;
         let state = State::new(settings.clone(), instances);
-        let (requests, busy, staying) = (vec![], BTreeMap::new(), (0..instances).collect());
-        Self { random, now: start, settings, state, requests, busy, wake_at: None, staying, instances_made: instances }
+        Self {
+            random,
+            now: start,
+            state,
+            requests: vec![],
+            order: settings.preserve_order.then(ResponseOrder::default),
+            read: 0,
+            settings,
+            busy: BTreeMap::new(),
+            wake_at: None,
+            staying: (0..instances).collect(),
+            instances_made: instances,
+        }
     }
 
     fn arrive(&mut self) {
         let rows = 1 + self.random.below(self.settings.batch_rows_max);
         let (id, shape) = (self.requests.len(), self.random.below(2));
         let request = Request { id, rows, shape, cancelled: Rc::default() };
-        let asked = self.random.chance(30).then(|| MICROSECOND * (1 + self.random.below(1_000)) as u32);
-        let deadline = self.settings.queue.effective_timeout(asked).map(|timeout| self.now + timeout);
-        self.requests.push((request.clone(), Fate::Waiting, self.now, deadline));
-        let actions = self.state.arrive(self.now, request, asked);
+        let timeout = self.random.chance(30).then(|| MICROSECOND * (1 + self.random.below(1_000)) as u32);
+        let priority = self.random.below(5);
+        let level = self.settings.queue.level(priority);
+        let policy = self.settings.queue.policy(level);
+        let deadline = policy.effective_timeout(timeout).map(|timeout| self.now + timeout);
+        let (mut sender, stream) = response_channel();
+        if let Some(order) = &self.order {
+            order.admit(&mut sender);
+        }
+        self.requests.push(Known {
+            request: request.clone(),
+            fate: Fate::Waiting,
+            arrived: self.now,
+            level,
+            deadline,
+            sender: Some(sender),
+            stream,
+        });
+        let actions = self.state.arrive(self.now, request, Wish { timeout, priority });
         self.apply(actions);
     }
 
     fn cancel_one(&mut self) {
         let waiting: Vec<usize> =
-            self.requests.iter().filter(|(_, fate, ..)| *fate == Fate::Waiting).map(|(r, ..)| r.id).collect();
+            self.requests.iter().filter(|known| known.fate == Fate::Waiting).map(|known| known.request.id).collect();
         if !waiting.is_empty() {
             let chosen = waiting[self.random.below(waiting.len() as u64) as usize];
-            self.requests[chosen].0.cancelled.set(true);
+            self.requests[chosen].request.cancelled.set(true);
         }
     }
 
@@ -178,12 +219,16 @@ impl World {
 
     fn apply(&mut self, actions: Actions<Request>) {
         if let Some(request) = actions.refused {
-            assert!(self.count(Fate::Waiting) > self.settings.queue.requests_max, "refused while there was room");
+            let queue = &self.settings.queue;
+            let level = self.requests[request.id].level;
+            // The refused request itself is counted among those that wait.
+            let in_level = self.waiting().filter(|known| known.level == level).count();
+            assert!(in_level > queue.policy(level).requests_max, "refused while there was room");
             self.settle(request.id, Fate::Waiting, Fate::Refused);
         }
         for request in actions.expired {
-            assert!(self.requests[request.id].3.is_some_and(|at| at <= self.now), "expired before its time");
-            assert_eq!(self.settings.queue.expiry_action, ExpiryAction::Reject);
+            assert!(self.is_late(request.id), "expired before its time");
+            assert_eq!(self.expiry_action(request.id), ExpiryAction::Reject);
             self.settle(request.id, Fate::Waiting, Fate::Expired);
         }
         for request in actions.cancelled {
@@ -212,46 +257,104 @@ impl World {
         assert!(batch.iter().all(|request| request.shape == batch[0].shape), "shapes mixed");
         assert!(batch.iter().all(|request| !request.is_cancelled()), "a cancelled request was executed");
         assert!(self.settings.batching.is_some() || batch.len() == 1, "batched without being asked to");
-        let in_time = |request: &&Request| self.requests[request.id].3.is_none_or(|deadline| deadline > self.now);
-        assert!(batch.iter().filter(in_time).is_sorted_by_key(|request| request.id), "overtaken in the queue");
-        if self.settings.queue.expiry_action == ExpiryAction::Reject {
-            assert!(batch.iter().all(|request| in_time(&request)), "executed after its time was over");
+        let ids: Vec<usize> = batch.iter().map(|request| request.id).collect();
+        assert!(ids.iter().is_sorted_by_key(|id| self.position(*id)), "overtaken in the batch");
+        let last = ids.iter().map(|id| self.position(*id)).max();
+        let passed_over = self
+            .waiting()
+            .filter(|known| !known.request.is_cancelled() && !ids.contains(&known.request.id))
+            .find(|known| Some(self.position(known.request.id)) < last);
+        assert!(passed_over.is_none(), "somebody who waits should have run before");
+        for id in ids {
+            let refused = self.expiry_action(id) == ExpiryAction::Reject && self.is_late(id);
+            assert!(!refused, "executed after its time was over");
         }
     }
 
+    fn waiting(&self) -> impl Iterator<Item = &Known> {
+        self.requests.iter().filter(|known| known.fate == Fate::Waiting)
+    }
+
+    fn expiry_action(&self, id: usize) -> ExpiryAction {
+        self.settings.queue.policy(self.requests[id].level).expiry_action
+    }
+
+    fn is_late(&self, id: usize) -> bool {
+        self.requests[id].deadline.is_some_and(|deadline| deadline <= self.now)
+    }
+
+    /// Where a request should stand: the urgent first, late ones behind the others of their level, then by age.
+    fn position(&self, id: usize) -> (u64, bool, usize) {
+        (self.requests[id].level, self.is_late(id), id)
+    }
+
     fn settle(&mut self, id: usize, from: Fate, to: Fate) {
-        assert_eq!(self.requests[id].1, from, "request {id} cannot become {to:?}");
-        self.requests[id].1 = to;
+        let known = &mut self.requests[id];
+        assert_eq!(known.fate, from, "request {id} cannot become {to:?}");
+        known.fate = to;
+        if to != Fate::Running {
+            known.sender.take().unwrap().respond(Ok(InferResponse::default()));
+        }
     }
 
     fn count(&self, fate: Fate) -> usize {
-        self.requests.iter().filter(|(_, found, ..)| *found == fate).count()
+        self.requests.iter().filter(|known| known.fate == fate).count()
+    }
+
+    /// After every step: exactly those answers can be read that have none before them that is missing.
+    fn check_order(&mut self) {
+        if self.order.is_none() {
+            return;
+        }
+        let first_missing =
+            self.requests.iter().position(|known| known.sender.is_some()).unwrap_or(self.requests.len());
+        for (id, known) in self.requests.iter_mut().enumerate().skip(self.read) {
+            let shown = known.stream.next().now_or_never().is_some();
+            assert_eq!(shown, id < first_missing, "answer {id} was shown out of order");
+        }
+        self.read = first_missing;
     }
 
     /// After every step: nothing that could run stands still, and no timer is forgotten.
     fn check_progress(&self) {
-        let waiting = || self.requests.iter().filter(|(r, fate, ..)| *fate == Fate::Waiting && !r.is_cancelled());
+        let waiting = || self.waiting().filter(|known| !known.request.is_cancelled());
         let instances = self.state_instances();
         if self.busy.len() < instances && waiting().next().is_some() {
             assert!(self.wake_at.is_some(), "an instance idles, requests wait, and nobody will wake");
             let delay = self.settings.batching.as_ref().map_or(Duration::ZERO, |batching| batching.delay_max);
-            let oldest = waiting().map(|(_, _, arrived, _)| *arrived).min().unwrap();
+            let oldest = waiting().map(|known| known.arrived).min().unwrap();
             assert!(
                 self.now < oldest + delay,
                 "the oldest request waits longer than the delay while an instance idles"
             );
         }
-        if self.settings.queue.expiry_action == ExpiryAction::Reject {
-            let next = waiting().filter_map(|(_, _, _, deadline)| *deadline).min();
-            if let Some(deadline) = next {
-                assert!(self.wake_at.is_some_and(|at| at <= deadline), "a timeout has no timer");
-            }
+        let rejected = waiting().filter(|known| self.expiry_action(known.request.id) == ExpiryAction::Reject);
+        if let Some(deadline) = rejected.filter_map(|known| known.deadline).min() {
+            assert!(self.wake_at.is_some_and(|at| at <= deadline), "a timeout has no timer");
         }
     }
 
     fn state_instances(&self) -> usize {
         self.busy.len() + self.state.idle_count()
     }
+}
+
+fn queue_policy(random: &mut Random) -> QueuePolicy {
+    QueuePolicy {
+        requests_max: 1 + random.below(40) as usize,
+        timeout: random.chance(50).then(|| MICROSECOND * (1 + random.below(2_000)) as u32),
+        allow_timeout_override: random.chance(50),
+        expiry_action: if random.chance(70) { ExpiryAction::Reject } else { ExpiryAction::Delay },
+    }
+}
+
+fn queue_settings(random: &mut Random) -> QueueSettings {
+    let default = queue_policy(random);
+    let levels = 1 + random.below(4);
+    let policies = (1..=levels).filter(|_| random.chance(50)).collect::<Vec<_>>();
+    let policies = policies.into_iter().map(|level| (level, queue_policy(random))).collect();
+    let priorities = PrioritySettings { levels, default_level: 1 + random.below(levels), policies };
+    QueueSettings { default, priorities: random.chance(50).then_some(priorities) }
 }
 
 fn simulate(seed: u64, start: Instant) {
@@ -264,6 +367,7 @@ fn simulate(seed: u64, start: Instant) {
             _ => world.pass_time(),
         }
         world.check_progress();
+        world.check_order();
     }
     let actions = world.state.drain(world.now);
     world.apply(actions);
@@ -273,6 +377,7 @@ fn simulate(seed: u64, start: Instant) {
     }
     assert!(world.state.is_drained(), "drained, and requests are left");
     assert_eq!(world.count(Fate::Waiting) + world.count(Fate::Running), 0, "a request was lost");
+    world.check_order();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{
     SchedulerSettings,
     batching::{Batchable, Decision, decide},
-    queue::{Queue, Ticket},
+    queue::{Queue, Ticket, Wish},
     roster::{Presence, Roster},
 };
 
@@ -65,10 +65,10 @@ impl<T: Batchable> State<T> {
         Self { settings, queue, roster: Roster::new(instances), life: Life::Serving, reported_waiting: 0 }
     }
 
-    /// A request arrives that wants to wait no longer than `timeout`.
+    /// A request arrives.
     ///
     /// With an idle instance, an empty queue and nothing to wait for, the request goes straight to the instance.
-    pub(crate) fn arrive(&mut self, now: Instant, item: T, timeout: Option<Duration>) -> Actions<T> {
+    pub(crate) fn arrive(&mut self, now: Instant, item: T, wish: Wish) -> Actions<T> {
         if self.queue.is_empty()
             && let Some(instance) = self.roster.next()
             && decide(&self.settings, now, std::iter::once((&item, now))) == (Decision::Run { requests: 1 })
@@ -78,7 +78,7 @@ impl<T: Batchable> State<T> {
             let runs = vec![Run { instance, requests: vec![item], is_alone }];
             return Actions { runs, ..Actions::nothing() };
         }
-        let refused = self.queue.push(now, item, timeout).err();
+        let refused = self.queue.push(now, item, wish).err();
         Actions { refused, ..self.advance(now) }
     }
 

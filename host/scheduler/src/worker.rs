@@ -20,7 +20,7 @@ use std::{
 
 use futures_util::FutureExt;
 use nereid_backend::{Batch, Instance};
-use nereid_inference::{CheckedRequest, ErrorKind, InferError, ResponseSender};
+use nereid_inference::{CheckedRequest, ErrorKind, InferError, ResponseOrder, ResponseSender};
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::Notify, time::sleep_until};
 
@@ -30,6 +30,7 @@ use crate::{
     ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord, SchedulerSettings,
     batching::Batchable,
     job::Job,
+    queue::Wish,
     state::{Actions, InstanceIndex, Run, State},
 };
 
@@ -45,6 +46,8 @@ struct Shared {
     runtime: Handle,
     alarm: Arc<Alarm>,
     brief_execution_max: Duration,
+    /// Where answers wait for those before them.
+    order: Option<ResponseOrder>,
 }
 
 /// When the state machine wants to be asked again.
@@ -68,13 +71,14 @@ impl Scheduler {
         instances: Vec<(String, Instance)>,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, InferError> {
-        let keeps_time = settings.queue.timeout.is_some()
-            || settings.queue.allow_timeout_override
+        let keeps_time = settings.queue.keeps_time()
             || settings.batching.as_ref().is_some_and(|batching| !batching.delay_max.is_zero());
         let brief_execution_max = settings.brief_execution_max;
+        let order = settings.preserve_order.then(ResponseOrder::default);
         let state = Mutex::new(State::new(settings, 0));
         let (runtime, alarm) = (Handle::current(), Arc::default());
-        let shared = Shared { state, slots: Slots::default(), observer, runtime, alarm, brief_execution_max };
+        let slots = Slots::default();
+        let shared = Shared { state, slots, observer, runtime, alarm, brief_execution_max, order };
         let scheduler = Self { shared: Arc::new(shared) };
         for (name, instance) in instances {
             scheduler.add_instance(&name, instance)?;
@@ -88,11 +92,14 @@ impl Scheduler {
 
     /// Takes a request; its outcome, refusals included, goes to `sender`. Never blocks on an execution by a blocking
     /// instance; a task instance that is idle is polled once right here.
-    pub fn submit(&self, request: CheckedRequest, sender: ResponseSender) {
+    pub fn submit(&self, request: CheckedRequest, mut sender: ResponseSender) {
         let queued = Instant::now();
-        let timeout = request.get().timeout;
+        let wish = Wish { timeout: request.get().timeout, priority: request.get().priority };
+        if let Some(order) = &self.shared.order {
+            order.admit(&mut sender);
+        }
         let job = Job { request, sender, queued };
-        let actions = self.shared.decide(|state| state.arrive(queued, job, timeout));
+        let actions = self.shared.decide(|state| state.arrive(queued, job, wish));
         self.shared.perform(actions);
     }
 }

@@ -93,8 +93,20 @@ fn impossible_batching_is_refused() {
         ("preferred_batch_size: 0", "dynamic batching preferred size must be positive for m"),
         ("preferred_batch_size: 9", "dynamic batching preferred size must be <= max batch size for m"),
         (
-            "preserve_ordering: true default_queue_policy { timeout_action: DELAY }",
+            "preserve_ordering: true default_queue_policy { timeout_action: DELAY default_timeout_microseconds: 1 }",
             "Queue policy can not have DELAY as timeout action when 'preserve_ordering' is true for m",
+        ),
+        // Without a time that can be over, DELAY says nothing.
+        ("preserve_ordering: true default_queue_policy { timeout_action: DELAY }", ""),
+        ("priority_levels: 3", "default priority level must be in range [1, 3] for m"),
+        ("priority_levels: 3 default_priority_level: 4", "default priority level must be in range [1, 3] for m"),
+        (
+            "priority_levels: 3 default_priority_level: 3 priority_queue_policy { key: 4 }",
+            "priority queue policy must have priority level in range [1, 3] for m",
+        ),
+        (
+            "priority_levels: 2 default_priority_level: 1 preserve_ordering: true",
+            "Only one priority level is allowed when 'preserve_ordering' is true for m",
         ),
     ] {
         check(&format!("{GOOD} dynamic_batching {{ {batching} }}"), expected);

@@ -11,7 +11,7 @@ use nereid_tensor::{DataType, Tensor};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
-use crate::{BatchingSettings, QueueSettings};
+use crate::{BatchingSettings, PrioritySettings, QueuePolicy, QueueSettings};
 
 /// Remembers what it was told.
 #[derive(Default)]
@@ -50,16 +50,16 @@ impl TaskInstance for Gate {
     }
 }
 
-fn request(value: f32) -> CheckedRequest {
+fn request(value: f32, priority: u64) -> CheckedRequest {
     let spec = TensorSpec { name: "X".into(), data_type: DataType::Fp32, dims: vec![1], optional: false };
     let signature = Signature { inputs: vec![spec], max_batch_size: 8, ..Signature::default() };
     let tensor = Tensor::from_elements([1, 1], &[value]).unwrap();
-    signature.check(InferRequest::new(vec![NamedTensor::new("X", tensor)])).unwrap()
+    signature.check(InferRequest { priority, ..InferRequest::new(vec![NamedTensor::new("X", tensor)]) }).unwrap()
 }
 
 fn submit(scheduler: &Scheduler, value: f32) -> ResponseStream {
     let (sender, stream) = response_channel();
-    scheduler.submit(request(value), sender);
+    scheduler.submit(request(value, 0), sender);
     stream
 }
 
@@ -152,6 +152,54 @@ async fn what_waits_while_an_instance_is_busy_becomes_one_batch() {
 }
 
 #[tokio::test]
+async fn urgent_requests_overtake_those_that_wait() {
+    let (instance, _begins, opener) = gate();
+    let priorities = PrioritySettings { levels: 3, default_level: 2, policies: Default::default() };
+    let queue = QueueSettings { priorities: Some(priorities), ..QueueSettings::default() };
+    let settings = SchedulerSettings { queue, ..SchedulerSettings::unbatched() };
+    let (scheduler, _) = start(settings, instance);
+    let running = submit(&scheduler, 0.0);
+    let (sender, finished) = std::sync::mpsc::channel();
+    let readers: Vec<_> = [3, 0, 1]
+        .map(|priority| {
+            let (response_sender, stream) = response_channel();
+            scheduler.submit(request(0.0, priority), response_sender);
+            let sender = sender.clone();
+            tokio::spawn(async move { stream.single().await.map(|_| sender.send(priority)) })
+        })
+        .into();
+    tokio::task::yield_now().await;
+    opener.send(()).unwrap();
+    running.single().await.unwrap();
+    for _ in &readers {
+        opener.send(()).unwrap();
+    }
+    for reader in readers {
+        reader.await.unwrap().unwrap().unwrap();
+    }
+    assert_eq!(finished.try_iter().collect::<Vec<_>>(), [1, 0, 3]);
+}
+
+#[tokio::test]
+async fn answers_of_several_instances_come_in_order_when_order_is_preserved() {
+    let ((slow, mut slow_begins, slow_opener), (fast, mut fast_begins, fast_opener)) = (gate(), gate());
+    let settings = SchedulerSettings { preserve_order: true, ..SchedulerSettings::unbatched() };
+    let notes = Arc::new(Notes::default());
+    let instances = vec![("m_0".to_owned(), slow), ("m_1".to_owned(), fast)];
+    let scheduler = Scheduler::start(settings, instances, notes.clone()).unwrap();
+    let (mut first, mut second) = (submit(&scheduler, 0.0), submit(&scheduler, 1.0));
+    assert_eq!((slow_begins.recv().await, fast_begins.recv().await), (Some(1), Some(1)));
+    fast_opener.send(()).unwrap();
+    while notes.outcomes.lock().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(second.next().now_or_never().is_none(), "the second is answered, and the first is not");
+    slow_opener.send(()).unwrap();
+    assert!(first.next().await.unwrap().response.unwrap().is_ok());
+    assert!(second.next().await.unwrap().response.unwrap().is_ok());
+}
+
+#[tokio::test]
 async fn a_request_whose_client_is_gone_is_not_executed() {
     let (instance, mut begins, opener) = gate();
     let (scheduler, notes) = start(SchedulerSettings::unbatched(), instance);
@@ -170,8 +218,9 @@ async fn a_request_whose_client_is_gone_is_not_executed() {
 #[tokio::test]
 async fn a_full_queue_refuses_with_tritons_text() {
     let (instance, _begins, _opener) = gate();
-    let queue = QueueSettings { requests_max: 1, ..Default::default() };
-    let (scheduler, notes) = start(SchedulerSettings { queue, ..SchedulerSettings::unbatched() }, instance);
+    let queue = QueuePolicy { requests_max: 1, ..Default::default() };
+    let (scheduler, notes) =
+        start(SchedulerSettings { queue: queue.into(), ..SchedulerSettings::unbatched() }, instance);
     let _running = submit(&scheduler, 0.0);
     let _waiting = submit(&scheduler, 1.0);
     let error = submit(&scheduler, 2.0).single().await.unwrap_err();
@@ -183,8 +232,8 @@ async fn a_full_queue_refuses_with_tritons_text() {
 #[tokio::test]
 async fn a_request_times_out_while_every_instance_is_busy() {
     let (instance, _begins, _opener) = gate();
-    let queue = QueueSettings { timeout: Some(Duration::from_nanos(1)), ..Default::default() };
-    let (scheduler, _) = start(SchedulerSettings { queue, ..SchedulerSettings::unbatched() }, instance);
+    let queue = QueuePolicy { timeout: Some(Duration::from_nanos(1)), ..Default::default() };
+    let (scheduler, _) = start(SchedulerSettings { queue: queue.into(), ..SchedulerSettings::unbatched() }, instance);
     let _running = submit(&scheduler, 0.0);
     let error = submit(&scheduler, 1.0).single().await.unwrap_err();
     assert_eq!(error.message(), "[request id: <id_unknown>] Request timeout expired");
