@@ -3,14 +3,11 @@
 //! Promises: line `n` is the label of index `n`. Refuses files outside the model's directory, links that lead out of it
 //! included, files that are missing or no text, and those beyond a limit.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use nereid_inference::{InferError, ModelSource};
+
+use crate::model_file;
 
 /// Bytes of one label file: 64 for each of the million elements that an output may have to be classified.
 const LABEL_FILE_BYTES_MAX: u64 = 64 << 20;
@@ -48,29 +45,16 @@ impl OutputLabels {
 
 /// The lines of a file in the model's directory, or what is wrong with it.
 fn read_lines(model_directory: &Path, filename: &str) -> Result<Vec<Arc<str>>, String> {
-    let path = model_directory.join(filename);
-    let resolve = |path: &Path| -> Result<PathBuf, String> {
-        path.canonicalize().map_err(|error| format!("cannot be found at {}: {error}", path.display()))
-    };
-    let (directory, file) = (resolve(model_directory)?, resolve(&path)?);
-    if !file.starts_with(&directory) {
-        let (file, directory) = (file.display(), directory.display());
-        return Err(format!("lies at {file}, expected a file inside the model's directory {directory}"));
-    }
-    let unreadable = |error| format!("cannot be read from {}: {error}", file.display());
-    let metadata = fs::metadata(&file).map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(format!("is no file: {}", file.display()));
-    }
-    if metadata.len() > LABEL_FILE_BYTES_MAX {
-        return Err(format!("has {} bytes, expected at most {LABEL_FILE_BYTES_MAX}", metadata.len()));
-    }
-    let text = fs::read_to_string(&file).map_err(unreadable)?;
+    let bytes = model_file::read(model_directory, Path::new(filename), LABEL_FILE_BYTES_MAX)?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| format!("is no text: byte {} is not UTF-8", error.utf8_error().valid_up_to()))?;
     Ok(text.lines().map(Arc::from).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use nereid_tensor::DataType;
 
     use super::*;
@@ -121,6 +105,6 @@ mod tests {
         check("gone.txt", |_| (), Err("label file 'gone.txt' of output 'Y' of model 'm' cannot be found at"));
         check("1", |directory| fs::create_dir(directory.join("1")).unwrap(), Err("is no file"));
         let binary = |directory: &Path| fs::write(directory.join("labels.txt"), [0xff, 0xfe]).unwrap();
-        check("labels.txt", binary, Err("cannot be read from"));
+        check("labels.txt", binary, Err("is no text: byte 0 is not UTF-8"));
     }
 }

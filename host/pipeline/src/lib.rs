@@ -9,8 +9,10 @@ mod instances;
 mod labels;
 mod loader;
 mod model;
+mod model_file;
 mod recorder;
 mod scheduling;
+mod warmup;
 
 pub use crate::loader::Loader;
 

@@ -122,7 +122,7 @@ impl ModelLoader for Loader {
             return Ok(Arc::new(Ensemble::load(source, self.service.clone(), metrics, self.runtime.clone())?));
         }
         let backend = self.backend(&source)?;
-        Ok(Arc::new(BackendModel::load(source, backend, &self.telemetry)?))
+        Ok(Arc::new(BackendModel::load(source, backend, &self.telemetry, &self.runtime)?))
     }
 }
 

@@ -9,8 +9,11 @@ use nereid_inference::{
 };
 use nereid_scheduler::{Observer, Scheduler};
 use nereid_telemetry::Telemetry;
+use tokio::runtime::Handle;
 
-use crate::{instances::instance_specs, labels::OutputLabels, recorder::Recorder, scheduling::scheduler_settings};
+use crate::{
+    instances::instance_specs, labels::OutputLabels, recorder::Recorder, scheduling::scheduler_settings, warmup::Warmup,
+};
 
 /// One generation of a model version behind its scheduler.
 pub(crate) struct BackendModel {
@@ -27,19 +30,22 @@ pub(crate) struct BackendModel {
 impl BackendModel {
     /// Loads the version, makes its instances and starts its scheduler.
     ///
-    /// Must be called within the runtime that is to execute task instances.
+    /// Must be called within `runtime`, which is to execute task instances, and on none of its workers.
     pub(crate) fn load(
         source: ModelSource,
         backend: &dyn Backend,
         telemetry: &Arc<Telemetry>,
+        runtime: &Handle,
     ) -> Result<Self, InferError> {
         let started = Instant::now();
         let signature = Signature::from_config(&source.config)?;
         let labels = OutputLabels::read(&source)?;
+        let warmup = Warmup::read(&source, &signature)?;
         let loaded = backend.load(&source)?;
         let mut instances = Vec::new();
         for spec in instance_specs(&source.config)? {
-            let instance = loaded.new_instance(&spec)?;
+            let mut instance = loaded.new_instance(&spec)?;
+            warmup.run(&mut instance, runtime)?;
             instances.push((spec.name, instance));
         }
         let recorder = Arc::new(Recorder::new(telemetry.model(&source.identity, &source.config.metric_tags)));

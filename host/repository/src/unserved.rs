@@ -66,7 +66,6 @@ const UNSERVED: &[Unserved] = &[
         used_by: |config| group(config, |group| group.kind == InstanceKind::Gpu),
     },
     Unserved { path: "cc_model_filenames", used_by: |config| flag(!config.cc_model_filenames.is_empty()) },
-    Unserved { path: "model_warmup", used_by: |config| flag(!config.warmup.is_empty()) },
     Unserved {
         path: "model_operations.op_library_filename",
         used_by: |config| flag(config.operation_library_filenames.as_ref().is_some_and(|names| !names.is_empty())),
@@ -189,7 +188,6 @@ mod tests {
             ("instance_group.host_policy", "instance_group { host_policy: 'p' }"),
             ("instance_group.kind: KIND_GPU", "instance_group { kind: KIND_GPU }"),
             ("cc_model_filenames", "cc_model_filenames { key: '8.0' value: 'm' }"),
-            ("model_warmup", "model_warmup { }"),
             ("model_operations.op_library_filename", "model_operations { op_library_filename: 'l.so' }"),
             ("model_transaction_policy.decoupled", "model_transaction_policy { decoupled: true }"),
             ("model_repository_agents", "model_repository_agents { agents { name: 'checksum' } }"),

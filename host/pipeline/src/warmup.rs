@@ -1,0 +1,123 @@
+//! Requests that every instance executes before the model counts as ready, so that the first client does not pay for
+//! what a runtime does on first use.
+//!
+//! Promises: the samples are checked like clients' requests and run on each instance, each as often as it says; a
+//! failure fails the load. They appear in no statistics. Costs the time of the executions, during the load.
+//! Source: `ModelWarmup` of Triton's model configuration.
+
+mod data;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use nereid_backend::{Batch, Instance};
+use nereid_inference::{
+    CheckedRequest, InferError, InferRequest, ModelSource, NamedTensor, ResponseStream, Signature,
+    config::{WarmupInput, WarmupSample},
+    response_channel,
+};
+use tokio::runtime::Handle;
+
+/// What each instance of a model is to execute.
+#[derive(Debug)]
+pub(crate) struct Warmup {
+    samples: Vec<Sample>,
+}
+
+#[derive(Debug)]
+struct Sample {
+    name: String,
+    /// Executed together.
+    requests: Vec<CheckedRequest>,
+    /// At least 1.
+    count: u32,
+}
+
+// === impl Warmup ===
+
+impl Warmup {
+    /// Makes the requests that the configuration describes; reads their files.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, naming model, sample and input: a sample does not fit the model, or its file cannot be used.
+    pub(crate) fn read(source: &ModelSource, signature: &Signature) -> Result<Self, InferError> {
+        let samples = source.config.warmup.iter().filter(|sample| sample.batch_size > 0);
+        let samples = samples.map(|sample| {
+            Sample::read(sample, source, signature).map_err(|problem| {
+                let (model, sample) = (&source.identity.name, &sample.name);
+                InferError::invalid_argument(format!("warm-up sample '{sample}' of model '{model}': {problem}"))
+            })
+        });
+        Ok(Self { samples: samples.collect::<Result<_, _>>()? })
+    }
+
+    /// Executes the samples on one instance. Blocks; must not be called on one of the runtime's own workers.
+    ///
+    /// # Errors
+    /// What the first failing sample was answered with, in Triton's words.
+    pub(crate) fn run(&self, instance: &mut Instance, runtime: &Handle) -> Result<(), InferError> {
+        for sample in &self.samples {
+            for _ in 0..sample.count {
+                sample.execute(instance, runtime).map_err(|error| {
+                    let text = format!("failed to run warmup sample '{}': {};", sample.name, error.message());
+                    InferError::new(error.kind(), text)
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+// === impl Sample ===
+
+impl Sample {
+    fn read(sample: &WarmupSample, source: &ModelSource, signature: &Signature) -> Result<Self, String> {
+        let rows_max = signature.max_batch_size.max(1);
+        if u64::from(sample.batch_size) > rows_max {
+            return Err(format!("'batch_size' is {}, expected at most {rows_max}", sample.batch_size));
+        }
+        let tensor = |(name, input): (&String, &WarmupInput)| {
+            let tensor = data::tensor(input, &source.model_directory, signature.max_batch_size > 0)
+                .map_err(|problem| format!("input '{name}' {problem}"))?;
+            Ok(NamedTensor::new(name.as_str(), tensor))
+        };
+        let inputs = sample.inputs.iter().map(tensor).collect::<Result<Vec<_>, String>>()?;
+        let request = InferRequest { id: format!("warmup-{}", sample.name), ..InferRequest::new(inputs) };
+        let request = signature.check(request).map_err(|error| error.message().to_owned())?;
+        let requests = (0..sample.batch_size).map(|_| request.clone()).collect();
+        Ok(Self { name: sample.name.clone(), requests, count: sample.count.max(1) })
+    }
+
+    fn execute(&self, instance: &mut Instance, runtime: &Handle) -> Result<(), InferError> {
+        let (jobs, streams): (Vec<_>, Vec<ResponseStream>) = self
+            .requests
+            .iter()
+            .map(|request| {
+                let (sender, stream) = response_channel();
+                ((request.clone(), sender), stream)
+            })
+            .unzip();
+        let mut batch = Batch::new(jobs);
+        let executed = catch_unwind(AssertUnwindSafe(|| match instance {
+            Instance::Blocking(instance) => instance.execute(&mut batch),
+            Instance::Task(instance) => runtime.block_on(instance.execute(&mut batch)),
+        }));
+        executed.map_err(|_| InferError::internal("the backend panicked"))?;
+        for finished in batch.finish() {
+            if let Some((sender, answer)) = finished.answer {
+                sender.respond(answer);
+            }
+        }
+        streams.into_iter().try_for_each(|stream| runtime.block_on(exhaust(stream)))
+    }
+}
+
+/// Waits for every response of a request: one that is answered late is part of the warm-up.
+async fn exhaust(mut stream: ResponseStream) -> Result<(), InferError> {
+    while let Some(delivery) = stream.next().await {
+        delivery.response.transpose()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
