@@ -1,4 +1,7 @@
-//! `cargo xtask clients`: the end-to-end suite of real clients, in Python because that is where the clients are.
+//! `cargo xtask clients`: the end-to-end suites, in Python because that is where the clients are.
+//!
+//! Two folders: `tests/clients` drives the server with the clients that users have, `tests/conformance` with cases that say
+//! what is asked and what must come, byte by byte.
 
 use std::{
     path::{Path, PathBuf},
@@ -25,7 +28,9 @@ pub(crate) fn run(workspace: &Workspace, mut arguments: Arguments) -> Result<(),
     run_suite(workspace, &binary, &arguments.rest(), &mut Tally::default())
 }
 
-/// Runs the suite against `binary`; whatever it needs is set up and built.
+const SUITES: [&str; 2] = ["tests/clients", "tests/conformance"];
+
+/// Runs the suites, or those parts that the arguments name, against `binary`; whatever they need is set up and built.
 pub(crate) fn run_suite(
     workspace: &Workspace,
     binary: &Path,
@@ -33,9 +38,16 @@ pub(crate) fn run_suite(
     tally: &mut Tally,
 ) -> Result<(), Failure> {
     let mut command = Command::new(python::interpreter(workspace));
-    command.current_dir(workspace.root()).args(["-u", "-m", "pytest", "--rootdir=tests/clients"]);
-    if !pytest_arguments.iter().any(|word| word.contains("tests/clients")) {
-        command.arg("tests/clients");
+    command.current_dir(workspace.root()).args([
+        "-u",
+        "-m",
+        "pytest",
+        "--rootdir=tests",
+        "-c=tests/clients/pytest.ini",
+    ]);
+    let names_a_suite = |word: &String| SUITES.iter().any(|suite| word.contains(suite));
+    if !pytest_arguments.iter().any(names_a_suite) {
+        command.args(SUITES);
     }
     command.args(pytest_arguments);
     command.env("NEREID_SERVER", binary).env("NEREID_PERF_ANALYZER", perf_analyzer::program(workspace));

@@ -42,7 +42,7 @@ pub(super) const STEPS: [Step; 11] = [
     },
     Step {
         name: "clients",
-        purpose: "real clients against the server",
+        purpose: "real clients and conformance cases against the server",
         needs: &["setup", "guests", "build"],
         by_default: true,
         run: run_clients,

@@ -4,11 +4,19 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use nereid_inference::{
-    CallChain, CheckedRequest, InferError, InferRequest, InferResponse, NamedTensor, ServiceHandle,
+    CallChain, CheckedRequest, InferError, InferRequest, InferResponse, NamedTensor, ParameterValue, Parameters,
+    SequenceFlags, SequenceId, ServiceHandle,
 };
 use nereid_tensor::Tensor;
 
 use super::plan::{Plan, Step};
+
+const SEQUENCE_ID: &str = "sequence_id";
+const SEQUENCE_START: &str = "sequence_start";
+const SEQUENCE_END: &str = "sequence_end";
+
+/// What a request without a sequence says of it.
+const NO_SEQUENCE: SequenceFlags = SequenceFlags { id: SequenceId::Number(0), start: false, end: false };
 
 /// Runs the steps that the request's outputs need, each as soon as its inputs are there.
 ///
@@ -53,6 +61,8 @@ struct Journey<'a> {
     callers: Arc<CallChain>,
     tensors: Vec<Slot>,
     to_start: Vec<bool>,
+    /// The client's, until a step says otherwise in parameters of its response.
+    sequence: SequenceFlags,
 }
 
 #[derive(Clone)]
@@ -77,7 +87,8 @@ impl<'a> Journey<'a> {
         let to_start = plan.needed_steps(|output| request.wants(output));
         let request = request.into_inner();
         let callers = CallChain::extend(request.callers.clone(), name.clone());
-        Self { plan, request, callers, tensors, to_start }
+        let sequence = request.sequence.clone().unwrap_or(NO_SEQUENCE);
+        Self { plan, request, callers, tensors, to_start, sequence }
     }
 
     /// Takes the steps whose inputs are all decided off the list.
@@ -108,13 +119,14 @@ impl<'a> Journey<'a> {
             parameters: self.request.parameters.clone(),
             priority: self.request.priority,
             timeout: self.request.timeout,
-            sequence: self.request.sequence.clone(),
+            sequence: (self.sequence != NO_SEQUENCE).then(|| self.sequence.clone()),
             callers: Some(self.callers.clone()),
             ..InferRequest::new(inputs.map(|(name, tensor)| NamedTensor::new(name.clone(), tensor)).collect())
         }
     }
 
     fn arrive(&mut self, step: &Step, mut response: InferResponse) {
+        self.read_sequence(&response.parameters);
         for (name, index) in &step.outputs {
             let position = response.outputs.iter().position(|output| output.name == *name);
             let tensor = position.map(|position| response.outputs.swap_remove(position).tensor);
@@ -122,6 +134,35 @@ impl<'a> Journey<'a> {
                 *slot = tensor.map_or(Slot::Absent, Slot::There);
             }
         }
+    }
+
+    /// A step may move the steps after it to another sequence, or to another place in it.
+    fn read_sequence(&mut self, parameters: &Parameters) {
+        match parameters.get(SEQUENCE_ID) {
+            Some(ParameterValue::Int(id)) => self.sequence.id = SequenceId::Number(id.cast_unsigned()),
+            Some(ParameterValue::Uint(id)) => self.sequence.id = SequenceId::Number(*id),
+            Some(ParameterValue::String(id)) => self.sequence.id = SequenceId::Text(id.clone()),
+            _ => {}
+        }
+        if let Some(ParameterValue::Bool(start)) = parameters.get(SEQUENCE_START) {
+            self.sequence.start = *start;
+        }
+        if let Some(ParameterValue::Bool(end)) = parameters.get(SEQUENCE_END) {
+            self.sequence.end = *end;
+        }
+    }
+
+    /// What Triton's ensembles say of the sequence in every response with outputs, even where there is none.
+    fn sequence_parameters(&self) -> Parameters {
+        let mut parameters = Parameters::default();
+        let id = match &self.sequence.id {
+            SequenceId::Number(id) => ParameterValue::Int(id.cast_signed()),
+            SequenceId::Text(id) => ParameterValue::String(id.clone()),
+        };
+        parameters.insert(SEQUENCE_ID, id);
+        parameters.insert(SEQUENCE_START, ParameterValue::Bool(self.sequence.start));
+        parameters.insert(SEQUENCE_END, ParameterValue::Bool(self.sequence.end));
+        parameters
     }
 
     /// An output that no step gave is left out.
@@ -133,6 +174,10 @@ impl<'a> Journey<'a> {
             Some(Slot::There(tensor)) => Some(NamedTensor::new(name.clone(), tensor.clone())),
             _ => None,
         });
-        InferResponse::new(present.collect())
+        let mut response = InferResponse::new(present.collect());
+        if !response.outputs.is_empty() {
+            response.parameters = self.sequence_parameters();
+        }
+        response
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nereid_backend::fake::FakeBehaviour;
-use nereid_inference::{ModelLoader, config::EnsembleStep};
+use nereid_inference::{InferRequest, ModelLoader, ParameterValue, SequenceFlags, SequenceId, config::EnsembleStep};
 use nereid_tensor::DataType;
 
 use crate::test_service::{World, echo, ensemble, output, source, step, tensor};
@@ -30,7 +30,7 @@ async fn only_the_steps_that_the_outputs_need_are_run() {
     let mut config = ensemble("e", vec![step("a", "IN", "OUT"), step("b", "IN", "OTHER")]);
     config.outputs.push(output("OTHER", DataType::Fp32, 2));
     let model = world.load(config).unwrap();
-    let mut request = nereid_inference::InferRequest::new(vec![tensor("IN", &[1.0, 2.0])]);
+    let mut request = InferRequest::new(vec![tensor("IN", &[1.0, 2.0])]);
     request.requested_outputs = vec!["OTHER".into()];
     let response = model.infer(request).single().await.unwrap();
     assert_eq!(response.outputs.len(), 1);
@@ -63,6 +63,24 @@ async fn ensembles_nest() {
     };
     world.load(ensemble("outer", vec![outer])).unwrap();
     assert!(world.infer("outer", vec![tensor("IN", &[1.0, 2.0])]).await.is_ok());
+}
+
+#[tokio::test]
+async fn responses_say_to_which_sequence_they_belong_even_where_there_is_none() {
+    let world = World::new(FakeBehaviour::default());
+    world.load(echo("a", 2)).unwrap();
+    let model = world.load(ensemble("e", vec![step("a", "IN", "OUT")])).unwrap();
+    let without = InferRequest::new(vec![tensor("IN", &[1.0, 2.0])]);
+    let id = SequenceId::Text("s".into());
+    let with = InferRequest { sequence: Some(SequenceFlags { id, start: true, end: false }), ..without.clone() };
+    for (request, id, start) in
+        [(without, ParameterValue::Int(0), false), (with, ParameterValue::String("s".into()), true)]
+    {
+        let parameters = model.clone().infer(request).single().await.unwrap().parameters;
+        let found: Vec<_> = parameters.iter().map(|(name, value)| (name, value.clone())).collect();
+        let (start, end) = (ParameterValue::Bool(start), ParameterValue::Bool(false));
+        assert_eq!(found, [("sequence_id", id), ("sequence_start", start), ("sequence_end", end)]);
+    }
 }
 
 /// Loads an ensemble `e` of these steps over members `a` (two columns) and `wide` (three), and expects this refusal.
