@@ -5,16 +5,18 @@
 
 use std::time::Instant;
 
+use http::HeaderMap;
 use nereid_inference::InferError;
 use nereid_protocol::grpc::{
     DecodedRequest, check_response_size, decode_infer_request, encode_infer_response,
     proto::{ModelInferRequest, ModelInferResponse},
 };
 
-use crate::frontend::Running;
+use crate::{forwarding, frontend::Running};
 
 pub(crate) async fn model_infer(
     running: &Running,
+    headers: &HeaderMap,
     message: ModelInferRequest,
 ) -> Result<ModelInferResponse, InferError> {
     let received = Instant::now();
@@ -22,10 +24,12 @@ pub(crate) async fn model_infer(
     if model.config().is_decoupled() {
         return Err(InferError::unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy"));
     }
-    let DecodedRequest { request, classes, .. } = decode_infer_request(message, received)?;
+    let DecodedRequest { mut request, classes, .. } = decode_infer_request(message, received)?;
+    let forwarded = forwarding::forwarded(running.settings.forwarded_headers.as_ref(), headers)?;
+    forwarding::add(&forwarded, &mut request.parameters);
     let id = request.id.clone();
     let response = classes.apply(model.infer(request).single().await?, model.as_ref())?;
     let message = encode_infer_response(model.identity(), id, response);
-    check_response_size(&message, running.settings.message_bytes_max)?;
+    check_response_size(&message, running.settings.limits.message_bytes_max)?;
     Ok(message)
 }

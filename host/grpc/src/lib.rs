@@ -8,14 +8,20 @@
 //! Deliberately absent: what messages mean, which is `nereid-protocol`'s, and every decision about models.
 
 mod codec;
+mod connections;
+mod deadline;
 mod error;
+mod forwarding;
 mod frontend;
+mod greeting;
 mod health;
 mod incoming;
 mod infer;
+mod limits;
 mod metadata;
 mod panic;
 mod pending;
+mod reflection;
 mod repository;
 mod server;
 mod service;
@@ -29,4 +35,9 @@ pub mod generated {
     include!(concat!(env!("OUT_DIR"), "/inference.rs"));
 }
 
-pub use crate::{frontend::GrpcFrontend, server::serve, settings::GrpcSettings};
+pub use crate::{
+    frontend::GrpcFrontend,
+    limits::GrpcLimits,
+    server::serve,
+    settings::{ConnectionSettings, GrpcSettings},
+};

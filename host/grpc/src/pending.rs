@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::Stream;
-use nereid_inference::{Delivery, InferError, InferResponse, ResponseStream, ServedModel};
+use nereid_inference::{Delivery, InferError, InferResponse, Parameters, ResponseStream, ServedModel};
 use nereid_protocol::{
     ClassCounts,
     grpc::{
@@ -19,7 +19,7 @@ use nereid_protocol::{
     },
 };
 
-use crate::{frontend::Running, panic::guard};
+use crate::{forwarding, frontend::Running, panic::guard};
 
 /// A message for the client, and the error in it, if it is one.
 pub(crate) struct Answer {
@@ -62,10 +62,14 @@ struct Exchange {
 
 impl Pending {
     /// Hands a request to its model. Refusals, and panics, are answers like any other.
-    pub(crate) fn begin(running: &Running, message: ModelInferRequest) -> Self {
+    pub(crate) fn begin(
+        running: &Running,
+        forwarded: &Result<Parameters, InferError>,
+        message: ModelInferRequest,
+    ) -> Self {
         let received = Instant::now();
         let echo = RequestEcho::of(&message);
-        let message_bytes_max = running.settings.message_bytes_max;
+        let message_bytes_max = running.settings.limits.message_bytes_max;
         let mut classes = ClassCounts::default();
         let model = guard(|| running.model(&message.model_name, &message.model_version));
         let (model, decoupled, started) = match model {
@@ -73,7 +77,8 @@ impl Pending {
             Ok(model) => {
                 let decoupled = model.config().is_decoupled();
                 let started = guard(|| {
-                    let decoded = decode_infer_request(message, received)?;
+                    let mut decoded = decode_infer_request(message, received)?;
+                    forwarding::add(forwarded.as_ref().map_err(Clone::clone)?, &mut decoded.request.parameters);
                     classes = decoded.classes;
                     Ok((model.infer(decoded.request), decoded.empty_final_response))
                 });

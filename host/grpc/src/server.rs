@@ -4,18 +4,19 @@ use std::{io, sync::Arc};
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::{codec::CompressionEncoding, transport::Server};
+use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::pb::health_server::HealthServer;
-use tower::layer::layer_fn;
 
 use crate::{
+    connections::Connections,
+    deadline::Deadline,
     frontend::{GrpcFrontend, Running},
     generated::grpc_inference_service_server::GrpcInferenceServiceServer,
     health::StandardHealth,
     incoming::incoming,
     panic::CatchPanic,
+    reflection::add_reflection,
     service::InferenceRpcs,
-    settings::GrpcSettings,
 };
 
 /// Serves until `shutdown` is ready and everything that was under way then has ended.
@@ -24,7 +25,7 @@ use crate::{
 /// that never ends keeps the server up: the caller limits how long it waits.
 ///
 /// # Errors
-/// The settings are outside of what HTTP/2 allows.
+/// The reflection service was asked for and cannot be built.
 pub async fn serve(
     listener: TcpListener,
     frontend: GrpcFrontend,
@@ -33,31 +34,30 @@ pub async fn serve(
     let settings = frontend.settings.clone();
     let stopping = CancellationToken::new();
     let running = Arc::new(Running::new(frontend, stopping.clone()));
-    let inference = GrpcInferenceServiceServer::new(InferenceRpcs(running.clone()))
-        .accept_compressed(CompressionEncoding::Gzip)
-        .accept_compressed(CompressionEncoding::Deflate)
-        .max_decoding_message_size(settings.message_bytes_max)
-        .max_encoding_message_size(settings.message_bytes_max);
-    let signal = async move {
+    let service = CatchPanic(Deadline(routes(running)?));
+    let connections = Connections::new(&settings, stopping.clone());
+    let serving = connections.serve(incoming(listener, settings.connections.tcp_keepalive), service);
+    let signal = async {
         shutdown.await;
         stopping.cancel();
     };
-    transport(&settings)
-        .layer(layer_fn(CatchPanic))
-        .add_service(HealthServer::new(StandardHealth(running)))
-        .add_service(inference)
-        .serve_with_incoming_shutdown(incoming(listener, settings.tcp_keepalive), signal)
-        .await
-        .map_err(io::Error::other)
+    tokio::join!(serving, signal);
+    Ok(())
 }
 
-fn transport(settings: &GrpcSettings) -> Server {
-    Server::builder()
-        .max_concurrent_streams(settings.connection_streams_max)
-        .initial_stream_window_size(settings.stream_window_bytes)
-        .initial_connection_window_size(settings.connection_window_bytes)
-        .max_frame_size(settings.frame_bytes_max)
-        .http2_max_header_list_size(settings.header_bytes_max)
-        .http2_keepalive_interval(Some(settings.keepalive_interval))
-        .http2_keepalive_timeout(Some(settings.keepalive_timeout))
+/// The one list of services.
+fn routes(running: Arc<Running>) -> io::Result<Routes> {
+    let settings = &running.settings;
+    let has_reflection = settings.reflection;
+    let mut inference = GrpcInferenceServiceServer::new(InferenceRpcs(running.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Deflate)
+        .max_decoding_message_size(settings.limits.message_bytes_max)
+        .max_encoding_message_size(settings.limits.message_bytes_max);
+    if settings.compress_responses {
+        inference = inference.send_compressed(CompressionEncoding::Gzip);
+    }
+    let routes = Routes::new(HealthServer::new(StandardHealth(running))).add_service(inference);
+    let routes = if has_reflection { add_reflection(routes)? } else { routes };
+    Ok(routes.prepare())
 }

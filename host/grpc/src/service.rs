@@ -58,7 +58,8 @@ impl GrpcInferenceService for InferenceRpcs {
     }
 
     async fn model_infer(&self, request: Request<proto::ModelInferRequest>) -> Answer<proto::ModelInferResponse> {
-        answer(infer::model_infer(&self.0, request.into_inner()).await)
+        let (metadata, _, message) = request.into_parts();
+        answer(infer::model_infer(&self.0, metadata.as_ref(), message).await)
     }
 
     async fn model_stream_infer(&self, request: Request<Streaming<proto::ModelInferRequest>>) -> Answer<InferStream> {

@@ -1,27 +1,10 @@
-//! Every limit of the frontend, its unit and why it is what it is.
+//! How the frontend names itself, how its connections live, and what it limits.
 
 use std::time::Duration;
 
-/// The largest message that protobuf and other servers of this protocol take.
-const MESSAGE_BYTES_MAX: usize = i32::MAX as usize;
+use nereid_protocol::HeaderPattern;
 
-/// Enough to keep every instance of a model busy from one stream; each request may hold a whole message in memory.
-const STREAM_REQUESTS_IN_FLIGHT_MAX: usize = 256;
-
-/// RPCs open at once on one connection; load generators share one connection between thousands of callers.
-const CONNECTION_STREAMS_MAX: u32 = 4096;
-
-/// Bytes of one RPC that a client may send ahead: an image tensor of 600 KB passes without waiting for an update.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-
-/// Bytes of all RPCs of one connection that a client may send ahead: eight large requests at once.
-const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
-
-/// Payload of one HTTP/2 frame: at 64 KiB the cost per frame no longer shows for large tensors.
-const FRAME_BYTES_MAX: u32 = 64 << 10;
-
-/// Names and values of a request's metadata together; the default of most gRPC implementations is 8 KiB to 16 KiB.
-const HEADER_BYTES_MAX: u32 = 16 << 10;
+use crate::limits::GrpcLimits;
 
 /// Silence after which a connection is probed; Triton's default.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2 * 60 * 60);
@@ -32,33 +15,36 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Silence after which the kernel probes a connection, so that vanished hosts do not hold requests for ever.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// How the frontend names itself, and its limits.
+/// Everything that the frontend is told.
 #[derive(Clone, Debug)]
 pub struct GrpcSettings {
     /// The server's name in its metadata.
     pub server_id: String,
     /// The server's version in its metadata.
     pub server_version: String,
-    /// Largest message in either direction, after decompression.
-    pub message_bytes_max: usize,
-    /// Requests of one inference stream that are not answered yet; beyond it the stream is not read.
-    pub stream_requests_in_flight_max: usize,
-    /// RPCs open at once on one connection.
-    pub connection_streams_max: u32,
-    /// Flow-control window of one RPC.
-    pub stream_window_bytes: u32,
-    /// Flow-control window of one connection.
-    pub connection_window_bytes: u32,
-    /// Largest HTTP/2 frame that clients may send.
-    pub frame_bytes_max: u32,
-    /// Largest metadata of a request.
-    pub header_bytes_max: u32,
+    pub limits: GrpcLimits,
+    pub connections: ConnectionSettings,
+    /// Metadata that becomes request parameters.
+    pub forwarded_headers: Option<HeaderPattern>,
+    /// Responses are packed with gzip for clients that take it.
+    pub compress_responses: bool,
+    /// The reflection service is there.
+    pub reflection: bool,
+}
+
+/// How long connections live, and how it is found out that they are dead.
+#[derive(Clone, Debug)]
+pub struct ConnectionSettings {
     /// Silence after which a connection is probed with an HTTP/2 ping.
     pub keepalive_interval: Duration,
     /// How long the answer to that ping may take.
     pub keepalive_timeout: Duration,
     /// Silence after which the kernel probes a connection.
     pub tcp_keepalive: Duration,
+    /// Age at which a connection is asked to go; `None` lets it grow old.
+    pub age_max: Option<Duration>,
+    /// How long RPCs under way may take then; `None` waits for them.
+    pub age_grace: Option<Duration>,
 }
 
 // === impl GrpcSettings ===
@@ -69,16 +55,25 @@ impl GrpcSettings {
         Self {
             server_id: server_id.into(),
             server_version: server_version.into(),
-            message_bytes_max: MESSAGE_BYTES_MAX,
-            stream_requests_in_flight_max: STREAM_REQUESTS_IN_FLIGHT_MAX,
-            connection_streams_max: CONNECTION_STREAMS_MAX,
-            stream_window_bytes: STREAM_WINDOW_BYTES,
-            connection_window_bytes: CONNECTION_WINDOW_BYTES,
-            frame_bytes_max: FRAME_BYTES_MAX,
-            header_bytes_max: HEADER_BYTES_MAX,
+            limits: GrpcLimits::default(),
+            connections: ConnectionSettings::default(),
+            forwarded_headers: None,
+            compress_responses: false,
+            reflection: false,
+        }
+    }
+}
+
+// === impl ConnectionSettings ===
+
+impl Default for ConnectionSettings {
+    fn default() -> Self {
+        Self {
             keepalive_interval: KEEPALIVE_INTERVAL,
             keepalive_timeout: KEEPALIVE_TIMEOUT,
             tcp_keepalive: TCP_KEEPALIVE,
+            age_max: None,
+            age_grace: None,
         }
     }
 }

@@ -18,13 +18,14 @@ use futures_util::{
     Stream, StreamExt,
     stream::{SelectAll, select_all},
 };
-use nereid_inference::InferError;
+use nereid_inference::{InferError, Parameters};
 use nereid_protocol::grpc::proto::{ModelInferRequest, ModelStreamInferResponse};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Request, Status, Streaming};
 
 use crate::{
     error::status,
+    forwarding,
     frontend::Running,
     pending::{Answer, Decoupled, Pending, Single},
 };
@@ -35,6 +36,8 @@ const STRICT_ERRORS_METADATA: &str = "triton_grpc_error";
 /// The responses of one stream.
 pub(crate) struct InferStream {
     running: Arc<Running>,
+    /// What the stream's metadata adds to each of its requests.
+    forwarded: Result<Parameters, InferError>,
     requests: Source,
     /// Requests answered in their order; only the first one is polled.
     ordered: VecDeque<Single>,
@@ -63,8 +66,11 @@ impl InferStream {
     pub(crate) fn new(running: Arc<Running>, request: Request<Streaming<ModelInferRequest>>) -> Self {
         let strict = request.metadata().get(STRICT_ERRORS_METADATA).is_some_and(|value| value == "true");
         let stopping = Box::pin(running.stopping.clone().cancelled_owned());
+        let pattern = running.settings.forwarded_headers.as_ref();
+        let forwarded = forwarding::forwarded(pattern, request.metadata().as_ref());
         Self {
             running,
+            forwarded,
             requests: Source::Open { messages: Box::new(request.into_inner()), stopping },
             ordered: VecDeque::new(),
             decoupled: select_all([]),
@@ -75,7 +81,7 @@ impl InferStream {
 
     /// Takes in one request, when one is there and there is room for it; returns whether it did.
     fn poll_request(&mut self, context: &mut Context<'_>) -> Result<bool, Status> {
-        let has_room = self.in_flight() < self.running.settings.stream_requests_in_flight_max;
+        let has_room = self.in_flight() < self.running.settings.limits.stream_requests_in_flight_max;
         let Source::Open { messages, stopping } = &mut self.requests else { return Ok(false) };
         if stopping.as_mut().poll(context).is_ready() {
             self.requests = Source::Stopped;
@@ -93,7 +99,7 @@ impl InferStream {
             }
             Poll::Ready(Some(Err(status))) => Err(status),
             Poll::Ready(Some(Ok(message))) => {
-                match Pending::begin(&self.running, message) {
+                match Pending::begin(&self.running, &self.forwarded, message) {
                     Pending::Single(single) => self.ordered.push_back(single),
                     Pending::Decoupled(decoupled) => self.decoupled.push(decoupled),
                 }

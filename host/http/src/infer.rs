@@ -95,7 +95,11 @@ where
         body = decompress(body, coding, Unpacked { bytes_max: input_bytes_max, json_bytes }).await?;
     }
     let context = RequestContext { signature: model.signature(), received, input_bytes_max };
-    let DecodedRequest { request, outputs } = decode(body, header_length, &context)?;
+    let DecodedRequest { mut request, outputs } = decode(body, header_length, &context)?;
+    if let Some(pattern) = &frontend.settings.forwarded_headers {
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        pattern.forward(headers, &mut request.parameters)?;
+    }
     let id = request.id.clone();
     let response = outputs.classify(model.infer(request).single().await?, model.as_ref())?;
     let response = encode(model.as_ref(), response, (&id, &outputs))?;

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use nereid_access::Policy;
 use nereid_inference::{InferenceService, ModelControl};
+use nereid_protocol::HeaderPattern;
 
 /// Triton's limit for one body: 64 MiB. An image batch fits, a mistaken upload does not.
 pub(crate) const INPUT_BYTES_MAX: usize = 64 << 20;
@@ -43,6 +44,8 @@ pub struct HttpSettings {
     pub connections_max: usize,
     /// Who may use which routes.
     pub policy: Policy,
+    /// Headers that become request parameters.
+    pub forwarded_headers: Option<HeaderPattern>,
 }
 
 // === impl HttpSettings ===
@@ -59,6 +62,7 @@ impl HttpSettings {
             body_read_max: BODY_READ_MAX,
             connections_max: CONNECTIONS_MAX,
             policy: Policy::open(),
+            forwarded_headers: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! Deliberately absent: wire formats, policies, and any runtime. A response channel works under every executor.
 
 pub mod config;
+pub mod limits;
 
 mod error;
 mod external_memory;

@@ -8,5 +8,6 @@ pub mod http;
 
 mod classification;
 mod extensions;
+mod forwarding;
 
-pub use crate::{classification::ClassCounts, extensions::EXTENSIONS};
+pub use crate::{classification::ClassCounts, extensions::EXTENSIONS, forwarding::HeaderPattern};

@@ -4,6 +4,8 @@
 //! wrong is said in one line. A flag that tritonserver has and this server does not serve yet is refused by name.
 
 mod complaint;
+mod grpc;
+mod hints;
 mod serve;
 mod unserved;
 mod values;
@@ -14,6 +16,8 @@ use clap::{Args, Parser, Subcommand, error::ErrorKind};
 
 pub use self::{
     complaint::ArgumentError,
+    grpc::{CompressionLevel, GrpcArguments},
+    hints::HintArguments,
     serve::{BackendArguments, LogArguments, ModelArguments, ServeArguments, ServiceArguments},
     values::{BackendSetting, ControlMode},
 };

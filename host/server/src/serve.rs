@@ -23,13 +23,13 @@ use tokio::{
 };
 
 use crate::{
-    arguments::{ServeArguments, ServiceArguments},
+    arguments::{CompressionLevel, ServeArguments, ServiceArguments},
     error::ServerError,
     host::Host,
     metrics_service, polling,
     services::Services,
     signals::Signals,
-    sockets::{self, ReservedPort, Service},
+    sockets::{self, ReservedPort, Service, WantedPort},
     summary,
 };
 
@@ -43,10 +43,11 @@ const UNLOAD_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 pub(crate) fn serve(arguments: &ServeArguments) -> Result<(), ServerError> {
     init_logging(&arguments.log.settings())?;
     log_panics();
+    arguments.hints.log();
     for path in &arguments.models.model_repositories {
         path.read_dir().map_err(|error| ServerError::repository(path, &error))?;
     }
-    let ports = sockets::reserve(&wanted_ports(&arguments.services))?;
+    let ports = sockets::reserve(&wanted_ports(arguments))?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().thread_name("nereid-worker").build();
     let runtime = runtime.map_err(ServerError::Runtime)?;
     let outcome = runtime.block_on(run(arguments, ports));
@@ -91,13 +92,18 @@ struct Running {
     polling: Option<JoinHandle<()>>,
 }
 
-fn wanted_ports(arguments: &ServiceArguments) -> Vec<(Service, &str, u16)> {
-    let wanted = [
-        (arguments.allow_grpc, (Service::Grpc, arguments.grpc_address.as_str(), arguments.grpc_port)),
-        (arguments.allow_http, (Service::Http, arguments.http_address.as_str(), arguments.http_port)),
-        (arguments.allow_metrics, (Service::Metrics, arguments.metrics_address(), arguments.metrics_port)),
+fn wanted_ports(arguments: &ServeArguments) -> Vec<WantedPort<'_>> {
+    let ServeArguments { services, grpc, .. } = arguments;
+    let wanted = |service, host, port, is_shared| WantedPort { service, host, port, is_shared };
+    let ports = [
+        (grpc.allow_grpc, wanted(Service::Grpc, &*grpc.grpc_address, grpc.grpc_port, grpc.reuse_grpc_port)),
+        (
+            services.allow_http,
+            wanted(Service::Http, &*services.http_address, services.http_port, services.reuse_http_port),
+        ),
+        (services.allow_metrics, wanted(Service::Metrics, services.metrics_address(), services.metrics_port, false)),
     ];
-    wanted.into_iter().filter_map(|(allowed, port)| allowed.then_some(port)).collect()
+    ports.into_iter().filter_map(|(allowed, port)| allowed.then_some(port)).collect()
 }
 
 async fn sample_host_usage(telemetry: Arc<Telemetry>, every: Duration) {
@@ -128,7 +134,7 @@ impl Running {
                     running.requests.start(service, address, serving);
                 }
                 Service::Grpc => {
-                    let serving = serve_grpc(&arguments.services, listener, host, running.requests.stopped());
+                    let serving = serve_grpc(arguments, listener, host, running.requests.stopped());
                     running.requests.start(service, address, serving);
                 }
                 Service::Metrics => {
@@ -180,6 +186,7 @@ fn serve_http(
 ) -> impl Future<Output = io::Result<()>> + Send + 'static {
     let settings = HttpSettings {
         input_bytes_max: arguments.http_max_input_size.get(),
+        forwarded_headers: arguments.http_header_forward_pattern.clone(),
         ..HttpSettings::new(&arguments.id, VERSION)
     };
     let (service, control) = host.ports();
@@ -187,15 +194,18 @@ fn serve_http(
 }
 
 fn serve_grpc(
-    arguments: &ServiceArguments,
+    arguments: &ServeArguments,
     listener: TcpListener,
     host: &Host,
     stopped: impl Future<Output = ()> + Send + 'static,
 ) -> impl Future<Output = io::Result<()>> + Send + 'static {
+    let grpc = &arguments.grpc;
     let settings = GrpcSettings {
-        keepalive_interval: Duration::from_millis(arguments.grpc_keepalive_time.get()),
-        keepalive_timeout: Duration::from_millis(arguments.grpc_keepalive_timeout.get()),
-        ..GrpcSettings::new(&arguments.id, VERSION)
+        connections: grpc.connections(),
+        forwarded_headers: grpc.grpc_header_forward_pattern.clone(),
+        compress_responses: grpc.grpc_infer_response_compression_level != CompressionLevel::None,
+        reflection: grpc.grpc_reflection,
+        ..GrpcSettings::new(&arguments.services.id, VERSION)
     };
     let (service, control) = host.ports();
     nereid_grpc::serve(listener, GrpcFrontend { service, control, settings }, stopped)

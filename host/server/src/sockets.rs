@@ -20,6 +20,16 @@ pub(crate) enum Service {
     Metrics,
 }
 
+/// A port that somebody asked for; the host is an address or a name that resolves to one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WantedPort<'a> {
+    pub(crate) service: Service,
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+    /// Other processes may listen at it too.
+    pub(crate) is_shared: bool,
+}
+
 /// A port that is ours and not open yet.
 #[derive(Debug)]
 pub(crate) struct ReservedPort {
@@ -31,18 +41,18 @@ pub(crate) struct ReservedPort {
 /// Connections that wait to be accepted; the kernel's own default limit is of the same size.
 const BACKLOG: u32 = 4_096;
 
-/// Takes a port for each service; `host` is an address or a name that resolves to one.
+/// Takes a port for each service.
 ///
 /// # Errors
 /// An address that means nothing here, a port that is in use, or two services that ask for the same one.
-pub(crate) fn reserve(wanted: &[(Service, &str, u16)]) -> Result<Vec<ReservedPort>, ServerError> {
+pub(crate) fn reserve(wanted: &[WantedPort<'_>]) -> Result<Vec<ReservedPort>, ServerError> {
     let mut reserved: Vec<ReservedPort> = Vec::new();
-    for &(service, host, port) in wanted {
+    for &WantedPort { service, host, port, is_shared } in wanted {
         let address = resolve(host, port).map_err(|source| socket_error(service, format!("{host}:{port}"), source))?;
         if let Some(other) = reserved.iter().find(|other| overlaps(other.address, address)) {
             return Err(ServerError::PortCollision { first: other.service, second: service, address });
         }
-        reserved.push(ReservedPort::new(service, address)?);
+        reserved.push(ReservedPort::new(service, address, is_shared)?);
     }
     Ok(reserved)
 }
@@ -99,11 +109,12 @@ impl Service {
 // === impl ReservedPort ===
 
 impl ReservedPort {
-    fn new(service: Service, address: SocketAddr) -> Result<Self, ServerError> {
+    fn new(service: Service, address: SocketAddr, is_shared: bool) -> Result<Self, ServerError> {
         let bound = || {
             let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
             // Lets a restarted server have its port back while old connections linger; a listening one still excludes us.
             socket.set_reuseaddr(true)?;
+            socket.set_reuseport(is_shared)?;
             socket.bind(address)?;
             let address = socket.local_addr()?;
             Ok(Self { service, address, socket })
@@ -125,11 +136,15 @@ impl ReservedPort {
 mod tests {
     use super::*;
 
+    fn wanted(service: Service, host: &str, port: u16) -> WantedPort<'_> {
+        WantedPort { service, host, port, is_shared: false }
+    }
+
     #[test]
     fn a_port_that_somebody_listens_at_is_refused_in_tritons_words() {
         let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = busy.local_addr().unwrap().port();
-        let error = reserve(&[(Service::Http, "127.0.0.1", port)]).unwrap_err();
+        let error = reserve(&[wanted(Service::Http, "127.0.0.1", port)]).unwrap_err();
         let expected = format!("failed to start HTTP service: Unavailable - Socket '127.0.0.1:{port}' already in use");
         assert_eq!(error.to_string(), expected);
     }
@@ -138,7 +153,8 @@ mod tests {
     fn two_services_cannot_share_a_port() {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         for second in ["127.0.0.1", "0.0.0.0"] {
-            let error = reserve(&[(Service::Http, "127.0.0.1", port), (Service::Grpc, second, port)]).unwrap_err();
+            let error =
+                reserve(&[wanted(Service::Http, "127.0.0.1", port), wanted(Service::Grpc, second, port)]).unwrap_err();
             let expected = format!(
                 "the HTTP and the GRPC service cannot both listen at {second}:{port}; change --http-port or --grpc-port"
             );
@@ -148,25 +164,41 @@ mod tests {
 
     #[test]
     fn free_ports_differ_and_are_known_before_they_are_opened() {
-        let wanted = [(Service::Http, "127.0.0.1", 0), (Service::Grpc, "localhost", 0), (Service::Metrics, "::1", 0)];
+        let ports = [
+            wanted(Service::Http, "127.0.0.1", 0),
+            wanted(Service::Grpc, "localhost", 0),
+            wanted(Service::Metrics, "::1", 0),
+        ];
         // A machine without IPv6 has no `::1`; the others are asked for alone then.
-        let reserved = reserve(&wanted).or_else(|_| reserve(&wanted[..2])).unwrap();
+        let reserved = reserve(&ports).or_else(|_| reserve(&ports[..2])).unwrap();
         assert!(reserved.iter().all(|reserved| reserved.address.port() != 0));
     }
 
     #[test]
     fn an_address_that_is_not_ours_is_named() {
-        let error = reserve(&[(Service::Metrics, "192.0.2.1", 8002)]).unwrap_err().to_string();
+        let error = reserve(&[wanted(Service::Metrics, "192.0.2.1", 8002)]).unwrap_err().to_string();
         assert!(error.starts_with("failed to start Metrics service: Unavailable - Socket '192.0.2.1:8002'"), "{error}");
     }
 
     #[tokio::test]
     async fn a_reserved_port_refuses_connections_until_it_is_opened() {
-        let reserved = reserve(&[(Service::Http, "127.0.0.1", 0)]).unwrap().remove(0);
+        let reserved = reserve(&[wanted(Service::Http, "127.0.0.1", 0)]).unwrap().remove(0);
         let address = reserved.address;
         assert!(tokio::net::TcpStream::connect(address).await.is_err());
         let listener = reserved.listen().unwrap();
         assert_eq!(listener.local_addr().unwrap(), address);
         tokio::net::TcpStream::connect(address).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_shared_port_can_be_taken_by_all_who_share_it_and_by_nobody_else() {
+        let shared = |port| WantedPort { is_shared: true, ..wanted(Service::Http, "127.0.0.1", port) };
+        let first = reserve(&[shared(0)]).unwrap().remove(0);
+        let port = first.address.port();
+        let first = first.listen().unwrap();
+        let second = reserve(&[shared(port)]).unwrap().remove(0).listen().unwrap();
+        assert_eq!(first.local_addr().unwrap(), second.local_addr().unwrap());
+        let alone = reserve(&[wanted(Service::Http, "127.0.0.1", port)]).unwrap_err();
+        assert!(alone.to_string().ends_with("already in use"), "{alone}");
     }
 }

@@ -1,6 +1,6 @@
 //! A running frontend and a client that is connected to it.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use nereid_grpc::{
@@ -23,6 +23,7 @@ use crate::fake::{FakeControl, FakeService, Held};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Fixture {
+    pub(crate) address: SocketAddr,
     pub(crate) client: GrpcInferenceServiceClient<Channel>,
     pub(crate) channel: Channel,
     pub(crate) service: Arc<FakeService>,
@@ -91,7 +92,7 @@ impl Fixture {
         }));
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         let client = GrpcInferenceServiceClient::new(channel.clone());
-        Self { client, channel, service, control, held, shutdown, server }
+        Self { address, client, channel, service, control, held, shutdown, server }
     }
 
     /// The next request that a model holds.
@@ -113,6 +114,12 @@ impl Fixture {
         }
         let responses = within(self.client.model_stream_infer(request)).await.unwrap().into_inner();
         ClientStream { requests, responses }
+    }
+
+    /// Closes the client's connection; the server goes on until the test ends.
+    pub(crate) fn disconnect(self) -> JoinHandle<io::Result<()>> {
+        std::mem::forget(self.shutdown);
+        self.server
     }
 
     /// Asks the server to stop.

@@ -103,7 +103,7 @@ async fn a_broken_message_ends_its_stream_and_cancels_what_was_under_way() {
 
 #[tokio::test]
 async fn a_message_beyond_the_limit_is_refused_before_it_is_read() {
-    let mut fixture = Fixture::start_with(|settings| settings.message_bytes_max = 1000).await;
+    let mut fixture = Fixture::start_with(|settings| settings.limits.message_bytes_max = 1000).await;
     let mut large = request("echo", "");
     large.raw_input_contents = vec![vec![0; 2000].into()];
     let status = within(fixture.client.model_infer(large)).await.unwrap_err();
@@ -114,7 +114,7 @@ async fn a_message_beyond_the_limit_is_refused_before_it_is_read() {
 
 #[tokio::test]
 async fn a_compressed_message_that_unpacks_beyond_the_limit_is_refused() {
-    let fixture = Fixture::start_with(|settings| settings.message_bytes_max = 10_000).await;
+    let fixture = Fixture::start_with(|settings| settings.limits.message_bytes_max = 10_000).await;
     let mut client = fixture.client.clone().send_compressed(tonic::codec::CompressionEncoding::Gzip);
     let mut large = request("echo", "");
     large.raw_input_contents = vec![vec![0; 1_000_000].into()];

@@ -6,9 +6,11 @@
 // The whole program is a test, which clippy cannot see outside of the test functions themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod connections;
 mod fake;
 mod fixture;
 mod hostile;
+mod options;
 mod resources;
 mod stream;
 mod unary;

@@ -154,7 +154,7 @@ async fn a_client_that_drops_its_stream_cancels_all_of_its_requests() {
 
 #[tokio::test]
 async fn a_full_stream_is_read_again_when_a_request_has_left_it() {
-    let mut fixture = Fixture::start_with(|settings| settings.stream_requests_in_flight_max = 1).await;
+    let mut fixture = Fixture::start_with(|settings| settings.limits.stream_requests_in_flight_max = 1).await;
     let mut stream = fixture.stream().await;
     stream.send(request("decoupled", "a"));
     stream.send(request("held", "b"));

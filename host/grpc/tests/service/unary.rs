@@ -126,7 +126,7 @@ async fn a_model_that_never_answers_does_not_keep_others_waiting() {
 
 #[tokio::test]
 async fn a_response_beyond_the_limit_is_refused() {
-    let mut fixture = Fixture::start_with(|settings| settings.message_bytes_max = 1000).await;
+    let mut fixture = Fixture::start_with(|settings| settings.limits.message_bytes_max = 1000).await;
     let status = within(fixture.client.model_infer(request("grows", ""))).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(status.message().ends_with("which exceeds gRPC's byte size limit 1000."), "{status}");

@@ -7,10 +7,13 @@ use std::{
 };
 
 use clap::{ArgAction, Args};
+use nereid_protocol::HeaderPattern;
 use nereid_telemetry::{LogFormat, LogSettings};
 
 use crate::arguments::{
     ArgumentError,
+    grpc::GrpcArguments,
+    hints::HintArguments,
     values::{self, BackendSetting, ControlMode},
 };
 
@@ -29,6 +32,10 @@ pub struct ServeArguments {
     pub models: ModelArguments,
     #[command(flatten)]
     pub services: ServiceArguments,
+    #[command(flatten)]
+    pub grpc: GrpcArguments,
+    #[command(flatten)]
+    pub hints: HintArguments,
     #[command(flatten)]
     pub backends: BackendArguments,
     #[command(flatten)]
@@ -99,27 +106,17 @@ pub struct ServiceArguments {
     /// Address the HTTP service listens at
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
     pub http_address: String,
+    /// Share the HTTP port with other servers that say the same; the kernel deals out the connections
+    #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
+          default_value = "false", action = ArgAction::Set)]
+    pub reuse_http_port: bool,
+    /// Headers whose names this regular expression meets anywhere, in any case, become text parameters of inference
+    /// requests; write (?-i) in front to tell the cases apart
+    #[arg(long, value_name = "PATTERN", value_parser = HeaderPattern::parse)]
+    pub http_header_forward_pattern: Option<HeaderPattern>,
     /// Largest HTTP request body, in bytes
     #[arg(long, value_name = "BYTES", default_value = "67108864")]
     pub http_max_input_size: NonZeroUsize,
-
-    /// Serve gRPC
-    #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
-          default_value = "true", action = ArgAction::Set)]
-    pub allow_grpc: bool,
-    /// Port of the gRPC service; 0 takes a free one and logs it
-    #[arg(long, value_name = "PORT", default_value_t = 8001)]
-    pub grpc_port: u16,
-    /// Address the gRPC service listens at
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
-    pub grpc_address: String,
-
-    /// Silence after which a gRPC connection is probed, in milliseconds
-    #[arg(long, value_name = "MILLISECONDS", default_value = "7200000")]
-    pub grpc_keepalive_time: NonZeroU64,
-    /// How long a gRPC connection may take to answer the probe, in milliseconds
-    #[arg(long, value_name = "MILLISECONDS", default_value = "20000")]
-    pub grpc_keepalive_timeout: NonZeroU64,
 
     /// Serve Prometheus metrics at /metrics
     #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
@@ -200,8 +197,7 @@ impl ServeArguments {
         if self.models.model_control_mode != ControlMode::Explicit && !self.models.load_models.is_empty() {
             return Err(ArgumentError::new("--load-model needs --model-control-mode=explicit"));
         }
-        let services = &self.services;
-        if !services.allow_http && !services.allow_grpc {
+        if !self.services.allow_http && !self.grpc.allow_grpc {
             return Err(ArgumentError::new("--allow-http=false with --allow-grpc=false leaves nobody to serve"));
         }
         Ok(())

@@ -25,14 +25,14 @@ fn check_refused(command_line: &str, expected: &str) {
 #[test]
 fn defaults_are_tritons() {
     let services = |serve: &ServeArguments| {
-        let ServiceArguments { http_port, grpc_port, metrics_port, exit_timeout_secs, .. } = serve.services;
-        (http_port, grpc_port, metrics_port, exit_timeout_secs)
+        let ServiceArguments { http_port, metrics_port, exit_timeout_secs, .. } = serve.services;
+        (http_port, serve.grpc.grpc_port, metrics_port, exit_timeout_secs)
     };
     check("", services, (8000, 8001, 8002, 30));
     check("", |serve| serve.services.http_address.clone(), "0.0.0.0".to_owned());
     check(
         "",
-        |serve| (serve.services.allow_http, serve.services.allow_grpc, serve.services.allow_metrics),
+        |serve| (serve.services.allow_http, serve.grpc.allow_grpc, serve.services.allow_metrics),
         (true, true, true),
     );
     check("", |serve| serve.services.http_max_input_size.get(), 67_108_864);
@@ -57,7 +57,7 @@ fn booleans_have_six_spellings_and_stand_alone_for_true() {
         check(&format!("--strict-readiness=0 --strict-readiness{yes}"), |serve| serve.models.strict_readiness, true);
     }
     for no in ["=false", "=off", "=0", " FALSE", " off"] {
-        check(&format!("--allow-grpc{no} --id x"), |serve| serve.services.allow_grpc, false);
+        check(&format!("--allow-grpc{no} --id x"), |serve| serve.grpc.allow_grpc, false);
     }
 }
 
@@ -108,6 +108,55 @@ fn features_that_do_not_exist_may_be_switched_off_only() {
         "serve --model-repository=m --rate-limit=execution_count",
         "--rate-limit=execution_count: not served yet; only 'off' is accepted",
     );
+}
+
+#[test]
+fn flags_that_only_tune_tritonserver_are_accepted_and_explained() {
+    let given = |serve: &ServeArguments| serve.hints.given().into_iter().map(|(flag, _)| flag).collect::<Vec<_>>();
+    check("", given, vec![]);
+    check(
+        "--http-thread-count=8 --grpc-http2-max-ping-strikes 0 --grpc-keepalive-permit-without-calls",
+        given,
+        vec!["http-thread-count", "grpc-keepalive-permit-without-calls", "grpc-http2-max-ping-strikes"],
+    );
+    check(
+        "--pinned-memory-pool-byte-size=0 --cuda-memory-pool-byte-size=0:67108864 --grpc-infer-allocation-pool-size=0",
+        given,
+        vec!["grpc-infer-allocation-pool-size", "pinned-memory-pool-byte-size", "cuda-memory-pool-byte-size"],
+    );
+    check_refused(
+        "serve --model-repository=m --grpc-infer-thread-count=1",
+        "--grpc-infer-thread-count=1: expected a whole number from 2 to 128",
+    );
+}
+
+#[test]
+fn grpc_connections_live_as_long_as_they_are_told() {
+    let ages = |serve: &ServeArguments| {
+        let connections = serve.grpc.connections();
+        (connections.age_max, connections.age_grace, connections.keepalive_interval.as_secs())
+    };
+    check("", ages, (None, None, 7_200));
+    let ms = std::time::Duration::from_millis;
+    check(
+        "--grpc-max-connection-age=10 --grpc-max-connection-age-grace=20 --grpc-keepalive-time=9000",
+        ages,
+        (Some(ms(10)), Some(ms(20)), 9),
+    );
+    let level = |serve: &ServeArguments| serve.grpc.grpc_infer_response_compression_level;
+    check("--grpc-infer-response-compression-level=HIGH", level, CompressionLevel::High);
+    check_refused(
+        "serve --model-repository=m --grpc-infer-response-compression-level=best",
+        "--grpc-infer-response-compression-level=best: expected 'none', 'low', 'medium' or 'high'",
+    );
+}
+
+#[test]
+fn a_header_pattern_that_is_none_is_refused_before_anything_starts() {
+    match parsed("serve --model-repository=m --http-header-forward-pattern=x-(") {
+        Err(error) => assert!(error.to_string().contains("unclosed group"), "{error}"),
+        Ok(other) => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -15,32 +15,12 @@ const UNSERVED: &[(&[&str], &str)] = &[
         "backends are built in; name a native library with --backend-config=onnxruntime,library=PATH",
     ),
     (
-        &["http-thread-count", "grpc-infer-thread-count", "buffer-manager-thread-count"],
-        "the server has one thread per processor for all services; leave the flag out",
-    ),
-    (
         &["http-restricted-api", "grpc-restricted-protocol"],
         "access is not restricted by this server; put a proxy that checks the header in front, and leave the flag out",
     ),
-    (&["http-header-forward-pattern", "grpc-header-forward-pattern"], "headers are not forwarded to models"),
-    (&["reuse-http-port", "reuse-grpc-port"], "one process owns a port; leave the flag out"),
     (
         &["grpc-use-ssl", "grpc-use-ssl-mutual", "grpc-server-cert", "grpc-server-key", "grpc-root-cert"],
         "connections are not encrypted by this server; put a proxy in front that does",
-    ),
-    (
-        &[
-            "grpc-infer-allocation-pool-size",
-            "grpc-max-response-pool-size",
-            "grpc-infer-response-compression-level",
-            "grpc-keepalive-permit-without-calls",
-            "grpc-http2-max-pings-without-data",
-            "grpc-http2-min-recv-ping-interval-without-data",
-            "grpc-http2-max-ping-strikes",
-            "grpc-max-connection-age",
-            "grpc-max-connection-age-grace",
-        ],
-        "gRPC connections are not tuned by flags; leave the flag out",
     ),
     (&["model-load-retry-count"], "a model that fails to load is not tried again; leave the flag out"),
     (&["model-config-name"], "only config.pbtxt is read"),
@@ -52,17 +32,7 @@ const UNSERVED: &[(&[&str], &str)] = &[
         "requests are not traced",
     ),
     (&["repoagent-directory"], "there are no repository agents"),
-    (
-        &[
-            "pinned-memory-pool-byte-size",
-            "cuda-memory-pool-byte-size",
-            "cuda-virtual-address-size",
-            "min-supported-compute-capability",
-            "model-load-gpu-limit",
-            "enable-peer-access",
-        ],
-        "models run on the processor only; leave the flag out",
-    ),
+    (&["model-load-gpu-limit"], "models run on the processor only; leave the flag out"),
     (&["host-policy"], "instances are not bound to cores or memory nodes"),
     (&["strict-model-config"], "it is tritonserver's old flag; use --disable-auto-complete-config for 'true'"),
     (

@@ -30,6 +30,17 @@ pub(crate) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
+/// A count that cannot be zero.
+pub(crate) fn at_least_one(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|count| *count >= 1).ok_or_else(|| "expected a whole number from 1".to_owned())
+}
+
+/// Triton's range for the threads of its gRPC service.
+pub(crate) fn between_2_and_128(text: &str) -> Result<u64, String> {
+    let in_range = text.parse().ok().filter(|count| (2..=128).contains(count));
+    in_range.ok_or_else(|| "expected a whole number from 2 to 128".to_owned())
+}
+
 /// For switches of features that do not exist here: switching them off is right, switching them on is refused.
 pub(crate) fn off(text: &str) -> Result<bool, String> {
     match boolean(text)? {
