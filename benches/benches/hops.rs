@@ -16,7 +16,7 @@ use nereid_backend::{Backend, Batch, gather};
 use nereid_backend_identity::IdentityBackend;
 use nereid_inference::{
     CheckedRequest, InferError, InferRequest, InferenceService, ModelConfig, ModelIdentity, ModelLoader, ModelSource,
-    NamedTensor, ServedModel, ServerState, ServiceHandle, Signature, TensorSpec,
+    NamedTensor, NoRegions, ServedModel, ServerState, ServiceHandle, Signature, TensorSpec,
     config::{EnsembleScheduling, EnsembleStep, ModelInput, ModelOutput, Scheduling},
     response_channel,
 };
@@ -67,7 +67,12 @@ fn decode(group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::Wall
     group.throughput(Throughput::Bytes(size as u64));
     group.bench_with_input(BenchmarkId::from_parameter(size), body, |bencher, body| {
         bencher.iter(|| {
-            let context = RequestContext { signature: &signature, received: Instant::now(), input_bytes_max: 1 << 26 };
+            let context = RequestContext {
+                signature: &signature,
+                received: Instant::now(),
+                input_bytes_max: 1 << 26,
+                regions: &NoRegions,
+            };
             decode_infer_request(black_box(body), &context).unwrap()
         });
     });

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nereid_inference::{InferError, InferenceService, ModelControl, ServedModel};
 use nereid_protocol::grpc::parse_version;
+use nereid_shared_memory::SharedMemory;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::GrpcSettings;
@@ -13,6 +14,7 @@ use crate::settings::GrpcSettings;
 pub struct GrpcFrontend {
     pub service: Arc<dyn InferenceService>,
     pub control: Arc<dyn ModelControl>,
+    pub shared_memory: SharedMemory,
     pub settings: GrpcSettings,
 }
 
@@ -20,6 +22,7 @@ pub struct GrpcFrontend {
 pub(crate) struct Running {
     pub(crate) service: Arc<dyn InferenceService>,
     pub(crate) control: Arc<dyn ModelControl>,
+    pub(crate) shared_memory: SharedMemory,
     pub(crate) settings: GrpcSettings,
     /// Fires when the server stops: streams take no more requests.
     pub(crate) stopping: CancellationToken,
@@ -30,8 +33,8 @@ pub(crate) struct Running {
 impl Running {
     /// The frontend in operation until `stopping` fires.
     pub(crate) fn new(frontend: GrpcFrontend, stopping: CancellationToken) -> Self {
-        let GrpcFrontend { service, control, settings } = frontend;
-        Self { service, control, settings, stopping }
+        let GrpcFrontend { service, control, shared_memory, settings } = frontend;
+        Self { service, control, shared_memory, settings, stopping }
     }
 
     /// The model that a request names.

@@ -24,12 +24,14 @@ pub(crate) async fn model_infer(
     if model.config().is_decoupled() {
         return Err(InferError::unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy"));
     }
-    let DecodedRequest { mut request, classes, .. } = decode_infer_request(message, received)?;
+    let decoded = decode_infer_request(message, received, &running.shared_memory)?;
+    let DecodedRequest { mut request, classes, shared, .. } = decoded;
     let forwarded = forwarding::forwarded(running.settings.forwarded_headers.as_ref(), headers)?;
     forwarding::add(&forwarded, &mut request.parameters);
     let id = request.id.clone();
-    let response = classes.apply(model.infer(request).single().await?, model.as_ref())?;
-    let message = encode_infer_response(model.identity(), id, response);
+    let response = shared.settle(model.infer(request).single().await)?;
+    let response = classes.apply(response, model.as_ref())?;
+    let message = encode_infer_response(model.identity(), id, (response, &shared));
     check_response_size(&message, running.settings.limits.message_bytes_max)?;
     Ok(message)
 }

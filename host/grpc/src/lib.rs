@@ -26,6 +26,7 @@ mod repository;
 mod server;
 mod service;
 mod settings;
+mod shared_memory;
 mod statistics;
 mod stream;
 

@@ -10,7 +10,9 @@ use std::{
 };
 
 use futures_util::Stream;
-use nereid_inference::{Delivery, InferError, InferResponse, Parameters, ResponseStream, ServedModel};
+use nereid_inference::{
+    Delivery, InferError, InferResponse, Parameters, ResponseStream, ServedModel, SharedTensors,
+};
 use nereid_protocol::{
     ClassCounts,
     grpc::{
@@ -55,6 +57,7 @@ struct Exchange {
     model: Option<Arc<dyn ServedModel>>,
     responses: ResponseStream,
     classes: ClassCounts,
+    shared: SharedTensors,
     message_bytes_max: usize,
 }
 
@@ -70,16 +73,16 @@ impl Pending {
         let received = Instant::now();
         let echo = RequestEcho::of(&message);
         let message_bytes_max = running.settings.limits.message_bytes_max;
-        let mut classes = ClassCounts::default();
+        let (mut classes, mut shared) = (ClassCounts::default(), SharedTensors::default());
         let model = guard(|| running.model(&message.model_name, &message.model_version));
         let (model, decoupled, started) = match model {
             Err(error) => (None, false, Err(error)),
             Ok(model) => {
                 let decoupled = model.config().is_decoupled();
                 let started = guard(|| {
-                    let mut decoded = decode_infer_request(message, received)?;
+                    let mut decoded = decode_infer_request(message, received, &running.shared_memory)?;
                     forwarding::add(forwarded.as_ref().map_err(Clone::clone)?, &mut decoded.request.parameters);
-                    classes = decoded.classes;
+                    (classes, shared) = (decoded.classes, decoded.shared);
                     Ok((model.infer(decoded.request), decoded.empty_final_response))
                 });
                 (Some(model), decoupled, started)
@@ -87,7 +90,7 @@ impl Pending {
         };
         let (responses, empty_final_response) =
             started.unwrap_or_else(|error| (ResponseStream::ready(Err(error)), false));
-        let exchange = Exchange { echo, model, responses, classes, message_bytes_max };
+        let exchange = Exchange { echo, model, responses, classes, shared, message_bytes_max };
         match decoupled {
             true => Self::Decoupled(Decoupled { exchange, empty_final_response, ended: false }),
             false => Self::Single(Single { exchange, first: None, responses_total: 0 }),
@@ -145,12 +148,12 @@ impl Exchange {
     }
 
     fn encode(&self, response: Result<InferResponse, InferError>, last: bool) -> Result<Answer, InferError> {
-        let response = response?;
+        let response = self.shared.settle(response)?;
         let Some(model) = &self.model else {
             return Err(InferError::internal("a response arrived that no model gave"));
         };
         let response = self.classes.apply(response, model.as_ref())?;
-        let message = self.echo.response(model.identity(), response, last);
+        let message = self.echo.response(model.identity(), (response, &self.shared), last);
         if let Some(response) = &message.infer_response {
             check_response_size(response, self.message_bytes_max)?;
         }

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     error::status, frontend::Running, generated::grpc_inference_service_server::GrpcInferenceService, health, infer,
-    metadata, repository, statistics, stream::InferStream,
+    metadata, repository, shared_memory, statistics, stream::InferStream,
 };
 
 /// The service over one running frontend.
@@ -89,44 +89,44 @@ impl GrpcInferenceService for InferenceRpcs {
 
     async fn system_shared_memory_status(
         &self,
-        _: Request<proto::SystemSharedMemoryStatusRequest>,
+        request: Request<proto::SystemSharedMemoryStatusRequest>,
     ) -> Answer<proto::SystemSharedMemoryStatusResponse> {
-        not_offered("SystemSharedMemoryStatus", "send tensors in the message")
+        answer(shared_memory::system_status(&self.0, request.get_ref()))
     }
 
     async fn system_shared_memory_register(
         &self,
-        _: Request<proto::SystemSharedMemoryRegisterRequest>,
+        request: Request<proto::SystemSharedMemoryRegisterRequest>,
     ) -> Answer<proto::SystemSharedMemoryRegisterResponse> {
-        not_offered("SystemSharedMemoryRegister", "send tensors in the message")
+        answer(shared_memory::system_register(&self.0, request.into_inner()))
     }
 
     async fn system_shared_memory_unregister(
         &self,
-        _: Request<proto::SystemSharedMemoryUnregisterRequest>,
+        request: Request<proto::SystemSharedMemoryUnregisterRequest>,
     ) -> Answer<proto::SystemSharedMemoryUnregisterResponse> {
-        not_offered("SystemSharedMemoryUnregister", "send tensors in the message")
+        answer(shared_memory::system_unregister(&self.0, request.get_ref()))
     }
 
     async fn cuda_shared_memory_status(
         &self,
-        _: Request<proto::CudaSharedMemoryStatusRequest>,
+        request: Request<proto::CudaSharedMemoryStatusRequest>,
     ) -> Answer<proto::CudaSharedMemoryStatusResponse> {
-        not_offered("CudaSharedMemoryStatus", "send tensors in the message")
+        answer(shared_memory::cuda_status(&self.0, request.get_ref()))
     }
 
     async fn cuda_shared_memory_register(
         &self,
-        _: Request<proto::CudaSharedMemoryRegisterRequest>,
+        request: Request<proto::CudaSharedMemoryRegisterRequest>,
     ) -> Answer<proto::CudaSharedMemoryRegisterResponse> {
-        not_offered("CudaSharedMemoryRegister", "send tensors in the message")
+        answer(shared_memory::cuda_register(&self.0, request.get_ref()))
     }
 
     async fn cuda_shared_memory_unregister(
         &self,
-        _: Request<proto::CudaSharedMemoryUnregisterRequest>,
+        request: Request<proto::CudaSharedMemoryUnregisterRequest>,
     ) -> Answer<proto::CudaSharedMemoryUnregisterResponse> {
-        not_offered("CudaSharedMemoryUnregister", "send tensors in the message")
+        answer(shared_memory::cuda_unregister(&self.0, request.get_ref()))
     }
 
     async fn trace_setting(&self, _: Request<proto::TraceSettingRequest>) -> Answer<proto::TraceSettingResponse> {

@@ -94,14 +94,16 @@ where
     if let Some(coding) = request_coding {
         body = decompress(body, coding, Unpacked { bytes_max: input_bytes_max, json_bytes }).await?;
     }
-    let context = RequestContext { signature: model.signature(), received, input_bytes_max };
-    let DecodedRequest { mut request, outputs } = decode(body, header_length, &context)?;
+    let regions = &frontend.shared_memory;
+    let context = RequestContext { signature: model.signature(), received, input_bytes_max, regions };
+    let DecodedRequest { mut request, outputs, shared } = decode(body, header_length, &context)?;
     if let Some(pattern) = &frontend.settings.forwarded_headers {
         let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         pattern.forward(headers, &mut request.parameters)?;
     }
     let id = request.id.clone();
-    let response = outputs.classify(model.infer(request).single().await?, model.as_ref())?;
+    let response = shared.settle(model.infer(request).single().await)?;
+    let response = outputs.classify(response, model.as_ref())?;
     let response = encode(model.as_ref(), response, (&id, &outputs))?;
     match response_coding(headers) {
         None => Ok(response),

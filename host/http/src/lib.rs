@@ -21,6 +21,7 @@ mod repository;
 mod routes;
 mod server;
 mod settings;
+mod shared_memory;
 mod statistics;
 mod unserved;
 

@@ -11,7 +11,7 @@ use nereid_access::Category;
 
 use crate::{
     FrameBody, HttpFrontend, access, config, error::error_response, generate, health, infer, metadata,
-    model_path::ModelPath, repository, statistics, unserved,
+    model_path::ModelPath, repository, shared_memory, statistics, unserved,
 };
 
 /// Handlers by method, before they know their frontend.
@@ -58,16 +58,28 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/v2/repository/{repository}/models/{model}/unload", Category::ModelRepository, || {
         post(repository::named_repository)
     }),
-    route("/v2/systemsharedmemory/status", Category::SharedMemory, unserved::read),
-    route("/v2/systemsharedmemory/unregister", Category::SharedMemory, unserved::write),
-    route("/v2/systemsharedmemory/region/{region}/status", Category::SharedMemory, unserved::read),
-    route("/v2/systemsharedmemory/region/{region}/register", Category::SharedMemory, unserved::write),
-    route("/v2/systemsharedmemory/region/{region}/unregister", Category::SharedMemory, unserved::write),
-    route("/v2/cudasharedmemory/status", Category::SharedMemory, unserved::read),
-    route("/v2/cudasharedmemory/unregister", Category::SharedMemory, unserved::write),
-    route("/v2/cudasharedmemory/region/{region}/status", Category::SharedMemory, unserved::read),
-    route("/v2/cudasharedmemory/region/{region}/register", Category::SharedMemory, unserved::write),
-    route("/v2/cudasharedmemory/region/{region}/unregister", Category::SharedMemory, unserved::write),
+    route("/v2/systemsharedmemory/status", Category::SharedMemory, || get(shared_memory::system_status)),
+    route("/v2/systemsharedmemory/register", Category::SharedMemory, || post(shared_memory::system_register)),
+    route("/v2/systemsharedmemory/unregister", Category::SharedMemory, || post(shared_memory::system_unregister)),
+    route("/v2/systemsharedmemory/region/{region}/status", Category::SharedMemory, || {
+        get(shared_memory::system_status)
+    }),
+    route("/v2/systemsharedmemory/region/{region}/register", Category::SharedMemory, || {
+        post(shared_memory::system_register)
+    }),
+    route("/v2/systemsharedmemory/region/{region}/unregister", Category::SharedMemory, || {
+        post(shared_memory::system_unregister)
+    }),
+    route("/v2/cudasharedmemory/status", Category::SharedMemory, || get(shared_memory::cuda_status)),
+    route("/v2/cudasharedmemory/register", Category::SharedMemory, || post(shared_memory::cuda_register)),
+    route("/v2/cudasharedmemory/unregister", Category::SharedMemory, || post(shared_memory::cuda_unregister)),
+    route("/v2/cudasharedmemory/region/{region}/status", Category::SharedMemory, || get(shared_memory::cuda_status)),
+    route("/v2/cudasharedmemory/region/{region}/register", Category::SharedMemory, || {
+        post(shared_memory::cuda_register)
+    }),
+    route("/v2/cudasharedmemory/region/{region}/unregister", Category::SharedMemory, || {
+        post(shared_memory::cuda_unregister)
+    }),
 ];
 
 const fn route(path: &'static str, category: Category, handlers: fn() -> Handlers) -> Route {

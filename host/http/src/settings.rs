@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use nereid_access::Policy;
 use nereid_inference::{InferenceService, ModelControl};
 use nereid_protocol::HeaderPattern;
+use nereid_shared_memory::SharedMemory;
 
 /// Triton's limit for one body: 64 MiB. An image batch fits, a mistaken upload does not.
 pub(crate) const INPUT_BYTES_MAX: usize = 64 << 20;
@@ -27,6 +28,7 @@ pub(crate) const CONNECTIONS_MAX: usize = 4096;
 pub struct HttpFrontend {
     pub service: Arc<dyn InferenceService>,
     pub control: Arc<dyn ModelControl>,
+    pub shared_memory: SharedMemory,
     pub settings: HttpSettings,
 }
 

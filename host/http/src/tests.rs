@@ -4,4 +4,5 @@ mod access;
 mod doubles;
 mod generate;
 mod routes;
+mod shared_memory;
 mod sockets;

@@ -1,21 +1,11 @@
 //! Endpoints of Triton that this server knows by name and does not serve yet: 501 with the name, never a made-up answer.
 
-use axum::routing::{get, post};
+use axum::routing::get;
 use http::{Response, StatusCode, Uri};
 
 use crate::{FrameBody, error::error_response, routes::Handlers};
 
-/// An endpoint that only shows something.
-pub(crate) fn read() -> Handlers {
-    get(refuse)
-}
-
-/// An endpoint that only changes something.
-pub(crate) fn write() -> Handlers {
-    post(refuse)
-}
-
-/// An endpoint that does both.
+/// An endpoint that shows something and changes it.
 pub(crate) fn setting() -> Handlers {
     get(refuse).post(refuse)
 }

@@ -43,6 +43,25 @@ pub trait MemoryRegions: Send + Sync {
     fn span(&self, name: &str, offset_bytes: u64, length_bytes: u64) -> Result<Arc<dyn ExternalMemory>, InferError>;
 }
 
+/// A region of system shared memory as its client registered it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemRegion {
+    pub name: String,
+    /// The name of the object.
+    pub key: String,
+    /// Where in the object the region begins.
+    pub offset: u64,
+    pub byte_size: u64,
+}
+
+/// A region of device memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CudaRegion {
+    pub name: String,
+    pub device_id: u64,
+    pub byte_size: u64,
+}
+
 /// No region is registered.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoRegions;

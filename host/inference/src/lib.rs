@@ -22,7 +22,9 @@ mod statistics;
 pub use crate::{
     config::ModelConfig,
     error::{ErrorKind, InferError},
-    external_memory::{ExternalMemory, MemoryRegions, NoRegions, OutputMemory, SharedTensors},
+    external_memory::{
+        CudaRegion, ExternalMemory, MemoryRegions, NoRegions, OutputMemory, SharedTensors, SystemRegion,
+    },
     parameters::{ParameterValue, Parameters},
     request::{CallChain, CheckedRequest, InferRequest, NamedTensor, SequenceFlags, SequenceId},
     response::{Delivery, InferResponse},

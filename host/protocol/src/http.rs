@@ -3,8 +3,6 @@
 //! Promises: `data` is parsed straight into typed memory, binary tensors are views of the received body, and no generic
 //! JSON tree is ever built. Error texts and kinds are those of Triton's HTTP server, because clients match on them.
 //! A body never makes this code panic, and never makes it allocate more than a small multiple of its own length.
-//!
-//! Refused by name: shared memory.
 
 mod control;
 mod elements;
@@ -13,10 +11,12 @@ mod generate_response;
 mod header_length;
 mod metadata;
 mod numbers;
+mod outputs;
 mod raw_request;
 mod request;
 mod response;
 mod scalar;
+mod shared_memory;
 mod statistics;
 mod wire;
 
@@ -28,9 +28,11 @@ pub use self::{
     metadata::{
         ServerIdentity, encode_config, encode_error, encode_index, encode_model_metadata, encode_server_metadata,
     },
+    outputs::OutputFormats,
     raw_request::decode_raw_infer_request,
-    request::{DecodedRequest, InferBody, OutputFormats, RequestContext, decode_infer_request},
+    request::{DecodedRequest, InferBody, RequestContext, decode_infer_request},
     response::{EncodedResponse, ResponseContext, encode_infer_response},
+    shared_memory::{decode_register_request, encode_cuda_regions, encode_system_regions},
     statistics::encode_statistics,
 };
 

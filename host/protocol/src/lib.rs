@@ -10,4 +10,7 @@ mod classification;
 mod extensions;
 mod forwarding;
 
+#[cfg(test)]
+mod test_regions;
+
 pub use crate::{classification::ClassCounts, extensions::EXTENSIONS, forwarding::HeaderPattern};

@@ -6,6 +6,7 @@ use nereid_backend::Backend;
 use nereid_inference::{InferError, InferenceService, ModelControl, ServiceHandle};
 use nereid_pipeline::Loader;
 use nereid_repository::{Repository, RepositorySettings, StartReport};
+use nereid_shared_memory::SharedMemory;
 use nereid_telemetry::Telemetry;
 use tokio::{runtime::Handle, task::spawn_blocking};
 
@@ -19,6 +20,7 @@ use crate::{
 pub(crate) struct Host {
     pub(crate) repository: Arc<Repository>,
     pub(crate) backends: Vec<Arc<dyn Backend>>,
+    pub(crate) shared_memory: SharedMemory,
 }
 
 // === impl Host ===
@@ -33,7 +35,8 @@ impl Host {
         let backends = backends(&arguments.backends, &service)?;
         let loader = Loader::new(backends.clone(), Arc::clone(telemetry), service.clone(), Handle::current());
         let repository = Repository::new(repository_settings(&arguments.models), loader);
-        let host = Self { repository, backends };
+        let shared_memory = SharedMemory::new(arguments.services.shared_memory());
+        let host = Self { repository, backends, shared_memory };
         service.set(&host.ports().0);
         Ok(host)
     }

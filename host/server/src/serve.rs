@@ -190,7 +190,8 @@ fn serve_http(
         ..HttpSettings::new(&arguments.id, VERSION)
     };
     let (service, control) = host.ports();
-    nereid_http::serve(listener, HttpFrontend { service, control, settings }, stopped)
+    let shared_memory = host.shared_memory.clone();
+    nereid_http::serve(listener, HttpFrontend { service, control, shared_memory, settings }, stopped)
 }
 
 fn serve_grpc(
@@ -208,5 +209,6 @@ fn serve_grpc(
         ..GrpcSettings::new(&arguments.services.id, VERSION)
     };
     let (service, control) = host.ports();
-    nereid_grpc::serve(listener, GrpcFrontend { service, control, settings }, stopped)
+    let shared_memory = host.shared_memory.clone();
+    nereid_grpc::serve(listener, GrpcFrontend { service, control, shared_memory, settings }, stopped)
 }

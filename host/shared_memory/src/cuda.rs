@@ -4,15 +4,9 @@
 //! from the driver's handles, and gives their spans out as [`ExternalMemory`](nereid_inference::ExternalMemory); routes,
 //! decoding and the names that both kinds of region share stay as they are.
 
-use crate::{error::SharedMemoryError, registry::SharedMemory, registry::check_name};
+use nereid_inference::CudaRegion;
 
-/// A region of device memory as a status answer describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CudaRegion {
-    pub name: String,
-    pub device_id: u64,
-    pub byte_size: u64,
-}
+use crate::{error::SharedMemoryError, registry::SharedMemory, registry::check_name};
 
 // === impl SharedMemory ===
 

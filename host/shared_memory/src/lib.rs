@@ -16,9 +16,7 @@ mod settings;
 mod span;
 
 pub use crate::{
-    cuda::CudaRegion,
     error::SharedMemoryError,
-    region::SystemRegion,
     registry::SharedMemory,
     settings::{MAPPED_BYTES_MAX, REGIONS_MAX, SharedMemorySettings},
 };

@@ -2,18 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::{error::SharedMemoryError, mapping::Mapping};
+use nereid_inference::SystemRegion;
 
-/// A region of system shared memory as its client registered it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SystemRegion {
-    pub name: String,
-    /// The name of the object.
-    pub key: String,
-    /// Where in the object the region begins.
-    pub offset: u64,
-    pub byte_size: u64,
-}
+use crate::{error::SharedMemoryError, mapping::Mapping};
 
 /// A region, its bytes, and who uses them.
 #[derive(Debug)]

@@ -5,14 +5,14 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use nereid_inference::{ExternalMemory, InferError, MemoryRegions};
+use nereid_inference::{ExternalMemory, InferError, MemoryRegions, SystemRegion};
 use parking_lot::Mutex;
 
 use crate::{
     error::SharedMemoryError,
     key,
     mapping::Mapping,
-    region::{Region, SystemRegion},
+    region::Region,
     settings::{NAME_BYTES_MAX, REGIONS_MAX, SharedMemorySettings},
     span::Span,
 };
@@ -20,7 +20,7 @@ use crate::{
 /// The regions of a server; clones are the same.
 #[derive(Clone)]
 pub struct SharedMemory {
-    pub(crate) settings: Arc<SharedMemorySettings>,
+    settings: Arc<SharedMemorySettings>,
     regions: Arc<Regions>,
 }
 
@@ -93,7 +93,7 @@ impl SharedMemory {
     ///
     /// # Errors
     /// They may not.
-    pub(crate) fn check_allowed(&self) -> Result<(), SharedMemoryError> {
+    pub fn check_allowed(&self) -> Result<(), SharedMemoryError> {
         if self.settings.is_allowed { Ok(()) } else { Err(SharedMemoryError::Disabled) }
     }
 

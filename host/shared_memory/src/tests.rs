@@ -5,14 +5,14 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use nereid_inference::{InferError, MemoryRegions};
+use nereid_inference::{InferError, MemoryRegions, SystemRegion};
 use nereid_tensor::Buffer;
 use rustix::{
     fs::Mode,
     shm::{OFlags, open, unlink},
 };
 
-use crate::{SharedMemory, SharedMemoryError, SharedMemorySettings, SystemRegion};
+use crate::{SharedMemory, SharedMemoryError, SharedMemorySettings};
 
 /// An object that is gone with the test.
 struct Object {

@@ -17,8 +17,8 @@ use std::{
 };
 
 use memmap2::MmapRaw;
-use nereid_inference::{ErrorKind, MemoryRegions};
-use nereid_shared_memory::{SharedMemory, SharedMemorySettings, SystemRegion};
+use nereid_inference::{ErrorKind, MemoryRegions, SystemRegion};
+use nereid_shared_memory::{SharedMemory, SharedMemorySettings};
 use nereid_tensor::Buffer;
 use rustix::{
     fs::Mode,

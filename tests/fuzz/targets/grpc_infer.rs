@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use nereid_fuzz::{echo, every_kind, expect_explained, identity};
+use nereid_inference::NoRegions;
 use nereid_protocol::grpc::{
     RequestEcho, decode_infer_request, encode_infer_response, parse_version, proto::ModelInferRequest,
     proto::ModelInferResponse,
@@ -19,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
     if let Err(error) = version {
         expect_explained(&error);
     }
-    let decoded = match decode_infer_request(message, Instant::now()) {
+    let decoded = match decode_infer_request(message, Instant::now(), &NoRegions) {
         Ok(decoded) => decoded,
         Err(error) => return expect_explained(&error),
     };
@@ -28,8 +29,8 @@ fuzz_target!(|data: &[u8]| {
     }
     let outputs = decoded.request.inputs.len();
     let response = echo(decoded.request);
-    let on_stream = request_echo.response(&identity(), response.clone(), true);
-    let response = encode_infer_response(&identity(), request_echo.id().to_owned(), response);
+    let on_stream = request_echo.response(&identity(), (response.clone(), &decoded.shared), true);
+    let response = encode_infer_response(&identity(), request_echo.id().to_owned(), (response, &decoded.shared));
     let again = ModelInferResponse::decode(response.encode_to_vec().as_slice());
     assert_eq!(again.map(|message| message.raw_output_contents.len()).ok(), Some(outputs));
     assert!(on_stream.encoded_len() > 0);

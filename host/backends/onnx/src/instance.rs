@@ -2,7 +2,8 @@
 //!
 //! Copies per tensor: inputs none for a batch of one (one gather for more, one where the memory is not aligned for the
 //! elements); outputs none, either written into our memory by the library or lent by it until the response is gone;
-//! strings one each way.
+//! strings one each way. Numbers in a client's shared memory are used in place, with one exception: integers and
+//! booleans steer what the library does next, and it may read them twice, so they are copied out before and in after.
 
 use std::{ffi::CStr, sync::Arc};
 
@@ -91,7 +92,8 @@ impl OnnxInstance {
         let ours = |planned: &PlannedTensor| {
             let shape = planned.known_shape(rows, self.plan.batching)?;
             let length_bytes = shape.byte_size(planned.data_type)?;
-            Some((shape, BufferMut::zeroed(length_bytes)))
+            let memory = clients_memory(batch, planned, length_bytes);
+            Some((shape, memory.unwrap_or_else(|| BufferMut::zeroed(length_bytes))))
         };
         wanted.map(|planned| WantedOutput { planned, ours: ours(planned) }).collect()
     }
@@ -180,17 +182,36 @@ impl OnnxInstance {
     }
 }
 
-/// A copy of bytes that the library could not read safely where they are: not aligned for the elements, or a `BOOL`
-/// other than 0 and 1, which is undefined behaviour in C++.
+/// The memory that the client of the only request gave for an output, where the library may write it in place.
+fn clients_memory(batch: &Batch, planned: &PlannedTensor, length_bytes: usize) -> Option<BufferMut> {
+    let mut requests = batch.requests();
+    let (Some(request), None) = (requests.next(), requests.next()) else { return None };
+    if !may_change(planned.data_type) || length_bytes == 0 {
+        return None;
+    }
+    let element_bytes = planned.data_type.size_bytes()?;
+    let memory = request.output_target(&planned.name, length_bytes)?;
+    (memory.as_slice().as_ptr() as usize).is_multiple_of(element_bytes).then_some(memory)
+}
+
+/// Whether elements may be changed by somebody else while the library uses them. A floating-point number is only
+/// calculated with; another is an index, a shape or a condition that was checked before.
+fn may_change(data_type: DataType) -> bool {
+    matches!(data_type, DataType::Fp16 | DataType::Bf16 | DataType::Fp32 | DataType::Fp64)
+}
+
+/// A copy of bytes that the library could not read safely where they are: not aligned for the elements, open to changes
+/// that it does not expect, or a `BOOL` other than 0 and 1, which is undefined behaviour in C++.
 fn unfit_copy(tensor: &Tensor) -> Option<BufferMut> {
     let buffer = tensor.buffer();
-    if tensor.data_type() == DataType::Bool && buffer.as_slice().iter().any(|byte| *byte > 1) {
+    let is_open = buffer.is_external() && !may_change(tensor.data_type());
+    if tensor.data_type() == DataType::Bool && (is_open || buffer.as_slice().iter().any(|byte| *byte > 1)) {
         let mut copy = BufferMut::copy_of(buffer.as_slice());
         copy.as_mut_slice().iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
         return Some(copy);
     }
     let element_bytes = tensor.data_type().size_bytes()?;
-    (!buffer.is_aligned_to(element_bytes)).then(|| BufferMut::copy_of(buffer.as_slice()))
+    (is_open || !buffer.is_aligned_to(element_bytes)).then(|| BufferMut::copy_of(buffer.as_slice()))
 }
 
 // === impl PreparedInput ===
@@ -233,6 +254,19 @@ mod tests {
         let buffer = Buffer::from(bytes::Bytes::from_owner(BufferMut::zeroed(12))).slice(1..9).unwrap();
         let tensor = Tensor::new(DataType::Fp32, [2].into(), buffer).unwrap();
         assert_eq!(unfit_copy(&tensor).unwrap().as_slice(), [0; 8]);
+    }
+
+    #[test]
+    fn in_shared_memory_only_floats_stay_where_they_are() {
+        let shared = |data_type, length_bytes| {
+            let bytes = bytes::Bytes::from_owner(BufferMut::zeroed(length_bytes));
+            Tensor::new(data_type, [2].into(), Buffer::external(bytes)).unwrap()
+        };
+        assert!(unfit_copy(&shared(DataType::Fp32, 8)).is_none());
+        assert!(unfit_copy(&shared(DataType::Fp16, 4)).is_none());
+        for (data_type, length_bytes) in [(DataType::Int64, 16), (DataType::Uint8, 2), (DataType::Bool, 2)] {
+            assert_eq!(unfit_copy(&shared(data_type, length_bytes)).unwrap().len(), length_bytes, "{data_type}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use nereid_protocol::grpc::proto::{
     InferParameter, ModelInferRequest, ModelStreamInferResponse, infer_parameter::ParameterChoice,
     model_infer_request::InferInputTensor,
 };
+use nereid_shared_memory::{SharedMemory, SharedMemorySettings};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
@@ -83,7 +84,8 @@ impl Fixture {
         adjust(&mut settings);
         let (service, held) = FakeService::new();
         let (service, control) = (Arc::new(service), Arc::new(FakeControl::default()));
-        let frontend = GrpcFrontend { service: service.clone(), control: control.clone(), settings };
+        let shared_memory = SharedMemory::new(SharedMemorySettings::new(true));
+        let frontend = GrpcFrontend { service: service.clone(), control: control.clone(), shared_memory, settings };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, stopped) = oneshot::channel();

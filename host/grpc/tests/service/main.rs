@@ -12,5 +12,6 @@ mod fixture;
 mod hostile;
 mod options;
 mod resources;
+mod shared_memory;
 mod stream;
 mod unary;

@@ -132,25 +132,10 @@ async fn what_is_not_offered_is_refused_by_name() {
     let mut fixture = Fixture::start().await;
     let client = &mut fixture.client;
     let refused = [
-        within(client.system_shared_memory_status(SystemSharedMemoryStatusRequest::default())).await.err(),
-        within(client.system_shared_memory_register(SystemSharedMemoryRegisterRequest::default())).await.err(),
-        within(client.system_shared_memory_unregister(SystemSharedMemoryUnregisterRequest::default())).await.err(),
-        within(client.cuda_shared_memory_status(CudaSharedMemoryStatusRequest::default())).await.err(),
-        within(client.cuda_shared_memory_register(CudaSharedMemoryRegisterRequest::default())).await.err(),
-        within(client.cuda_shared_memory_unregister(CudaSharedMemoryUnregisterRequest::default())).await.err(),
         within(client.trace_setting(TraceSettingRequest::default())).await.err(),
         within(client.log_settings(LogSettingsRequest::default())).await.err(),
     ];
-    let names = [
-        "SystemSharedMemoryStatus",
-        "SystemSharedMemoryRegister",
-        "SystemSharedMemoryUnregister",
-        "CudaSharedMemoryStatus",
-        "CudaSharedMemoryRegister",
-        "CudaSharedMemoryUnregister",
-        "TraceSetting",
-        "LogSettings",
-    ];
+    let names = ["TraceSetting", "LogSettings"];
     for (status, name) in refused.into_iter().zip(names) {
         let status = status.unwrap();
         assert_eq!(status.code(), Code::Unimplemented);

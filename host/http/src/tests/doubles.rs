@@ -11,6 +11,7 @@ use nereid_inference::{
     ModelIdentity, ModelState, ModelStatistics, ResponseSender, ResponseStream, ServedModel, ServerState, Signature,
     TensorSpec, config::TransactionPolicy, response_channel,
 };
+use nereid_shared_memory::{SharedMemory, SharedMemorySettings};
 use nereid_tensor::DataType;
 use tokio::sync::mpsc;
 use tower_service::Service;
@@ -76,6 +77,7 @@ pub(super) fn frontend_in(models: Vec<Double>, state: ServerState) -> (HttpFront
     let frontend = HttpFrontend {
         service: Arc::new(Doubles { models: models.into_iter().map(Arc::new).collect(), state }),
         control: Arc::new(ControlDouble(calls)),
+        shared_memory: SharedMemory::new(SharedMemorySettings::new(true)),
         settings: HttpSettings { input_bytes_max: 4096, ..HttpSettings::new("triton", "9.9") },
     };
     (frontend, seen)

@@ -2,12 +2,13 @@
 
 use std::{num::NonZeroU64, sync::Arc, time::Instant};
 
-use nereid_inference::{InferError, InferRequest};
+use nereid_inference::{InferError, InferRequest, MemoryRegions, SharedTensors};
 
 use super::{
     inputs::{InputDecoder, refuse_duplicates},
-    parameters::{RequestParameters, decode_parameters, refuse_shared_memory},
+    parameters::{RequestParameters, decode_parameters},
     proto::{ModelInferRequest, infer_parameter::ParameterChoice, model_infer_request::InferRequestedOutputTensor},
+    shared_memory::{REGION_PARAMETER, RegionSpan},
 };
 use crate::classification::{CLASSIFICATION_PARAMETER, ClassCounts};
 
@@ -17,6 +18,8 @@ pub struct DecodedRequest {
     pub request: InferRequest,
     /// Which outputs are answered as classes.
     pub classes: ClassCounts,
+    /// What lies in the client's own memory; settles the answer.
+    pub shared: SharedTensors,
     /// The client wants to be told the end of its responses even when no response carries it.
     pub empty_final_response: bool,
 }
@@ -24,17 +27,23 @@ pub struct DecodedRequest {
 /// Decodes everything but the model's name and version, which were needed to find the model before.
 ///
 /// # Errors
-/// `InvalidArgument` for whatever the message says wrongly, `Unsupported` for extensions that are not served.
-pub fn decode_infer_request(message: ModelInferRequest, received: Instant) -> Result<DecodedRequest, InferError> {
+/// `InvalidArgument` for whatever the message says wrongly, `NotFound` for regions of shared memory that are not
+/// registered.
+pub fn decode_infer_request(
+    message: ModelInferRequest,
+    received: Instant,
+    regions: &dyn MemoryRegions,
+) -> Result<DecodedRequest, InferError> {
     let ModelInferRequest { model_name, id, parameters, inputs, outputs, raw_input_contents, .. } = message;
     let RequestParameters { sequence, priority, timeout, empty_final_response, custom } =
         decode_parameters(parameters)?;
-    let (requested_outputs, classes) = decode_outputs(outputs)?;
+    let mut shared = SharedTensors::default();
+    let (requested_outputs, classes) = decode_outputs(outputs, regions, &mut shared)?;
     let mut request = InferRequest {
         id,
         inputs: Vec::new(),
         requested_outputs,
-        output_memory: Vec::new(),
+        output_memory: shared.outputs().to_vec(),
         parameters: custom,
         priority,
         timeout,
@@ -42,18 +51,27 @@ pub fn decode_infer_request(message: ModelInferRequest, received: Instant) -> Re
         received,
         callers: None,
     };
-    request.inputs = InputDecoder::new(&model_name, &request, raw_input_contents).decode(inputs)?;
-    Ok(DecodedRequest { request, classes, empty_final_response })
+    let decoder = InputDecoder::new(&model_name, &request, raw_input_contents);
+    request.inputs = decoder.decode(inputs, regions, &mut shared)?;
+    Ok(DecodedRequest { request, classes, shared, empty_final_response })
 }
 
-fn decode_outputs(outputs: Vec<InferRequestedOutputTensor>) -> Result<(Vec<Arc<str>>, ClassCounts), InferError> {
+fn decode_outputs(
+    outputs: Vec<InferRequestedOutputTensor>,
+    regions: &dyn MemoryRegions,
+    shared: &mut SharedTensors,
+) -> Result<(Vec<Arc<str>>, ClassCounts), InferError> {
     refuse_duplicates("output", outputs.iter().map(|output| output.name.as_str()))?;
     let mut names: Vec<Arc<str>> = Vec::with_capacity(outputs.len());
     let mut classes = ClassCounts::default();
     for output in outputs {
         let count = class_count(&output)?;
-        refuse_shared_memory("output", &output.name, &output.parameters)?;
+        let span = RegionSpan::parse(&output.name, &output.parameters)?;
+        let memory = span.map(|span| span.find(regions)).transpose()?;
         let name: Arc<str> = output.name.into();
+        if let Some(memory) = memory {
+            shared.add_output(name.clone(), memory);
+        }
         if let Some(count) = count {
             classes.insert(name.clone(), count);
         }
@@ -72,7 +90,7 @@ fn class_count(output: &InferRequestedOutputTensor) -> Result<Option<NonZeroU64>
     let Some(count) = u64::try_from(count).ok().and_then(NonZeroU64::new) else {
         return Err(InferError::invalid_argument("invalid value for 'classification' parameter, expected >= 0"));
     };
-    if output.parameters.contains_key("shared_memory_region") {
+    if output.parameters.contains_key(REGION_PARAMETER) {
         let text = "output can't set both 'shared_memory_region' and 'classification'";
         return Err(InferError::invalid_argument(text));
     }

@@ -1,6 +1,7 @@
 //! Responses and failures as messages, one by one or on a stream.
 
-use nereid_inference::{InferError, InferResponse, ModelIdentity};
+use bytes::Bytes;
+use nereid_inference::{InferError, InferResponse, ModelIdentity, SharedTensors};
 use prost::Message;
 
 use super::{
@@ -19,8 +20,13 @@ pub struct RequestEcho {
     model_version: String,
 }
 
-/// The message of one response. The tensors' buffers are handed over, not copied.
-pub fn encode_infer_response(model: &ModelIdentity, id: String, response: InferResponse) -> ModelInferResponse {
+/// The message of one response. The tensors' buffers are handed over, not copied. An output in the client's own memory
+/// has an empty entry, so that the others are found at their place.
+pub fn encode_infer_response(
+    model: &ModelIdentity,
+    id: String,
+    (response, shared): (InferResponse, &SharedTensors),
+) -> ModelInferResponse {
     let mut outputs = Vec::with_capacity(response.outputs.len());
     let mut raw_output_contents = Vec::with_capacity(response.outputs.len());
     for output in response.outputs {
@@ -30,7 +36,10 @@ pub fn encode_infer_response(model: &ModelIdentity, id: String, response: InferR
             shape: output.tensor.shape().to_signed(),
             ..InferOutputTensor::default()
         });
-        raw_output_contents.push(output.tensor.into_buffer().into_bytes());
+        raw_output_contents.push(match shared.has_output(&output.name) {
+            true => Bytes::new(),
+            false => output.tensor.into_buffer().into_bytes(),
+        });
     }
     ModelInferResponse {
         model_name: model.name.as_ref().to_owned(),
@@ -73,7 +82,12 @@ impl RequestEcho {
     }
 
     /// A response on a stream.
-    pub fn response(&self, model: &ModelIdentity, response: InferResponse, last: bool) -> ModelStreamInferResponse {
+    pub fn response(
+        &self,
+        model: &ModelIdentity,
+        response: (InferResponse, &SharedTensors),
+        last: bool,
+    ) -> ModelStreamInferResponse {
         let mut response = encode_infer_response(model, self.id.clone(), response);
         response.parameters.insert(FINAL_RESPONSE_PARAMETER.to_owned(), bool_parameter(last));
         ModelStreamInferResponse { error_message: String::new(), infer_response: Some(response) }
@@ -115,7 +129,8 @@ mod tests {
     fn a_response_hands_its_buffers_over_without_copying_them() {
         let response = response();
         let address = response.outputs[0].tensor.buffer().as_slice().as_ptr();
-        let message = encode_infer_response(&ModelIdentity::new("m", 3), "id".into(), response);
+        let message =
+            encode_infer_response(&ModelIdentity::new("m", 3), "id".into(), (response, &SharedTensors::default()));
         assert_eq!(message.raw_output_contents[0].as_ptr(), address);
         assert_eq!((message.model_name.as_str(), message.model_version.as_str()), ("m", "3"));
         let output = &message.outputs[0];
@@ -126,7 +141,8 @@ mod tests {
 
     #[test]
     fn a_response_that_no_client_can_receive_is_refused() {
-        let message = encode_infer_response(&ModelIdentity::new("m", 1), String::new(), response());
+        let message =
+            encode_infer_response(&ModelIdentity::new("m", 1), String::new(), (response(), &SharedTensors::default()));
         let length = message.encoded_len();
         assert!(check_response_size(&message, length).is_ok());
         let error = check_response_size(&message, length - 1).unwrap_err();

@@ -3,12 +3,10 @@
 use std::{fmt, vec};
 
 use bytes::Bytes;
-use nereid_inference::{InferError, InferRequest, NamedTensor};
+use nereid_inference::{InferError, InferRequest, MemoryRegions, NamedTensor, SharedTensors};
 use nereid_tensor::{Buffer, DataType, Shape, ShapeOverflow, Tensor, TensorError, UnknownDataType};
 
-use super::{
-    contents::decode_contents, parameters::refuse_shared_memory, proto::model_infer_request::InferInputTensor,
-};
+use super::{contents::decode_contents, proto::model_infer_request::InferInputTensor, shared_memory::RegionSpan};
 
 /// Whose input, for error texts: `'X' for model 'M'`.
 pub(super) struct InputName<'a> {
@@ -39,12 +37,19 @@ impl<'a> InputDecoder<'a> {
     /// # Errors
     /// `InvalidArgument`: an input without data, with too much or too little of it, or with the same name as another;
     /// raw contents that no input takes.
-    pub(super) fn decode(mut self, inputs: Vec<InferInputTensor>) -> Result<Vec<NamedTensor>, InferError> {
+    pub(super) fn decode(
+        mut self,
+        inputs: Vec<InferInputTensor>,
+        regions: &dyn MemoryRegions,
+        shared: &mut SharedTensors,
+    ) -> Result<Vec<NamedTensor>, InferError> {
         refuse_duplicates("input", inputs.iter().map(|input| input.name.as_str()))?;
         let inputs_total = inputs.len();
         let mut tensors = Vec::with_capacity(inputs_total);
         for input in inputs {
-            tensors.push(self.decode_input(input)?);
+            let span = RegionSpan::parse(&input.name, &input.parameters)?;
+            let view = span.map(|span| Ok(shared.add_input(span.find(regions)?))).transpose()?;
+            tensors.push(self.decode_input(input, view)?);
         }
         if self.raw_contents.len() == 0 {
             return Ok(tensors);
@@ -56,19 +61,25 @@ impl<'a> InputDecoder<'a> {
         )))
     }
 
-    fn decode_input(&mut self, input: InferInputTensor) -> Result<NamedTensor, InferError> {
-        let InferInputTensor { name, datatype, shape, parameters, contents } = input;
-        refuse_shared_memory("input", &name, &parameters)?;
+    /// `view` is the input's memory when it lies in a region; it then has no raw contents.
+    fn decode_input(&mut self, input: InferInputTensor, view: Option<Buffer>) -> Result<NamedTensor, InferError> {
+        let InferInputTensor { name, datatype, shape, contents, .. } = input;
         let input = InputName { input: &name, model: self.model };
         let data_type = datatype.parse::<DataType>().map_err(|error| unknown_data_type(&input, &error))?;
-        let buffer = match contents {
-            Some(_) if self.raw_contents_total > 0 => {
+        let buffer = match (contents, view) {
+            (Some(_), Some(_)) => {
+                return Err(InferError::invalid_argument(format!(
+                    "unexpected 'content' provided when using shared memory for input tensor {input}"
+                )));
+            }
+            (None, Some(view)) => view,
+            (Some(_), None) if self.raw_contents_total > 0 => {
                 return Err(InferError::invalid_argument(format!(
                     "contents field must not be specified when using raw_input_contents for {input}"
                 )));
             }
-            Some(contents) => decode_contents(&input, data_type, &contents)?,
-            None => Buffer::from(self.raw_contents.next().ok_or_else(|| missing_data(&input))?),
+            (Some(contents), None) => decode_contents(&input, data_type, &contents)?,
+            (None, None) => Buffer::from(self.raw_contents.next().ok_or_else(|| missing_data(&input))?),
         };
         let shape = Shape::from_signed(&shape).map_err(|error| self.bad_shape(&input, &error))?;
         let tensor = Tensor::new(data_type, shape, buffer).map_err(|error| self.bad_bytes(&input, &error))?;

@@ -56,21 +56,6 @@ pub(super) fn encode_parameters(parameters: &Parameters) -> BTreeMap<String, Inf
     parameters.iter().map(|(key, value)| (key.to_owned(), encode_value(value))).collect()
 }
 
-/// Refuses a tensor that lies in a shared-memory region.
-pub(super) fn refuse_shared_memory(
-    kind: &str,
-    tensor: &str,
-    parameters: &BTreeMap<String, InferParameter>,
-) -> Result<(), InferError> {
-    match parameters.keys().find(|key| key.starts_with("shared_memory_")) {
-        Some(key) => Err(InferError::unsupported(format!(
-            "parameter '{key}' of {kind} '{tensor}' is not supported by this server: shared memory is not offered, \
-             send the tensor in the message"
-        ))),
-        None => Ok(()),
-    }
-}
-
 /// A boolean parameter.
 pub(super) fn bool_parameter(value: bool) -> InferParameter {
     InferParameter { parameter_choice: Some(ParameterChoice::BoolParam(value)) }

@@ -1,10 +1,13 @@
 //! A raw binary request: the whole body is the one input of the model, and every output comes back binary.
 
 use bytes::Bytes;
-use nereid_inference::{InferError, InferRequest, NamedTensor, TensorSpec};
+use nereid_inference::{InferError, InferRequest, NamedTensor, SharedTensors, TensorSpec};
 use nereid_tensor::{Buffer, DataType, Shape, Tensor, encode_bytes_elements};
 
-use super::request::{DecodedRequest, OutputFormats, RequestContext, tensor_error};
+use super::{
+    outputs::OutputFormats,
+    request::{DecodedRequest, RequestContext, tensor_error},
+};
 
 /// Decodes a body that came with a header length of 0. Costs a copy for BYTES only, whose length field is put in front.
 ///
@@ -30,7 +33,8 @@ pub fn decode_raw_infer_request(body: Bytes, context: &RequestContext<'_>) -> Re
     let tensor = Tensor::new(spec.data_type, shape, buffer)
         .map_err(|error| tensor_error(&spec.name, model, &error).prefixed(&request.error_prefix()))?;
     request.inputs.push(NamedTensor { name: spec.name.clone(), tensor });
-    Ok(DecodedRequest { request, outputs: OutputFormats { all_binary: true, ..OutputFormats::default() } })
+    let outputs = OutputFormats::all_binary();
+    Ok(DecodedRequest { request, outputs, shared: SharedTensors::default() })
 }
 
 /// The configured shape, a batch of one in front, the one open dimension filled with what the bytes amount to.

@@ -5,14 +5,14 @@
 //! body, outputs. Whether the tensors fit the model is not checked here; that is the signature's matter.
 
 use std::{
-    num::NonZeroU64,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use nereid_inference::{
-    InferError, InferRequest, InferResponse, NamedTensor, Parameters, SequenceFlags, SequenceId, ServedModel, Signature,
+    InferError, InferRequest, MemoryRegions, NamedTensor, Parameters, SequenceFlags, SequenceId, SharedTensors,
+    Signature,
 };
 use nereid_tensor::{Buffer, DataType, Shape, Tensor, TensorError};
 use serde_json::value::RawValue;
@@ -20,10 +20,11 @@ use smallvec::SmallVec;
 
 use super::{
     elements::{Target, parse_elements},
+    outputs::OutputFormats,
     scalar::{Object, Scalar, missing},
-    wire::{InputHeader, OutputHeader, RequestHeader, parse_json},
+    shared_memory::{REGION_PARAMETER, RegionSpan},
+    wire::{InputHeader, RequestHeader, parse_json},
 };
-use crate::classification::{CLASSIFICATION_PARAMETER, ClassCounts};
 
 /// A complete body.
 #[derive(Clone, Debug)]
@@ -34,12 +35,14 @@ pub struct InferBody {
 }
 
 /// What is known about a request besides its body.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct RequestContext<'a> {
     pub signature: &'a Signature,
     pub received: Instant,
     /// Bytes that one tensor given as JSON may occupy.
     pub input_bytes_max: usize,
+    /// Where tensors in shared memory are found.
+    pub regions: &'a dyn MemoryRegions,
 }
 
 /// A request, and how its answer is to be written.
@@ -47,22 +50,8 @@ pub struct RequestContext<'a> {
 pub struct DecodedRequest {
     pub request: InferRequest,
     pub outputs: OutputFormats,
-}
-
-/// Which outputs are answered, and which of them as binary tensors.
-#[derive(Clone, Debug, Default)]
-pub struct OutputFormats {
-    /// What holds when no outputs are listed.
-    pub(crate) all_binary: bool,
-    pub(crate) listed: SmallVec<[ListedOutput; 2]>,
-    pub(crate) classes: ClassCounts,
-}
-
-/// One output that the client listed.
-#[derive(Clone, Debug)]
-pub(crate) struct ListedOutput {
-    pub(crate) name: Arc<str>,
-    pub(crate) binary: bool,
+    /// What lies in the client's own memory; settles the answer.
+    pub shared: SharedTensors,
 }
 
 /// The inputs of one request while they are being read.
@@ -70,6 +59,7 @@ struct InputReader<'a> {
     body: &'a InferBody,
     context: RequestContext<'a>,
     error_prefix: &'a str,
+    shared: &'a mut SharedTensors,
     /// Where the next binary tensor begins.
     offset: usize,
     /// By position in the signature: which inputs were there already.
@@ -80,13 +70,14 @@ struct InputReader<'a> {
 enum Source<'a> {
     Json(&'a RawValue),
     Binary { length_bytes: u64 },
+    Shared(RegionSpan<'a>),
 }
 
 /// Decodes a body that is JSON, alone or followed by binary tensors.
 ///
 /// # Errors
-/// Triton's texts; `Internal` for what its JSON reader refuses, `InvalidArgument` for the rest, `Unsupported` for shared
-/// memory.
+/// Triton's texts; `Internal` for what its JSON reader refuses, `NotFound` for regions of shared memory that are not
+/// registered, `InvalidArgument` for the rest.
 pub fn decode_infer_request(body: &InferBody, context: &RequestContext<'_>) -> Result<DecodedRequest, InferError> {
     let json_bytes = body.json_bytes.unwrap_or(body.bytes.len());
     let header: RequestHeader<'_> = parse_json(body.bytes.get(..json_bytes).unwrap_or_default())?;
@@ -100,17 +91,20 @@ pub fn decode_infer_request(body: &InferBody, context: &RequestContext<'_>) -> R
         outputs.all_binary = apply_parameters(&mut request, parameters)?;
     }
     let error_prefix = request.error_prefix();
+    let mut shared = SharedTensors::default();
     let reader = InputReader {
         body,
         context: *context,
         error_prefix: &error_prefix,
+        shared: &mut shared,
         offset: json_bytes,
         seen: SmallVec::from_elem(false, context.signature.inputs.len()),
     };
     request.inputs = reader.read_all(header.inputs.ok_or_else(|| missing("inputs"))?)?;
-    outputs.list(header.outputs.unwrap_or_default(), context.signature)?;
-    request.requested_outputs = outputs.listed.iter().map(|output| output.name.clone()).collect();
-    Ok(DecodedRequest { request, outputs })
+    outputs.list(header.outputs.unwrap_or_default(), context, &mut shared)?;
+    request.requested_outputs = outputs.names();
+    request.output_memory = shared.outputs().to_vec();
+    Ok(DecodedRequest { request, outputs, shared })
 }
 
 /// Moves reserved parameters to their fields and keeps the others; returns `binary_data_output`.
@@ -160,64 +154,6 @@ fn sequence_id(value: Scalar<'_>) -> Result<SequenceId, InferError> {
     }
 }
 
-/// What an output's parameters say of its form: whether it is binary, and of how many classes it consists.
-fn output_form(name: &str, parameters: Option<&Object<'_>>) -> Result<(bool, Option<NonZeroU64>), InferError> {
-    let Some(parameters) = parameters else { return Ok((false, None)) };
-    if parameters.get("shared_memory_region").is_some() {
-        for conflict in [CLASSIFICATION_PARAMETER, "binary_data"] {
-            if parameters.get(conflict).is_some() {
-                let text = format!("Output can't set both 'shared_memory_region' and '{conflict}'");
-                return Err(InferError::invalid_argument(text));
-            }
-        }
-        let text = format!("output '{name}' asks for 'shared_memory_region', which this server does not offer");
-        return Err(InferError::unsupported(text));
-    }
-    let binary = parameters.get("binary_data").map_or(Ok(false), |value| value.boolean("binary_data"))?;
-    // Over HTTP, unlike over gRPC, Triton takes 0 for "the output itself".
-    let classes = match parameters.get(CLASSIFICATION_PARAMETER) {
-        Some(Scalar::Uint(count)) => NonZeroU64::new(*count),
-        Some(_) => {
-            let text =
-                "Unable to set 'classification': attempt to access JSON non-unsigned-integer as unsigned-integer";
-            return Err(InferError::internal(text));
-        }
-        None => None,
-    };
-    Ok((binary, classes))
-}
-
-// === impl OutputFormats ===
-
-impl OutputFormats {
-    /// The response with the classes of those outputs for which the client asked for them.
-    ///
-    /// # Errors
-    /// See [`ClassCounts::apply`].
-    pub fn classify(&self, response: InferResponse, model: &dyn ServedModel) -> Result<InferResponse, InferError> {
-        self.classes.apply(response, model)
-    }
-
-    fn list(&mut self, headers: Vec<OutputHeader<'_>>, signature: &Signature) -> Result<(), InferError> {
-        let mut seen: SmallVec<[bool; 8]> = SmallVec::from_elem(false, signature.outputs.len());
-        for header in headers {
-            let name = header.name.as_ref().ok_or_else(|| missing("name"))?.text("name")?;
-            let position = signature.outputs.iter().position(|spec| &*spec.name == name);
-            if position.and_then(|position| seen.get_mut(position)).is_some_and(|seen| std::mem::replace(seen, true)) {
-                return Err(InferError::invalid_argument(format!("output '{name}' already exists in request")));
-            }
-            let known = position.and_then(|position| signature.outputs.get(position)).map(|spec| spec.name.clone());
-            let (binary, classes) = output_form(name, header.parameters.as_ref())?;
-            let name: Arc<str> = known.unwrap_or_else(|| name.into());
-            if let Some(count) = classes {
-                self.classes.insert(name.clone(), count);
-            }
-            self.listed.push(ListedOutput { name, binary });
-        }
-        Ok(())
-    }
-}
-
 // === impl InputReader ===
 
 impl InputReader<'_> {
@@ -233,18 +169,20 @@ impl InputReader<'_> {
         Err(InferError::invalid_argument(format!("unexpected additional input data for model '{model}'")))
     }
 
-    fn read(&mut self, header: InputHeader<'_>) -> Result<NamedTensor, InferError> {
+    fn read(&mut self, mut header: InputHeader<'_>) -> Result<NamedTensor, InferError> {
+        let shape = header.shape.take();
         let source = find_source(&header)?;
         let name = self.claim_name(header.name.as_ref().ok_or_else(|| missing("name"))?.text("name")?)?;
         let data_type = header.datatype.as_ref().ok_or_else(|| missing("datatype"))?.text("datatype")?;
         let data_type = data_type
             .parse::<DataType>()
             .map_err(|error| InferError::invalid_argument(format!("invalid datatype for input {name}: {error}")))?;
-        let extents = header.shape.ok_or_else(|| missing("shape"))?.into_extents()?;
+        let extents = shape.ok_or_else(|| missing("shape"))?.into_extents()?;
         let shape = check_shape(&name, extents.iter().copied().collect())?;
         let buffer = match source {
             Source::Binary { length_bytes } => self.take_binary(&name, length_bytes)?,
             Source::Json(data) => self.parse_data(&name, (data_type, &shape), data)?,
+            Source::Shared(span) => self.shared.add_input(span.find(self.context.regions)?),
         };
         let tensor = Tensor::new(data_type, shape, buffer).map_err(|error| self.tensor_error(&name, &error))?;
         Ok(NamedTensor { name, tensor })
@@ -324,16 +262,13 @@ impl InputReader<'_> {
 }
 
 /// The one place where the elements are; exactly one must be named.
-fn find_source<'a>(header: &InputHeader<'a>) -> Result<Source<'a>, InferError> {
-    let parameter = |name| header.parameters.as_ref().and_then(|parameters: &Object<'a>| parameters.get(name));
-    match (header.data, parameter("binary_data_size"), parameter("shared_memory_region")) {
+fn find_source<'h>(header: &'h InputHeader<'_>) -> Result<Source<'h>, InferError> {
+    let parameters = header.parameters.as_ref();
+    let parameter = |name| parameters.and_then(|parameters| parameters.get(name));
+    match (header.data, parameter("binary_data_size"), parameter(REGION_PARAMETER)) {
         (Some(data), None, None) => Ok(Source::Json(data)),
         (None, Some(size), None) => Ok(Source::Binary { length_bytes: size.uint("binary_data_size")? }),
-        (None, None, Some(_)) => {
-            let text = "input asks for 'shared_memory_region', which this server does not offer; send the tensor as \
-                        'data' or with 'binary_data_size'";
-            Err(InferError::unsupported(text))
-        }
+        (None, None, Some(region)) => Ok(Source::Shared(RegionSpan::parse(region, parameters)?)),
         (data, binary, shared) => {
             let mut text = "Input must set only one of the following fields: 'data', 'binary_data_size' in \
                             'parameters', 'shared_memory_region' in 'parameters'. But"

@@ -9,7 +9,7 @@ use nereid_inference::{InferError, InferResponse, ModelIdentity, NamedTensor, Pa
 use nereid_tensor::{DataType, Element, Tensor};
 use smallvec::SmallVec;
 
-use super::request::OutputFormats;
+use super::outputs::{OutputForm, OutputFormats};
 
 /// Binary outputs up to this size are copied behind the JSON: a frame of its own costs about as much as copying this.
 const INLINE_BYTES_MAX: usize = 1024;
@@ -60,12 +60,12 @@ pub fn encode_infer_response(
     let mut binary: SmallVec<[Tensor; 2]> = SmallVec::new();
     let mut first = true;
     for output in response.outputs {
-        let Some(is_binary) = context.outputs.is_binary(&output.name) else { continue };
+        let Some(form) = context.outputs.form(&output.name) else { continue };
         if !std::mem::take(&mut first) {
             json.push(b',');
         }
-        write_output(&mut json, &output, is_binary)?;
-        if is_binary {
+        write_output(&mut json, &output, form)?;
+        if form == OutputForm::Binary {
             binary.push(output.tensor);
         }
     }
@@ -93,7 +93,7 @@ fn join(json: Vec<u8>, binary: SmallVec<[Tensor; 2]>) -> EncodedResponse {
     EncodedResponse { frames, json_bytes }
 }
 
-fn write_output(json: &mut Vec<u8>, output: &NamedTensor, is_binary: bool) -> Result<(), InferError> {
+fn write_output(json: &mut Vec<u8>, output: &NamedTensor, form: OutputForm) -> Result<(), InferError> {
     let tensor = &output.tensor;
     json.push(b'{');
     write_member(json, "name", &output.name);
@@ -101,14 +101,18 @@ fn write_output(json: &mut Vec<u8>, output: &NamedTensor, is_binary: bool) -> Re
     json.extend_from_slice(tensor.data_type().name().as_bytes());
     json.extend_from_slice(b"\",\"shape\":");
     write_list(json, tensor.shape().iter(), |json, extent| write_integer(json, *extent));
-    if is_binary {
-        json.extend_from_slice(b",\"parameters\":{\"binary_data_size\":");
-        write_integer(json, tensor.byte_size());
-        json.extend_from_slice(b"}}");
-        return Ok(());
+    match form {
+        OutputForm::Binary => {
+            json.extend_from_slice(b",\"parameters\":{\"binary_data_size\":");
+            write_integer(json, tensor.byte_size());
+            json.push(b'}');
+        }
+        OutputForm::Json => {
+            json.extend_from_slice(b",\"data\":");
+            write_data(json, output)?;
+        }
+        OutputForm::Shared => {}
     }
-    json.extend_from_slice(b",\"data\":");
-    write_data(json, output)?;
     json.push(b'}');
     Ok(())
 }
@@ -219,18 +223,4 @@ pub(super) fn write_double(json: &mut Vec<u8>, value: f64) {
         _ => return json.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes()),
     };
     json.extend_from_slice(text.as_bytes());
-}
-
-// === impl OutputFormats ===
-
-impl OutputFormats {
-    /// Whether the output called `name` goes out in binary; `None` when it was not asked for.
-    ///
-    /// A listed output does not fall back to the request's `binary_data_output`: this is Triton's rule.
-    fn is_binary(&self, name: &str) -> Option<bool> {
-        if self.listed.is_empty() {
-            return Some(self.all_binary);
-        }
-        self.listed.iter().find(|output| &*output.name == name).map(|output| output.binary)
-    }
 }

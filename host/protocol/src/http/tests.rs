@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod documents;
+mod shared_memory;
 
 use std::time::Instant;
 
@@ -28,12 +29,21 @@ pub(super) fn signature() -> Signature {
 pub(super) fn decode(json: &str, binary: Option<&[u8]>) -> Result<DecodedRequest, InferError> {
     let bytes = Bytes::from([json.as_bytes(), binary.unwrap_or_default()].concat());
     let signature = signature();
-    let context = RequestContext { signature: &signature, received: Instant::now(), input_bytes_max: INPUT_BYTES_MAX };
+    let context = context(&signature);
     decode_infer_request(&InferBody { bytes, json_bytes: binary.map(|_| json.len()) }, &context)
 }
 
+pub(super) fn context(signature: &Signature) -> RequestContext<'_> {
+    RequestContext {
+        signature,
+        received: Instant::now(),
+        input_bytes_max: INPUT_BYTES_MAX,
+        regions: &crate::test_regions::Regions,
+    }
+}
+
 fn echo(decoded: DecodedRequest) -> Result<EncodedResponse, InferError> {
-    let DecodedRequest { request, outputs } = decoded;
+    let DecodedRequest { request, outputs, .. } = decoded;
     let response = InferResponse { outputs: request.inputs, parameters: request.parameters };
     let identity = ModelIdentity::new("M", 3);
     encode_infer_response(response, &ResponseContext { id: &request.id, identity: &identity, outputs: &outputs })
@@ -172,7 +182,7 @@ fn binary_inputs_are_views_of_the_body_and_large_binary_outputs_are_not_copied()
     let body = Bytes::from([json.as_bytes(), &[7; 2048]].concat());
     let tensor_address = body[json.len()..].as_ptr();
     let signature = signature();
-    let context = RequestContext { signature: &signature, received: Instant::now(), input_bytes_max: INPUT_BYTES_MAX };
+    let context = context(&signature);
     let decoded = decode_infer_request(&InferBody { bytes: body, json_bytes: Some(json.len()) }, &context).unwrap();
     assert_eq!(decoded.request.inputs[0].tensor.buffer().as_slice().as_ptr(), tensor_address);
     let encoded = echo(decoded).unwrap();
@@ -195,7 +205,7 @@ fn a_raw_request_takes_its_shape_from_the_model_and_its_length() {
     let mut signature = signature();
     signature.inputs.truncate(1);
     signature.max_batch_size = 8;
-    let context = RequestContext { signature: &signature, received: Instant::now(), input_bytes_max: INPUT_BYTES_MAX };
+    let context = context(&signature);
     let decoded = decode_raw_infer_request(Bytes::from_static(&[0; 12]), &context).unwrap();
     assert_eq!(decoded.request.inputs[0].tensor.shape().to_string(), "[1,3]");
     assert!(decoded.outputs.all_binary);

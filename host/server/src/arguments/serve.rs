@@ -8,6 +8,7 @@ use std::{
 
 use clap::{ArgAction, Args};
 use nereid_protocol::HeaderPattern;
+use nereid_shared_memory::{MAPPED_BYTES_MAX, SharedMemorySettings};
 use nereid_telemetry::{LogFormat, LogSettings};
 
 use crate::arguments::{
@@ -132,6 +133,15 @@ pub struct ServiceArguments {
     #[arg(long, value_name = "MILLISECONDS", default_value = "2000")]
     pub metrics_interval_ms: NonZeroU64,
 
+    /// Let clients register system shared memory for tensors. They can then have the server read and write every
+    /// shared memory object that it may open: for clients that are trusted
+    #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
+          default_value = "false", action = ArgAction::Set)]
+    pub allow_client_shm: bool,
+    /// Bytes that all regions of shared memory together may have
+    #[arg(long, value_name = "BYTES", default_value_t = MAPPED_BYTES_MAX)]
+    pub client_shm_max_bytes: u64,
+
     /// How long requests under way may take after SIGINT or SIGTERM, in seconds; a second signal ends at once
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub exit_timeout_secs: u32,
@@ -139,8 +149,6 @@ pub struct ServiceArguments {
     // Features that do not exist here, for scripts that switch them off.
     #[arg(long, hide = true, value_parser = values::off, default_value = "false", action = ArgAction::Set)]
     pub allow_gpu_metrics: bool,
-    #[arg(long, hide = true, value_parser = values::off, default_value = "false", action = ArgAction::Set)]
-    pub allow_client_shm: bool,
 }
 
 /// What backends and plugins are told.
@@ -225,6 +233,14 @@ impl ServiceArguments {
     /// How long requests under way may take at the end.
     pub fn exit_timeout(&self) -> Duration {
         Duration::from_secs(self.exit_timeout_secs.into())
+    }
+
+    /// What clients may share.
+    pub fn shared_memory(&self) -> SharedMemorySettings {
+        SharedMemorySettings {
+            mapped_bytes_max: self.client_shm_max_bytes,
+            ..SharedMemorySettings::new(self.allow_client_shm)
+        }
     }
 
     /// Time between two readings of the machine's usage.

@@ -1,5 +1,7 @@
 //! Requests as clients send them, good and bad.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use nereid_inference::ErrorKind;
 use nereid_tensor::DataType;
@@ -8,6 +10,7 @@ use super::*;
 use crate::grpc::proto::{
     InferParameter, InferTensorContents, infer_parameter::ParameterChoice, model_infer_request::InferInputTensor,
 };
+use crate::test_regions::Regions;
 
 fn input(name: &str, datatype: &str, shape: &[i64]) -> InferInputTensor {
     InferInputTensor { name: name.into(), datatype: datatype.into(), shape: shape.into(), ..Default::default() }
@@ -24,7 +27,7 @@ fn raw(inputs: Vec<InferInputTensor>, contents: &[&'static [u8]]) -> ModelInferR
 }
 
 fn decode(message: ModelInferRequest) -> Result<InferRequest, InferError> {
-    decode_infer_request(message, Instant::now()).map(|decoded| decoded.request)
+    decode_infer_request(message, Instant::now(), &Regions).map(|decoded| decoded.request)
 }
 
 /// The one door for what is accepted: the first input's bytes.
@@ -196,13 +199,42 @@ fn outputs_are_asked_for_in_the_order_given() {
     assert_eq!(names, ["B", "A"]);
 }
 
+/// Parameters that place a tensor in the 8 bytes of region `R`.
+fn in_region(offset: i64, byte_size: i64) -> BTreeMap<String, InferParameter> {
+    let choices = [
+        ("shared_memory_region", ParameterChoice::StringParam("R".into())),
+        ("shared_memory_offset", ParameterChoice::Int64Param(offset)),
+        ("shared_memory_byte_size", ParameterChoice::Int64Param(byte_size)),
+    ];
+    choices.map(|(key, choice)| (key.to_owned(), InferParameter { parameter_choice: Some(choice) })).into()
+}
+
 #[test]
-fn extensions_that_are_not_served_are_named() {
-    let mut shared_input = input("X", "INT8", &[1]);
-    shared_input.parameters = with_parameter("shared_memory_region");
-    let error = decode(raw(vec![shared_input], &[])).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.message().starts_with("parameter 'shared_memory_region' of input 'X' is not supported"), "{error}");
+fn an_input_in_shared_memory_takes_no_raw_contents() {
+    let shared =
+        |offset, byte_size| InferInputTensor { parameters: in_region(offset, byte_size), ..input("S", "INT8", &[2]) };
+    let message = raw(vec![shared(4, 2), input("X", "INT8", &[1])], &[&[9]]);
+    let request = decode(message).unwrap();
+    let bytes: Vec<_> = request.inputs.iter().map(|input| input.tensor.buffer().as_slice().to_vec()).collect();
+    assert_eq!(bytes, [vec![4, 5], vec![9]]);
+    assert!(request.inputs[0].tensor.buffer().is_external());
+
+    let mismatch = "[request id: <id_unknown>] input byte size mismatch for input 'S' for model 'M'. Expected 2, got 3";
+    check_refused(raw(vec![shared(4, 3)], &[]), mismatch);
+    check_refused(raw(vec![shared(-1, 2)], &[]), "beyond: 18446744073709551615 2");
+    let both = InferInputTensor { contents: Some(InferTensorContents::default()), ..shared(4, 2) };
+    let text = "unexpected 'content' provided when using shared memory for input tensor 'S' for model 'M'";
+    check_refused(raw(vec![both], &[]), text);
+}
+
+#[test]
+fn an_output_in_shared_memory_is_the_requests_and_settles_the_answer() {
+    let mut message = raw(Vec::new(), &[]);
+    message.outputs = vec![InferRequestedOutputTensor { name: "O".into(), parameters: in_region(2, 4) }];
+    let decoded = decode_infer_request(message, Instant::now(), &Regions).unwrap();
+    assert!(decoded.shared.has_output("O"));
+    let memory = &decoded.request.output_memory[0];
+    assert_eq!((&*memory.name, memory.memory.length_bytes()), ("O", 4));
 }
 
 #[test]

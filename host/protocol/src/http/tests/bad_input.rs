@@ -1,6 +1,6 @@
 //! What a broken or hostile client sends, and what it is told.
 
-use nereid_inference::ErrorKind::{self, Internal, InvalidArgument, Unsupported};
+use nereid_inference::ErrorKind::{self, Internal, InvalidArgument};
 use proptest::prelude::*;
 
 use super::{super::HeaderLength, decode, echo};
@@ -163,7 +163,6 @@ fn exactly_one_place_for_the_elements() {
         None,
         (InvalidArgument, &format!("{but} set 'data' 'binary_data_size'")),
     );
-    check(&input(r#","parameters":{"shared_memory_region":"r"}"#), None, (Unsupported, "'shared_memory_region'"));
 }
 
 #[test]
@@ -239,7 +238,7 @@ fn names_may_come_once_and_reserved_parameters_never() {
 }
 
 #[test]
-fn outputs_refuse_by_name_what_is_not_offered() {
+fn outputs_refuse_what_contradicts_itself() {
     let output = |members: &str| format!(r#"{{"inputs":[],"outputs":[{{"name":"X","parameters":{{{members}}}}}]}}"#);
     let not_unsigned = "Unable to set 'classification': attempt to access JSON non-unsigned-integer";
     check(&output(r#""classification":-1"#), None, (Internal, not_unsigned));
@@ -249,7 +248,6 @@ fn outputs_refuse_by_name_what_is_not_offered() {
         None,
         (InvalidArgument, "Output can't set both 'shared_memory_region' and 'classification'"),
     );
-    check(&output(r#""shared_memory_region":"r""#), None, (Unsupported, "output 'X' asks for 'shared_memory_region'"));
     check(
         &output(r#""shared_memory_region":"r","binary_data":true"#),
         None,
@@ -282,11 +280,7 @@ proptest! {
     fn no_body_makes_the_decoder_panic(body in proptest::collection::vec(any::<u8>(), 0..256), json_bytes in 0_usize..300) {
         let body = bytes::Bytes::from(body);
         let signature = super::signature();
-        let context = super::RequestContext {
-            signature: &signature,
-            received: std::time::Instant::now(),
-            input_bytes_max: super::INPUT_BYTES_MAX,
-        };
+        let context = super::context(&signature);
         let json_bytes = Some(json_bytes).filter(|length| *length <= body.len());
         let _ = super::decode_infer_request(&super::InferBody { bytes: body.clone(), json_bytes }, &context);
         let _ = super::decode_raw_infer_request(body, &context);
