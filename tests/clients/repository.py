@@ -72,7 +72,7 @@ def write_ensemble_of(repository: pathlib.Path, name: str, member: str):
 
 def write_onnx_models(repository: pathlib.Path):
     """Directories with nothing but 1/model.onnx: the server completes their configurations."""
-    for name in ("add_sub", "string_identity", "identity_all_types"):
+    for name in ("add_sub", "string_identity", "identity_all_types", "mlp"):
         folder = repository / name / "1"
         folder.mkdir(parents=True)
         shutil.copy(ROOT / "tests/models" / f"{name}.onnx", folder / "model.onnx")

@@ -1,5 +1,6 @@
 //! Real files through the real library; without it every test fails with the sentence that says how to get it.
 
+mod in_place;
 mod loading;
 mod running;
 
