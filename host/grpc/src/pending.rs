@@ -10,9 +10,7 @@ use std::{
 };
 
 use futures_util::Stream;
-use nereid_inference::{
-    Delivery, InferError, InferResponse, Parameters, ResponseStream, ServedModel, SharedTensors,
-};
+use nereid_inference::{Delivery, InferError, InferResponse, Parameters, ResponseStream, ServedModel, SharedTensors};
 use nereid_protocol::{
     ClassCounts,
     grpc::{

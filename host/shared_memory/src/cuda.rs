@@ -6,7 +6,7 @@
 
 use nereid_inference::CudaRegion;
 
-use crate::{error::SharedMemoryError, registry::SharedMemory, registry::check_name};
+use crate::{error::SharedMemoryError, registry::SharedMemory};
 
 // === impl SharedMemory ===
 
@@ -17,7 +17,7 @@ impl SharedMemory {
     /// Always: shared memory is not allowed, the name is missing, or there is no device.
     pub fn register_cuda(&self, name: &str) -> Result<(), SharedMemoryError> {
         self.check_allowed()?;
-        check_name(name, "cuda")?;
+        self.check_name(name, "cuda")?;
         Err(SharedMemoryError::NoDevices { name: name.to_owned() })
     }
 

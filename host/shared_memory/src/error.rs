@@ -31,7 +31,7 @@ pub enum SharedMemoryError {
         "cannot register shared memory region '{name}' of {byte_size} bytes: all regions together may have \
          {limit_bytes} bytes, and {found_bytes} are registered"
     )]
-    TooManyBytes { name: String, byte_size: u64, found_bytes: u64, limit_bytes: u64 },
+    TooManyBytes { name: String, byte_size: u64, found_bytes: u64, limit_bytes: usize },
     #[error("Unable to open shared memory region: '{key}': {source}")]
     Open { key: String, source: io::Error },
     #[error("Invalid shared memory region: '{key}': it is no shared memory object")]
@@ -54,6 +54,11 @@ pub enum SharedMemoryError {
     Overflow { name: String, offset: u64, byte_size: u64 },
     #[error("Invalid offset + byte size for shared memory region: '{name}'")]
     InvalidSpan { name: String },
+    #[error(
+        "a tensor of {byte_size} bytes in shared memory region '{name}' is too large: {limit_bytes} bytes are allowed; \
+         send it in parts"
+    )]
+    TensorTooLarge { name: String, byte_size: usize, limit_bytes: usize },
     #[error(
         "shared memory region '{name}' is damaged: its object '{key}' no longer backs the {byte_size} bytes that were \
          registered; unregister the region, and register it again when the object is whole"
@@ -83,6 +88,7 @@ impl From<SharedMemoryError> for InferError {
             | E::InvalidOffset { .. }
             | E::Overflow { .. }
             | E::InvalidSpan { .. }
+            | E::TensorTooLarge { .. }
             | E::Damaged { .. }
             | E::NoDevices { .. } => ErrorKind::InvalidArgument,
         };

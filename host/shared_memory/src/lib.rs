@@ -8,17 +8,17 @@
 mod cuda;
 mod error;
 mod key;
+mod limits;
 mod lost_pages;
 mod mapping;
 mod region;
 mod registry;
-mod settings;
 mod span;
 
 pub use crate::{
     error::SharedMemoryError,
+    limits::{SharedMemoryLimits, SharedMemorySettings},
     registry::SharedMemory,
-    settings::{MAPPED_BYTES_MAX, REGIONS_MAX, SharedMemorySettings},
 };
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::settings::REGIONS_MAX;
+use crate::limits::REGIONS_MAX;
 
 /// The guard of one mapping; the handler knows the mapping as long as this lives, which must be no longer than the
 /// mapping itself.

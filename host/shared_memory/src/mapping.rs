@@ -23,7 +23,7 @@ impl Mapping {
     /// Maps `length_bytes` bytes of `file` from byte `offset_bytes`; the file is not needed afterwards.
     ///
     /// # Errors
-    /// The system refuses the mapping, or [`crate::REGIONS_MAX`] others exist.
+    /// The system refuses the mapping, or too many others exist.
     pub(crate) fn new(file: &File, offset_bytes: u64, length_bytes: usize) -> io::Result<Self> {
         let raw = MmapOptions::new().offset(offset_bytes).len(length_bytes).map_raw(file)?;
         let guard = Guard::new(raw.as_mut_ptr(), raw.len())?;

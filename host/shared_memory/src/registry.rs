@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 use crate::{
     error::SharedMemoryError,
     key,
+    limits::{SharedMemoryLimits, SharedMemorySettings},
     mapping::Mapping,
     region::Region,
-    settings::{NAME_BYTES_MAX, REGIONS_MAX, SharedMemorySettings},
     span::Span,
 };
 
@@ -42,7 +42,7 @@ impl SharedMemory {
     /// Whatever [`SharedMemoryError`] has to say about names, keys, limits and objects.
     pub fn register(&self, description: SystemRegion) -> Result<(), SharedMemoryError> {
         self.check_allowed()?;
-        check_name(&description.name, "system")?;
+        self.check_name(&description.name, "system")?;
         let name = &description.name;
         let mut regions = self.regions.0.lock();
         if regions.contains_key(name) {
@@ -97,19 +97,31 @@ impl SharedMemory {
         if self.settings.is_allowed { Ok(()) } else { Err(SharedMemoryError::Disabled) }
     }
 
+    /// Whether a region can have this name.
+    pub(crate) fn check_name(&self, name: &str, memory: &'static str) -> Result<(), SharedMemoryError> {
+        let limit_bytes = self.settings.limits.name_bytes_max;
+        match name.len() {
+            0 => Err(SharedMemoryError::NoName { memory }),
+            found_bytes if found_bytes > limit_bytes => {
+                Err(SharedMemoryError::NameTooLong { found_bytes, limit_bytes })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check_limits(
         &self,
         regions: &BTreeMap<String, Arc<Region>>,
         description: &SystemRegion,
     ) -> Result<(), SharedMemoryError> {
         let name = || description.name.clone();
-        let limit = self.settings.regions_max.min(REGIONS_MAX);
+        let SharedMemoryLimits { regions_max: limit, mapped_bytes_max: limit_bytes, .. } = self.settings.limits;
         if regions.len() >= limit {
             return Err(SharedMemoryError::TooManyRegions { name: name(), limit });
         }
-        let (byte_size, limit_bytes) = (description.byte_size, self.settings.mapped_bytes_max);
+        let byte_size = description.byte_size;
         let found_bytes = regions.values().map(|region| region.description.byte_size).sum::<u64>();
-        if byte_size > limit_bytes.saturating_sub(found_bytes) {
+        if byte_size > (limit_bytes as u64).saturating_sub(found_bytes) {
             return Err(SharedMemoryError::TooManyBytes { name: name(), byte_size, found_bytes, limit_bytes });
         }
         Ok(())
@@ -123,6 +135,10 @@ impl MemoryRegions for SharedMemory {
             return Err(SharedMemoryError::NotFound { memory: "", name: name.to_owned() }.into());
         };
         let range = check_span(region, offset_bytes, length_bytes)?;
+        let (byte_size, limit_bytes) = (range.len(), self.settings.limits.tensor_bytes_max);
+        if byte_size > limit_bytes {
+            return Err(SharedMemoryError::TensorTooLarge { name: name.to_owned(), byte_size, limit_bytes }.into());
+        }
         region.check()?;
         Ok(Arc::new(Span::new(region, Arc::downgrade(&self.regions), range)))
     }
@@ -138,15 +154,6 @@ impl Regions {
         if regions.get(name).is_some_and(|found| Arc::ptr_eq(found, region) && region.is_over()) {
             regions.remove(name);
         }
-    }
-}
-
-/// A name that a region can have.
-pub(crate) fn check_name(name: &str, memory: &'static str) -> Result<(), SharedMemoryError> {
-    match name.len() {
-        0 => Err(SharedMemoryError::NoName { memory }),
-        1..=NAME_BYTES_MAX => Ok(()),
-        found_bytes => Err(SharedMemoryError::NameTooLong { found_bytes, limit_bytes: NAME_BYTES_MAX }),
     }
 }
 

@@ -12,7 +12,7 @@ use rustix::{
     shm::{OFlags, open, unlink},
 };
 
-use crate::{SharedMemory, SharedMemoryError, SharedMemorySettings};
+use crate::{SharedMemory, SharedMemoryError, SharedMemoryLimits, SharedMemorySettings};
 
 /// An object that is gone with the test.
 struct Object {
@@ -204,7 +204,9 @@ fn what_is_no_object_is_refused() {
 
 #[test]
 fn limits_are_kept() {
-    let settings = SharedMemorySettings { regions_max: 2, mapped_bytes_max: 100, ..SharedMemorySettings::new(true) };
+    let limits =
+        SharedMemoryLimits { regions_max: 2, mapped_bytes_max: 100, tensor_bytes_max: 50, ..Default::default() };
+    let settings = SharedMemorySettings { is_allowed: true, limits };
     let (memory, object) = (SharedMemory::new(settings), Object::new(4096));
     memory.register(object.region("a", 0, 60)).unwrap();
     check_refused(
@@ -212,6 +214,12 @@ fn limits_are_kept() {
         "Resource exhausted",
         "cannot register shared memory region 'b' of 41 bytes: all regions together may have 100 bytes, and 60 are \
          registered",
+    );
+    assert_eq!(memory.span("a", 10, 50).unwrap().length_bytes(), 50);
+    check_refused(
+        memory.span("a", 0, 51).map(|_| ()),
+        "Invalid argument",
+        "a tensor of 51 bytes in shared memory region 'a' is too large: 50 bytes are allowed; send it in parts",
     );
     memory.register(object.region("b", 0, 40)).unwrap();
     check_refused(

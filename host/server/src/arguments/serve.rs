@@ -8,7 +8,7 @@ use std::{
 
 use clap::{ArgAction, Args};
 use nereid_protocol::HeaderPattern;
-use nereid_shared_memory::{MAPPED_BYTES_MAX, SharedMemorySettings};
+use nereid_shared_memory::SharedMemorySettings;
 use nereid_telemetry::{LogFormat, LogSettings};
 
 use crate::arguments::{
@@ -138,9 +138,6 @@ pub struct ServiceArguments {
     #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
           default_value = "false", action = ArgAction::Set)]
     pub allow_client_shm: bool,
-    /// Bytes that all regions of shared memory together may have
-    #[arg(long, value_name = "BYTES", default_value_t = MAPPED_BYTES_MAX)]
-    pub client_shm_max_bytes: u64,
 
     /// How long requests under way may take after SIGINT or SIGTERM, in seconds; a second signal ends at once
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
@@ -237,10 +234,7 @@ impl ServiceArguments {
 
     /// What clients may share.
     pub fn shared_memory(&self) -> SharedMemorySettings {
-        SharedMemorySettings {
-            mapped_bytes_max: self.client_shm_max_bytes,
-            ..SharedMemorySettings::new(self.allow_client_shm)
-        }
+        SharedMemorySettings::new(self.allow_client_shm)
     }
 
     /// Time between two readings of the machine's usage.

@@ -98,6 +98,12 @@ fn backend_settings_are_for_one_backend_or_for_all() {
 }
 
 #[test]
+fn clients_share_memory_only_when_told() {
+    check("", |serve| serve.services.shared_memory().is_allowed, false);
+    check("--allow-client-shm", |serve| serve.services.shared_memory().is_allowed, true);
+}
+
+#[test]
 fn features_that_do_not_exist_may_be_switched_off_only() {
     check("--allow-gpu-metrics=false --allow-client-shm=off --rate-limit=off", |serve| serve.services.http_port, 8000);
     check_refused(
