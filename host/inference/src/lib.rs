@@ -10,6 +10,7 @@ pub mod limits;
 
 mod error;
 mod external_memory;
+mod load;
 mod parameters;
 mod request;
 mod response;
@@ -23,6 +24,7 @@ pub use crate::{
     config::ModelConfig,
     error::{ErrorKind, InferError},
     external_memory::{ExternalMemory, MemoryRegions, NoRegions, OutputMemory, SharedTensors},
+    load::LoadOverrides,
     parameters::{ParameterValue, Parameters},
     request::{CallChain, CheckedRequest, InferRequest, NamedTensor, SequenceFlags, SequenceId},
     response::{Delivery, InferResponse},
