@@ -23,6 +23,9 @@ pub enum ConfigError {
     /// The text is not a configuration.
     #[error(transparent)]
     Text(Box<TextError>),
+    /// The text is not a configuration in JSON.
+    #[error("{0}")]
+    Json(String),
     /// A message from the wire carries a number that names nothing.
     #[error("{field} has the value {number}, which names nothing")]
     UnknownEnumNumber { field: &'static str, number: i32 },

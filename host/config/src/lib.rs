@@ -7,6 +7,7 @@
 
 mod convert;
 mod error;
+mod from_json;
 mod json;
 pub mod proto;
 mod schema;
@@ -15,6 +16,7 @@ mod text;
 pub use crate::{
     convert::{from_proto, to_proto},
     error::{ConfigError, TextError},
+    from_json::parse_json,
     json::to_json,
     text::parse_text,
 };

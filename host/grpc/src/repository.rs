@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nereid_inference::{InferError, ModelControl};
 use nereid_protocol::grpc::{
-    check_load_request, encode_index,
+    decode_load_request, encode_index,
     proto::{
         RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
         RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
@@ -27,8 +27,8 @@ pub(crate) async fn load(
     running: &Running,
     request: RepositoryModelLoadRequest,
 ) -> Result<RepositoryModelLoadResponse, InferError> {
-    check_load_request(&request)?;
-    blocking(running, move |control| control.load(&request.model_name)).await?;
+    let (model_name, overrides) = decode_load_request(request)?;
+    blocking(running, move |control| control.load(&model_name, overrides)).await?;
     Ok(RepositoryModelLoadResponse {})
 }
 

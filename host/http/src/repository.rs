@@ -37,11 +37,12 @@ pub(crate) async fn load(
     Path(model): Path<String>,
     request: Request<AxumBody>,
 ) -> Result<Response<FrameBody>, Refusal> {
-    decode_load_request(&read(&frontend, request).await?)?;
+    let body = read(&frontend, request).await?;
     if model.contains('/') {
         return Ok(error_response(StatusCode::NOT_FOUND, "Not Found"));
     }
-    blocking(&frontend, move |control| control.load(&model)).await?;
+    // Decoding the base64 of a large file takes its time too.
+    blocking(&frontend, move |control| control.load(&model, decode_load_request(&body)?)).await?;
     Ok(empty_response(StatusCode::OK))
 }
 

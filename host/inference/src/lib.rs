@@ -10,6 +10,7 @@ pub mod limits;
 
 mod error;
 mod external_memory;
+mod load;
 mod parameters;
 mod request;
 mod response;
@@ -25,6 +26,7 @@ pub use crate::{
     external_memory::{
         CudaRegion, ExternalMemory, MemoryRegions, NoRegions, OutputMemory, SharedTensors, SystemRegion,
     },
+    load::LoadOverrides,
     parameters::{ParameterValue, Parameters},
     request::{CallChain, CheckedRequest, InferRequest, NamedTensor, SequenceFlags, SequenceId},
     response::{Delivery, InferResponse},

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, OnceLock, Weak},
 };
 
-use crate::{InferError, InferRequest, ModelConfig, ModelStatistics, ResponseStream, Signature};
+use crate::{InferError, InferRequest, LoadOverrides, ModelConfig, ModelStatistics, ResponseStream, Signature};
 
 /// Which model answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +40,16 @@ pub trait ServedModel: Send + Sync {
 
     /// What was counted since it was loaded.
     fn statistics(&self) -> ModelStatistics;
+
+    /// This very generation with the instances that `config` asks for, which differs from its own in the instance groups
+    /// and the version policy alone. Requests under way go on, also on instances that leave. `None` when it cannot change
+    /// while it serves, and is to be loaded anew. Blocks while instances are made.
+    ///
+    /// # Errors
+    /// An instance cannot be made. Nothing has changed then.
+    fn reconfigured(&self, _config: &ModelConfig) -> Result<Option<Arc<dyn ServedModel>>, InferError> {
+        Ok(None)
+    }
 }
 
 /// What every frontend and every plugin call uses.
@@ -66,7 +76,7 @@ pub trait ModelControl: Send + Sync {
     ///
     /// # Errors
     /// The model control mode forbids it, the model does not exist, or it failed to load.
-    fn load(&self, name: &str) -> Result<(), InferError>;
+    fn load(&self, name: &str, overrides: LoadOverrides) -> Result<(), InferError>;
 
     /// Starts to unload a model; requests under way finish. An unknown model is no error.
     ///

@@ -9,29 +9,41 @@ use nereid_inference::{InferError, ModelConfig, config::InstanceGroup};
 /// Instances of one model. Each blocking one is a thread; more than this on one machine is a mistake in a digit.
 const INSTANCES_MAX: usize = 1_024;
 
+/// An instance that a configuration asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct WantedInstance {
+    pub(crate) spec: InstanceSpec,
+    /// Its group without name and number: two instances for which this is the same can stand for each other.
+    pub(crate) nature: InstanceGroup,
+}
+
 /// The instances of the model, at least one.
 ///
 /// # Errors
 /// A negative count, or more than [`INSTANCES_MAX`] instances.
-pub(crate) fn instance_specs(config: &ModelConfig) -> Result<Vec<InstanceSpec>, InferError> {
+pub(crate) fn wanted_instances(config: &ModelConfig) -> Result<Vec<WantedInstance>, InferError> {
     let implicit = [InstanceGroup { name: config.name.clone(), count: 1, ..InstanceGroup::default() }];
     let groups = if config.instance_groups.is_empty() { &implicit } else { config.instance_groups.as_slice() };
-    let mut specs = Vec::new();
+    let mut wanted = Vec::new();
     for (index, group) in groups.iter().enumerate() {
         let name = match group.name.as_str() {
             "" => format!("{}_{index}", config.name),
             name => name.to_owned(),
         };
         let count = instance_count(config, &name, group.count)?;
-        if specs.len() + count > INSTANCES_MAX {
+        if wanted.len() + count > INSTANCES_MAX {
             return Err(InferError::invalid_argument(format!(
                 "instance group {name} of model {} asks for {count} instances, at most {INSTANCES_MAX} per model",
                 config.name
             )));
         }
-        specs.extend((0..count).map(|n| InstanceSpec { name: format!("{name}_{n}"), kind: group.kind, device_id: 0 }));
+        let nature = InstanceGroup { name: String::new(), count: 0, ..group.clone() };
+        wanted.extend((0..count).map(|n| WantedInstance {
+            spec: InstanceSpec { name: format!("{name}_{n}"), kind: group.kind, device_id: 0 },
+            nature: nature.clone(),
+        }));
     }
-    Ok(specs)
+    Ok(wanted)
 }
 
 /// A count of 0 is "not written": one.
@@ -54,7 +66,8 @@ mod tests {
             ..InstanceGroup::default()
         });
         let config = ModelConfig { name: "m".into(), instance_groups: groups.collect(), ..ModelConfig::default() };
-        let names: Vec<String> = instance_specs(&config).unwrap().into_iter().map(|spec| spec.name).collect();
+        let names: Vec<String> =
+            wanted_instances(&config).unwrap().into_iter().map(|wanted| wanted.spec.name).collect();
         assert_eq!(names, expected);
     }
 
@@ -69,6 +82,6 @@ mod tests {
     fn a_count_with_a_digit_too_many_is_refused() {
         let group = InstanceGroup { count: 10_000, ..InstanceGroup::default() };
         let config = ModelConfig { name: "m".into(), instance_groups: vec![group], ..ModelConfig::default() };
-        assert!(instance_specs(&config).unwrap_err().message().contains("at most 1024"));
+        assert!(wanted_instances(&config).unwrap_err().message().contains("at most 1024"));
     }
 }

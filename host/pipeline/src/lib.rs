@@ -11,6 +11,7 @@ mod loader;
 mod model;
 mod model_file;
 mod recorder;
+mod roster;
 mod scheduling;
 mod warmup;
 

@@ -7,7 +7,7 @@ use nereid_inference::{InferError, ModelConfig, ModelLoader, ModelSource, Served
 use nereid_telemetry::Telemetry;
 use tokio::runtime::Handle;
 
-use crate::{ensemble::Ensemble, instances::instance_specs, model::BackendModel};
+use crate::{ensemble::Ensemble, instances::wanted_instances, model::BackendModel};
 
 /// The word that a configuration's `platform` has for ensembles.
 const ENSEMBLE_PLATFORM: &str = "ensemble";
@@ -112,7 +112,7 @@ impl ModelLoader for Loader {
         }
         Signature::from_config(&source.config)?;
         self.backend(source)?;
-        instance_specs(&source.config).map(|_| ())
+        wanted_instances(&source.config).map(|_| ())
     }
 
     fn load(&self, source: ModelSource) -> Result<Arc<dyn ServedModel>, InferError> {

@@ -12,16 +12,25 @@ use nereid_telemetry::Telemetry;
 use tokio::runtime::Handle;
 
 use crate::{
-    instances::instance_specs, labels::OutputLabels, recorder::Recorder, scheduling::scheduler_settings, warmup::Warmup,
+    labels::OutputLabels,
+    recorder::Recorder,
+    roster::{Maker, Roster},
+    scheduling::scheduler_settings,
+    warmup::Warmup,
 };
 
-/// One generation of a model version behind its scheduler.
+/// One generation of a model version behind its scheduler, with the instances that its configuration asks for.
 pub(crate) struct BackendModel {
-    identity: ModelIdentity,
     config: ModelConfig,
+    core: Arc<Core>,
+}
+
+/// What stays when the instances change.
+struct Core {
+    identity: ModelIdentity,
     signature: Signature,
     labels: OutputLabels,
-    scheduler: Scheduler,
+    roster: Roster,
     recorder: Arc<Recorder>,
 }
 
@@ -42,23 +51,20 @@ impl BackendModel {
         let labels = OutputLabels::read(&source)?;
         let warmup = Warmup::read(&source, &signature)?;
         let loaded = backend.load(&source)?;
-        let mut instances = Vec::new();
-        for spec in instance_specs(&source.config)? {
-            let mut instance = loaded.new_instance(&spec)?;
-            warmup.run(&mut instance, runtime)?;
-            instances.push((spec.name, instance));
-        }
+        let maker = Maker { loaded, warmup, runtime: runtime.clone() };
         let recorder = Arc::new(Recorder::new(telemetry.model(&source.identity, &source.config.metric_tags)));
         let observer: Arc<dyn Observer> = recorder.clone();
-        let scheduler = Scheduler::start(scheduler_settings(&source.config), instances, observer)?;
+        let start = |instances| Scheduler::start(scheduler_settings(&source.config), instances, observer);
+        let roster = Roster::start(&source.config, maker, start)?;
         recorder.loaded(started.elapsed());
-        Ok(Self { identity: source.identity, config: source.config, signature, labels, scheduler, recorder })
+        let core = Core { identity: source.identity, signature, labels, roster, recorder };
+        Ok(Self { config: source.config, core: Arc::new(core) })
     }
 }
 
 impl ServedModel for BackendModel {
     fn identity(&self) -> &ModelIdentity {
-        &self.identity
+        &self.core.identity
     }
 
     fn config(&self) -> &ModelConfig {
@@ -66,18 +72,18 @@ impl ServedModel for BackendModel {
     }
 
     fn signature(&self) -> &Signature {
-        &self.signature
+        &self.core.signature
     }
 
     fn labels(&self, output: &str) -> &[Arc<str>] {
-        self.labels.of(output)
+        self.core.labels.of(output)
     }
 
     fn infer(&self, request: InferRequest) -> ResponseStream {
-        match self.signature.check(request) {
+        match self.core.signature.check(request) {
             Ok(request) => {
                 let (sender, stream) = response_channel();
-                self.scheduler.submit(request, sender);
+                self.core.roster.scheduler().submit(request, sender);
                 stream
             }
             Err(error) => ResponseStream::ready(Err(error)),
@@ -85,6 +91,11 @@ impl ServedModel for BackendModel {
     }
 
     fn statistics(&self) -> ModelStatistics {
-        self.recorder.statistics(&self.identity)
+        self.core.recorder.statistics(&self.core.identity)
+    }
+
+    fn reconfigured(&self, config: &ModelConfig) -> Result<Option<Arc<dyn ServedModel>>, InferError> {
+        self.core.roster.change(config)?;
+        Ok(Some(Arc::new(Self { config: config.clone(), core: self.core.clone() })))
     }
 }

@@ -28,7 +28,7 @@ pub use self::{
     infer_request::{DecodedRequest, decode_infer_request},
     infer_response::{FINAL_RESPONSE_PARAMETER, RequestEcho, check_response_size, encode_infer_response},
     metadata::{encode_model_metadata, encode_server_metadata},
-    repository::{check_load_request, encode_index, unload_dependents},
+    repository::{decode_load_request, encode_index, unload_dependents},
     shared_memory::{decode_register_request, encode_cuda_regions, encode_system_regions},
     statistics::encode_statistics,
     version::parse_version,

@@ -15,6 +15,8 @@ use crate::{
     ensembles::Member,
     lifecycle::{Event, VersionState},
     route::{ModelRoute, Route},
+    source::Source,
+    standing::Standing,
 };
 
 /// What the loader made of each version.
@@ -40,6 +42,19 @@ struct Model {
     failure: Option<String>,
     /// Asked for by name, not only because an ensemble needs it.
     explicit: bool,
+    /// In no repository: a client sent all its files.
+    is_ephemeral: bool,
+    /// What the generations that are served were loaded from.
+    source: Option<Arc<Source>>,
+    /// Generations that finish their requests, with the files that they may still read.
+    leaving: Vec<(Weak<dyn ServedModel>, Arc<Source>)>,
+}
+
+/// A load that is over, whatever came of it.
+pub(crate) struct FinishedLoad {
+    pub(crate) members: BTreeSet<String>,
+    pub(crate) source: Arc<Source>,
+    pub(crate) loaded: Loaded,
 }
 
 struct Version {
@@ -62,17 +77,27 @@ impl Book {
     }
 
     /// All versions, or none: when one fails, what was ready before stays ready.
-    pub(crate) fn finish_load(&mut self, name: &str, members: BTreeSet<String>, loaded: Loaded) -> Retired {
+    pub(crate) fn finish_load(&mut self, name: &str, finished: FinishedLoad) -> Retired {
+        let FinishedLoad { members, source, loaded } = finished;
         let model = self.models.entry(name.to_owned()).or_default();
         let was_ready = model.is_ready();
         if loaded.iter().any(|(_, result)| result.is_err()) {
+            let retired = model.refuse(loaded);
             if !was_ready {
                 model.members = members;
+                if source.is_ephemeral {
+                    // Nothing is left to load it from.
+                    self.models.remove(name);
+                }
             }
-            return model.refuse(loaded);
+            return retired;
         }
         model.members = members;
-        model.accept(loaded)
+        model.is_ephemeral = source.is_ephemeral;
+        let before = model.source.replace(source);
+        let retired = model.accept(loaded);
+        model.leave(&retired, before);
+        retired
     }
 
     /// The model cannot even be read. What is ready stays ready.
@@ -99,7 +124,10 @@ impl Book {
             return Retired::new();
         }
         model.explicit = false;
-        model.versions.values_mut().filter_map(|version| version.retire(Event::UnloadBegins)).collect()
+        let retired = model.versions.values_mut().filter_map(|version| version.retire(Event::UnloadBegins)).collect();
+        let before = model.source.take();
+        model.leave(&retired, before);
+        retired
     }
 
     /// An ensemble cannot answer any more because one of its models is gone.
@@ -109,14 +137,23 @@ impl Book {
         model.versions.values_mut().filter_map(|version| version.retire(gone())).collect()
     }
 
-    /// Notices the generations whose last request was answered.
-    pub(crate) fn settle(&mut self) {
+    /// Notices the generations whose last request was answered. Hands out what they were loaded from: dropping that may
+    /// remove files.
+    #[must_use]
+    pub(crate) fn settle(&mut self) -> Vec<Arc<Source>> {
         for version in self.models.values_mut().flat_map(|model| model.versions.values_mut()) {
             if version.draining.as_ref().is_some_and(|generation| generation.strong_count() == 0) {
                 version.draining = None;
                 version.apply(Event::Drained);
             }
         }
+        let mut left = Vec::new();
+        for model in self.models.values_mut() {
+            left.extend(model.leaving.extract_if(.., |(generation, _)| generation.strong_count() == 0));
+        }
+        // A model that was in no repository leaves no trace.
+        self.models.retain(|_, model| !(model.is_ephemeral && model.is_unloaded() && model.leaving.is_empty()));
+        left.into_iter().map(|(_, source)| source).collect()
     }
 }
 
@@ -138,9 +175,19 @@ impl Book {
         })
     }
 
-    /// Whether any version of the model answers.
-    pub(crate) fn is_ready(&self, name: &str) -> bool {
-        self.models.get(name).is_some_and(Model::is_ready)
+    /// Whether anything is known of the model.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.models.contains_key(name)
+    }
+
+    /// What is served of the model, and from where; `None` when it is not loaded.
+    pub(crate) fn standing(&self, name: &str) -> Option<Standing> {
+        let model = self.models.get(name)?;
+        let source = model.source.clone()?;
+        let served = model.ready().map(|(version, served)| (version, served.clone())).collect();
+        let others = model.versions.values().filter(|version| version.served.is_none());
+        let is_whole = model.is_ready() && others.into_iter().all(|version| version.state.is_unloaded());
+        Some(Standing { source, served, is_whole })
     }
 
     /// The models of which not even the versions are known.
@@ -210,6 +257,12 @@ impl Model {
 
     fn is_ready(&self) -> bool {
         self.ready().next().is_some()
+    }
+
+    /// Keeps the files of generations that may still read them.
+    fn leave(&mut self, retired: &Retired, source: Option<Arc<Source>>) {
+        let Some(source) = source.filter(|source| source.has_files()) else { return };
+        self.leaving.extend(retired.iter().map(|served| (Arc::downgrade(served), source.clone())));
     }
 
     fn is_unloaded(&self) -> bool {

@@ -38,11 +38,11 @@ pub enum Severity {
 pub fn check(settings: &RepositorySettings, loader: &dyn ModelLoader) -> Result<Vec<Finding>, InferError> {
     let repositories = layout::repositories(&settings.paths)?;
     let wanted = layout::scan(&repositories)?.into_keys().collect();
-    let plan = Planner { settings, repositories: &repositories, loader }.plan(wanted, |_| false);
+    let plan = Planner::new(settings, &repositories, loader, wanted).plan();
     let mut findings = Vec::new();
     for (name, prepared) in &plan {
         let file = layout::find(&repositories, name).into_iter().next().unwrap_or_default();
-        let config = config_file::path(&file);
+        let config = config_file::path(&file, settings.config_name.as_deref());
         let file = if config.is_file() { config } else { file };
         let finding =
             |severity, text: &str| Finding { model: name.clone(), severity, file: file.clone(), text: text.to_owned() };
@@ -65,7 +65,7 @@ fn check_prepared(prepared: &Prepared, plan: &Plan, loader: &dyn ModelLoader) ->
     ensembles::check_members(&prepared.config, |member| would_be(plan, member))?;
     let peers = |name: &str| plan.get(name)?.as_ref().ok().map(|peer| peer.config.clone());
     prepared.versions.iter().try_for_each(|version| {
-        guarded("validating the configuration", || loader.validate(&prepared.source(*version), &peers))
+        guarded("validating the configuration", || loader.validate(&prepared.model_source(*version), &peers))
     })
 }
 

@@ -8,32 +8,45 @@ use std::{
 
 use nereid_inference::{InferError, ModelConfig};
 
-const CONFIG_FILE: &str = "config.pbtxt";
+pub(crate) const CONFIG_FILE: &str = "config.pbtxt";
+
+/// The directory of configurations that an operator chooses between by name.
+pub(crate) const CONFIG_DIRECTORY: &str = "configs";
 
 /// Largest configuration that is read. Real ones have a few kilobytes; generated ensembles a few hundred.
 const CONFIG_BYTES_MAX: u64 = 16 << 20;
 
-/// Where a model's configuration is, or would be.
-pub(crate) fn path(model_directory: &Path) -> PathBuf {
-    model_directory.join(CONFIG_FILE)
+/// Where a model's configuration is, or would be: `configs/<config_name>.pbtxt` where that exists, else `config.pbtxt`.
+pub(crate) fn path(model_directory: &Path, config_name: Option<&str>) -> PathBuf {
+    let chosen =
+        config_name.map(|config_name| model_directory.join(CONFIG_DIRECTORY).join(format!("{config_name}.pbtxt")));
+    chosen.filter(|path| path.is_file()).unwrap_or_else(|| model_directory.join(CONFIG_FILE))
 }
 
 /// The configuration as written; `None` when there is no file.
 ///
 /// # Errors
 /// The file cannot be read, or is no configuration, or names another model than its directory does.
-pub(crate) fn read(model_directory: &Path, name: &str) -> Result<Option<ModelConfig>, InferError> {
-    let path = path(model_directory);
-    let Some(text) = read_text(&path)? else { return Ok(None) };
+pub(crate) fn read(path: &Path, name: &str) -> Result<Option<ModelConfig>, InferError> {
+    let Some(text) = read_text(path)? else { return Ok(None) };
     let config = nereid_config::parse_text(&path.display().to_string(), &text)
         .map_err(|error| InferError::invalid_argument(error.to_string()))?;
-    if !config.name.is_empty() && config.name != name {
-        return Err(InferError::invalid_argument(format!(
-            "unexpected directory name '{name}' for model '{}', directory name must equal model name",
-            config.name
-        )));
-    }
+    check_name(&config, name)?;
     Ok(Some(config))
+}
+
+/// A configuration that names its model names this one.
+///
+/// # Errors
+/// It names another.
+pub(crate) fn check_name(config: &ModelConfig, name: &str) -> Result<(), InferError> {
+    if config.name.is_empty() || config.name == name {
+        return Ok(());
+    }
+    Err(InferError::invalid_argument(format!(
+        "unexpected directory name '{name}' for model '{}', directory name must equal model name",
+        config.name
+    )))
 }
 
 fn read_text(path: &Path) -> Result<Option<String>, InferError> {

@@ -2,21 +2,36 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
 };
 
-use nereid_inference::{ErrorKind, IndexEntry, InferError, ModelControl};
+use nereid_inference::{IndexEntry, InferError, LoadOverrides, ModelControl};
 
-use crate::{ControlMode, Repository, book::Retired, execute::Outcomes, layout, plan::Planner};
+use crate::{
+    ControlMode, Repository,
+    book::Retired,
+    execute::{Change, Outcomes},
+    layout,
+    plan::Planner,
+    source::Given,
+};
 
 const NOT_EXPLICIT: &str = "explicit model load / unload is not allowed if polling is enabled";
 
+/// What is to be loaded.
+#[derive(Default)]
+pub(crate) struct Load {
+    pub(crate) wanted: BTreeSet<String>,
+    /// What a client sent for the one model that is wanted.
+    given: Option<Arc<Given>>,
+    /// Ensembles whose members have changed.
+    relinks: bool,
+}
+
 impl ModelControl for Repository {
     fn index(&self) -> Vec<IndexEntry> {
-        let mut book = self.book.lock();
-        book.settle();
-        let known = book.index();
-        drop(book);
+        self.settle();
+        let known = self.book.lock().index();
         // Directories that nobody asked to load are listed by name alone.
         let found = layout::repositories(&self.settings.paths).and_then(|repositories| layout::scan(&repositories));
         let names = found.unwrap_or_else(|error| {
@@ -34,20 +49,18 @@ impl ModelControl for Repository {
         index
     }
 
-    fn load(&self, name: &str) -> Result<(), InferError> {
+    fn load(&self, name: &str, overrides: LoadOverrides) -> Result<(), InferError> {
         self.check_control()?;
         check_name(name)?;
-        let outcome = self.load_all(vec![name.to_owned()])?.remove(name);
-        if let Some(Err(error)) = outcome {
-            return Err(error);
+        let given = Given::read(name, overrides, &self.override_use).map_err(|error| poll_failure(name, &error))?;
+        let load = Load { wanted: BTreeSet::from([name.to_owned()]), given: given.map(Arc::new), relinks: false };
+        match self.load_and_relink(load)?.remove(name) {
+            Some(Err(error)) => Err(error),
+            Some(Ok(_)) | None => {
+                self.book.lock().mark_explicit(name);
+                Ok(())
+            }
         }
-        let mut book = self.book.lock();
-        book.mark_explicit(name);
-        let dependents: Vec<String> = book.dependents(name).into_iter().collect();
-        drop(book);
-        // Ensembles see the new generation's tensors, or fail to and go on with the old ones; see the log.
-        self.load_all(dependents)?;
-        Ok(())
     }
 
     fn unload(&self, name: &str, unload_dependents: bool) -> Result<(), InferError> {
@@ -81,26 +94,66 @@ impl Repository {
             }
             retired
         });
+        // What nobody was using is gone by now, and its files with it.
+        self.settle();
         tracing::info!("unloading: {}", unloaded.into_iter().collect::<Vec<_>>().join(", "));
     }
 
-    /// Loads the models, and the members that their ensembles lack.
+    /// Loads the models, and then the ensembles that are made of those of which there is a new generation: they see
+    /// its tensors, or fail to and go on with the old generation; see the log.
     ///
     /// # Errors
     /// A repository cannot be read. A model that fails is an outcome.
-    pub(crate) fn load_all(&self, names: Vec<String>) -> Result<Outcomes, InferError> {
-        let repositories = layout::repositories(&self.settings.paths)?;
-        let planner = Planner { settings: &self.settings, repositories: &repositories, loader: &*self.loader };
-        let plan = planner.plan(names, |member| self.book.lock().is_ready(member));
-        let mut polled: Vec<(String, InferError)> = Vec::new();
-        for (name, prepared) in &plan {
-            if let Err(error) = prepared {
-                polled.push((name.clone(), poll_failure(name, error)));
-            }
+    pub(crate) fn load_and_relink(&self, load: Load) -> Result<Outcomes, InferError> {
+        let outcomes = self.load_all(load)?;
+        let changed = outcomes.iter().filter(|(_, outcome)| matches!(outcome, Ok(Change::Loaded)));
+        let book = self.book.lock();
+        let dependents: BTreeSet<String> = changed.flat_map(|(name, _)| book.dependents(name)).collect();
+        drop(book);
+        let wanted: BTreeSet<String> = dependents.into_iter().filter(|name| !outcomes.contains_key(name)).collect();
+        if !wanted.is_empty() {
+            self.load_all(Load { wanted, given: None, relinks: true })?;
         }
-        let mut outcomes = self.execute(plan);
-        outcomes.extend(polled.into_iter().map(|(name, error)| (name, Err(error))));
         Ok(outcomes)
+    }
+
+    /// Loads the models, and the members of their ensembles.
+    fn load_all(&self, load: Load) -> Result<Outcomes, InferError> {
+        let repositories = layout::repositories(&self.settings.paths)?;
+        let wanted: Vec<String> = load.wanted.into_iter().collect();
+        let standing = |name: &str| self.book.lock().standing(name);
+        let planner = Planner::new(&self.settings, &repositories, &*self.loader, wanted.clone())
+            .over(&standing)
+            .given(load.given)
+            .relinking(load.relinks);
+        let mut names = planner.names();
+        loop {
+            // Held before the files are looked at: of two loads of one model the later one sees the later files.
+            let held = self.busy.hold(names.clone());
+            let mut plan = planner.plan();
+            let planned: BTreeSet<String> = plan.keys().cloned().collect();
+            if !planned.is_subset(&names) {
+                // A configuration was changed in between, and names other members now.
+                names.extend(planned);
+                continue;
+            }
+            let mut refused = Outcomes::new();
+            for (name, prepared) in &plan {
+                if let Err(error) = prepared {
+                    refused.insert(name.clone(), Err(poll_failure(name, error)));
+                }
+            }
+            // A name that nothing is known of leaves no trace: clients may ask for any.
+            let book = self.book.lock();
+            plan.retain(|name, prepared| {
+                prepared.is_ok() || book.knows(name) || !layout::find(&repositories, name).is_empty()
+            });
+            drop(book);
+            let mut outcomes = self.execute(plan, if load.relinks { &wanted } else { &[] });
+            outcomes.extend(refused);
+            drop(held);
+            return Ok(outcomes);
+        }
     }
 
     fn check_control(&self) -> Result<(), InferError> {
@@ -117,17 +170,28 @@ impl Repository {
 /// What clients match on, with the reason that Triton leaves to its log.
 fn poll_failure(name: &str, error: &InferError) -> InferError {
     let text = format!("failed to load '{name}', failed to poll from model repository");
-    if error.kind() == ErrorKind::Internal && error.message() == text {
-        return error.clone();
+    match error.message() {
+        message if message == text => error.clone(),
+        message => InferError::internal(format!("{text}: {message}")).with_source(error.clone()),
     }
-    error.clone().prefixed(&format!("{text}: "))
 }
 
+// === impl Load ===
+
+impl Load {
+    /// Of these models, as they lie in the repositories.
+    pub(crate) fn of(wanted: BTreeSet<String>) -> Self {
+        Self { wanted, ..Self::default() }
+    }
+}
+
+/// A client's text may become the name of a directory.
 fn check_name(name: &str) -> Result<(), InferError> {
-    if name.is_empty() {
+    let trimmed = name.trim();
+    if trimmed.is_empty() {
         return Err(InferError::invalid_argument("Model name cannot be empty. Please enter a valid name to deploy."));
     }
-    if name.contains('/') || name.trim() == ".." {
+    if trimmed.contains('/') || trimmed == ".." {
         return Err(InferError::invalid_argument(format!(
             "invalid model name '{name}', model name must not contain path traversal characters"
         )));

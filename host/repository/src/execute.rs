@@ -1,28 +1,41 @@
 //! Carries a plan out: loads what was prepared, members first, several models at a time, and routes to what is ready.
+//!
+//! Of a model that is served, only the versions that changed are loaded; when nothing but the instances is to change, the
+//! generation that serves gets others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeMap, sync::Arc};
 
-use nereid_inference::InferError;
+use nereid_inference::{InferError, ServedModel};
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
     Repository,
-    book::{Loaded, Retired, reason},
+    book::{FinishedLoad, Loaded, Retired, reason},
     ensembles,
     guard::guarded,
     order::{LoadOrder, Next},
     parallel,
     plan::{self, Plan},
     prepare::Prepared,
+    standing::Step,
 };
 
 /// What became of each model of a plan.
-pub(crate) type Outcomes = BTreeMap<String, Result<(), InferError>>;
+pub(crate) type Outcomes = BTreeMap<String, Result<Change, InferError>>;
+
+/// What a load that went well has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Nothing, or the number of its instances: whoever calls the model need not know.
+    None,
+    /// Some version is a new generation.
+    Loaded,
+}
 
 impl Repository {
-    /// Loads every model of the plan and returns when the last one is ready or has failed.
-    pub(crate) fn execute(&self, plan: Plan) -> Outcomes {
-        let _held = self.busy.hold(plan.keys().cloned().collect());
+    /// Loads every model of the plan and returns when the last one is ready or has failed. The models of `relinked`
+    /// are loaded even if nothing of them has changed. All names must be held.
+    pub(crate) fn execute(&self, plan: Plan, relinked: &[String]) -> Outcomes {
         self.change(|book| {
             for (name, prepared) in &plan {
                 match prepared {
@@ -38,43 +51,98 @@ impl Repository {
         parallel::on_threads(self.settings.load_thread_count.min(plan.len()), || {
             while let Some(name) = next(&order, &changed) {
                 if let Some(Ok(prepared)) = plan.get(&name) {
-                    let outcome = self.load_model(&name, prepared);
+                    let has_changed = |member: &String| matches!(outcomes.lock().get(member), Some(Ok(Change::Loaded)));
+                    let relink =
+                        relinked.contains(&name) || ensembles::members(&prepared.config).iter().any(has_changed);
+                    let outcome = self.load_model(&name, prepared, relink);
                     outcomes.lock().insert(name.clone(), outcome);
                 }
                 order.lock().done(&name);
                 changed.notify_all();
             }
         });
+        // What nobody was using is gone by now, and its files with it.
+        self.settle();
         let mut outcomes = outcomes.into_inner();
         let refused = plan.into_iter().filter_map(|(name, prepared)| Some((name, Err(prepared.err()?))));
         outcomes.extend(refused.inspect(|(name, outcome)| log_failure(name, outcome)));
         outcomes
     }
 
-    /// Loads all versions of one model; they become ready together.
-    fn load_model(&self, name: &str, prepared: &Prepared) -> Result<(), InferError> {
+    /// Loads the versions of one model that need it; they become ready together.
+    fn load_model(&self, name: &str, prepared: &Prepared, relink: bool) -> Result<Change, InferError> {
         prepared.warnings.iter().for_each(|warning| tracing::warn!("model '{name}': {warning}"));
+        let standing = self.book.lock().standing(name).filter(|_| !relink);
         let members_ready = ensembles::check_members(&prepared.config, |member| self.book.lock().member(member));
-        let loaded: Loaded = prepared
+        let steps: Vec<(u64, Step)> = prepared
             .versions
             .iter()
             .map(|version| {
-                tracing::info!("loading: {name}:{version}");
-                let load = || self.loader.load(prepared.source(*version));
-                (*version, members_ready.clone().and_then(|()| guarded("loading the model", load)))
+                let step = standing.as_ref().map_or(Step::Load, |standing| standing.step(prepared, *version));
+                (*version, step)
             })
             .collect();
+        let loads = steps.iter().filter(|(_, step)| matches!(step, Step::Load)).count();
+        let loaded = match &members_ready {
+            Ok(()) => self.take(name, prepared, steps),
+            Err(error) => prepared.versions.iter().map(|version| (*version, Err(error.clone()))).collect(),
+        };
         let outcome = match &members_ready {
             Err(error) => Err(error.clone()),
-            Ok(()) => summary(name, &loaded),
+            Ok(()) => summary(name, &loaded).map(|()| if loads > 0 { Change::Loaded } else { Change::None }),
         };
         match &outcome {
-            Ok(()) => tracing::info!("successfully loaded '{name}'"),
+            Ok(_) => tracing::info!("successfully loaded '{name}'"),
             Err(_) => log_failure(name, &outcome),
         }
-        let members: BTreeSet<String> = ensembles::members(&prepared.config);
-        self.change(|book| book.finish_load(name, members, loaded));
+        let members = ensembles::members(&prepared.config);
+        let finished = FinishedLoad { members, source: prepared.source.clone(), loaded };
+        self.change(|book| book.finish_load(name, finished));
         outcome
+    }
+
+    /// Takes every step. Instances are changed last, when nothing else can fail: a generation that serves is not loaded
+    /// anew when that fails.
+    fn take(&self, name: &str, prepared: &Prepared, steps: Vec<(u64, Step)>) -> Loaded {
+        let mut loaded = Loaded::new();
+        let mut reconfigured = Vec::new();
+        for (version, step) in steps {
+            match step {
+                Step::Keep(served) => loaded.push((version, Ok(served))),
+                Step::Load => loaded.push((version, self.load_version(name, prepared, version))),
+                Step::Reconfigure(served) => reconfigured.push((version, served)),
+            }
+        }
+        if loaded.iter().any(|(_, result)| result.is_err()) {
+            loaded.extend(reconfigured.into_iter().map(|(version, served)| (version, Ok(served))));
+            return loaded;
+        }
+        for (version, served) in reconfigured {
+            tracing::info!("updating the instances of {name}:{version}");
+            let update = || served.clone().reconfigured(&prepared.config);
+            let result = match guarded("updating the instances", update) {
+                Ok(Some(updated)) => Ok(updated),
+                Ok(None) => self.load_version(name, prepared, version),
+                Err(error) => Err(error),
+            };
+            loaded.push((version, result));
+        }
+        loaded
+    }
+
+    fn load_version(&self, name: &str, prepared: &Prepared, version: u64) -> Result<Arc<dyn ServedModel>, InferError> {
+        let mut retries = self.settings.load_retry_count;
+        loop {
+            tracing::info!("loading: {name}:{version}");
+            let load = || self.loader.load(prepared.model_source(version));
+            match guarded("loading the model", load) {
+                Err(error) if retries > 0 => {
+                    tracing::warn!("failed to load '{name}' version {version}, trying again: {}", reason(&error));
+                    retries -= 1;
+                }
+                result => return result,
+            }
+        }
     }
 }
 
@@ -103,7 +171,7 @@ fn summary(name: &str, loaded: &Loaded) -> Result<(), InferError> {
     Err(InferError::invalid_argument(format!("load failed for model '{name}': {}", failed.join(" "))))
 }
 
-fn log_failure(name: &str, outcome: &Result<(), InferError>) {
+fn log_failure(name: &str, outcome: &Result<Change, InferError>) {
     if let Err(error) = outcome {
         tracing::error!("failed to load '{name}': {}", reason(error));
     }

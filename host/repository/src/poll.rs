@@ -3,11 +3,11 @@
 //! A model that fails keeps its old generation and is tried again when its files change, not before. Loads come before
 //! unloads, so that an ensemble that moves from one member to another never stands without one.
 
-use std::{collections::BTreeSet, sync::atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use nereid_inference::InferError;
 
-use crate::{Repository, changes, layout, snapshot};
+use crate::{Repository, changes, control::Load, layout, snapshot};
 
 impl Repository {
     /// Looks at the directories once and does what changed since the look before, or since the start. Blocks the calling
@@ -29,14 +29,7 @@ impl Repository {
         let mut loads = changes.loads;
         // A model may be unreadable because of another one: a cycle of ensembles ends where one of them is edited.
         loads.extend(self.book.lock().unread().into_iter().filter(|name| now.contains_key(name)));
-        let outcomes = self.load_all(loads.iter().cloned().collect())?;
-        let book = self.book.lock();
-        let replaced = outcomes.iter().filter(|(_, outcome)| outcome.is_ok());
-        let dependents: BTreeSet<String> = replaced.flat_map(|(name, _)| book.dependents(name)).collect();
-        drop(book);
-        // Ensembles see their members' new tensors, or fail to and go on with the old generations; see the log.
-        let followers = dependents.into_iter().filter(|name| !outcomes.contains_key(name) && now.contains_key(name));
-        self.load_all(followers.collect())?;
+        self.load_and_relink(Load::of(loads))?;
         for name in &changes.unloads {
             self.unload_model(name, false);
         }

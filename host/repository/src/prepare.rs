@@ -1,15 +1,15 @@
 //! From a model's directory to the configuration and versions that are to be served, without loading anything.
 
-use std::path::{Path, PathBuf};
+use std::{path::Path, sync::Arc};
 
 use nereid_inference::{InferError, ModelConfig, ModelIdentity, ModelLoader, ModelSource};
 
-use crate::{config_file, defaults, guard::guarded, layout, platform, unserved, validate, versions};
+use crate::{config_file, defaults, guard::guarded, layout, platform, source::Source, unserved, validate, versions};
 
 /// A model that can be loaded.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
-    pub(crate) directory: PathBuf,
+    pub(crate) source: Arc<Source>,
     /// Complete, with defaults.
     pub(crate) config: ModelConfig,
     /// Ascending, never empty.
@@ -24,28 +24,31 @@ pub(crate) struct Prepared {
 /// Whatever makes the model impossible to load, short of its file.
 pub(crate) fn prepare(
     name: &str,
-    directory: &Path,
+    source: Source,
     auto_complete: bool,
     loader: &dyn ModelLoader,
 ) -> Result<Prepared, InferError> {
-    let written = config_file::read(directory, name)?;
+    let written = match &source.given {
+        Some(given) => Some(given.config.clone()),
+        None => config_file::read(&source.config_path, name)?,
+    };
     if written.is_none() && !auto_complete {
         return Err(InferError::invalid_argument(format!(
             "model '{name}' has no {}, and auto-complete is disabled; write one or remove --disable-auto-complete-config",
-            config_file::path(directory).display()
+            source.config_path.display()
         )));
     }
     let mut config = written.unwrap_or_default();
     name.clone_into(&mut config.name);
     unserved::refuse(&config)?;
     platform::resolve(&mut config)?;
-    let (versions, warnings) = choose_versions(&config, directory)?;
-    let mut prepared = Prepared { directory: directory.to_owned(), config, versions, warnings };
+    let (versions, warnings) = choose_versions(&config, &source.directory)?;
+    let mut prepared = Prepared { source: Arc::new(source), config, versions, warnings };
     if auto_complete && prepared.config.platform != platform::ENSEMBLE && prepared.config.ensemble().is_none() {
         complete(&mut prepared, loader)?;
     }
     defaults::fill(&mut prepared.config);
-    validate::validate(&prepared.config, directory)?;
+    validate::validate(&prepared.config, &prepared.source.directory)?;
     Ok(prepared)
 }
 
@@ -72,7 +75,7 @@ fn choose_versions(config: &ModelConfig, directory: &Path) -> Result<(Vec<u64>, 
 fn complete(prepared: &mut Prepared, loader: &dyn ModelLoader) -> Result<(), InferError> {
     let Some(version) = prepared.versions.first() else { return Ok(()) };
     let name = prepared.config.name.clone();
-    let source = prepared.source(*version);
+    let source = prepared.model_source(*version);
     let mut config = guarded("completing the configuration", || loader.complete_config(&source))
         .map_err(|error| error.prefixed(&format!("failed to complete the configuration of model '{name}': ")))?;
     config.name = name;
@@ -86,11 +89,12 @@ fn complete(prepared: &mut Prepared, loader: &dyn ModelLoader) -> Result<(), Inf
 
 impl Prepared {
     /// What the loader gets to see of one version.
-    pub(crate) fn source(&self, version: u64) -> ModelSource {
+    pub(crate) fn model_source(&self, version: u64) -> ModelSource {
+        let directory = &self.source.directory;
         ModelSource {
             identity: ModelIdentity::new(self.config.name.as_str(), version),
-            model_directory: self.directory.clone(),
-            version_directory: self.directory.join(version.to_string()),
+            model_directory: directory.clone(),
+            version_directory: directory.join(version.to_string()),
             config: self.config.clone(),
         }
     }

@@ -14,6 +14,7 @@ use crate::{
     book::{Book, Retired},
     busy::Busy,
     layout,
+    override_files::OverrideUse,
     plan::Planner,
     route::Route,
     settings::EVERY_MODEL,
@@ -30,6 +31,8 @@ pub struct Repository {
     /// What the directories looked like when they were last followed. Held while they are, so that one poll follows
     /// another.
     pub(crate) seen: Mutex<Snapshot>,
+    /// Bytes of files that clients sent.
+    pub(crate) override_use: Arc<OverrideUse>,
     pub(crate) started: AtomicBool,
     pub(crate) exiting: AtomicBool,
     /// Whether every version is ready, or unloaded on purpose.
@@ -48,6 +51,7 @@ impl Repository {
             book: Mutex::default(),
             busy: Busy::default(),
             seen: Mutex::default(),
+            override_use: Arc::default(),
             started: AtomicBool::new(false),
             exiting: AtomicBool::new(false),
             as_wanted: AtomicBool::new(true),
@@ -66,9 +70,10 @@ impl Repository {
             *self.seen.lock() = snapshot::take(&repositories)?;
         }
         let wanted = self.wanted(&repositories)?;
-        let planner = Planner { settings: &self.settings, repositories: &repositories, loader: &*self.loader };
-        let plan = planner.plan(wanted.clone(), |_| false);
-        self.execute(plan);
+        let plan = Planner::new(&self.settings, &repositories, &*self.loader, wanted.clone()).plan();
+        let held = self.busy.hold(plan.keys().cloned().collect());
+        self.execute(plan, &[]);
+        drop(held);
         let mut book = self.book.lock();
         wanted.iter().for_each(|name| book.mark_explicit(name));
         self.started.store(true, Ordering::Release);
@@ -97,14 +102,20 @@ impl Repository {
         Ok(layout::scan(repositories)?.into_keys().collect())
     }
 
+    /// Looks who has answered the last request since the last change.
+    pub(crate) fn settle(&self) {
+        self.change(|_| Retired::new());
+    }
+
     /// Changes the book and routes to what is ready then.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Book) -> Retired) {
         let mut book = self.book.lock();
         let retired = change(&mut book);
+        let left = book.settle();
         self.as_wanted.store(book.is_as_wanted(), Ordering::Release);
         // Swapped under the lock, so that an older route never replaces a newer one; dropped outside it.
         let old_route = self.route.swap(Arc::new(book.route()));
         drop(book);
-        drop((old_route, retired));
+        drop((old_route, retired, left));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use nereid_inference::{InferError, InferenceService, ServedModel, ServerState};
 
-use crate::{Repository, book::Retired};
+use crate::Repository;
 
 impl InferenceService for Repository {
     fn model(&self, name: &str, version: Option<u64>) -> Result<Arc<dyn ServedModel>, InferError> {
@@ -27,10 +27,7 @@ impl InferenceService for Repository {
             return ServerState::Ready;
         }
         // Nobody tells when the last request of an unloaded version is answered: look.
-        self.change(|book| {
-            book.settle();
-            Retired::new()
-        });
+        self.settle();
         if self.as_wanted.load(Ordering::Acquire) { ServerState::Ready } else { ServerState::NotReady }
     }
 }

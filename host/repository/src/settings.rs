@@ -19,6 +19,10 @@ pub struct RepositorySettings {
     pub strict_readiness: bool,
     /// Models loaded at the same time; at least one is.
     pub load_thread_count: usize,
+    /// How often a version that failed to load is tried again at once.
+    pub load_retry_count: usize,
+    /// The file in `configs/` that is read in place of `config.pbtxt` by models that have it, without its extension.
+    pub config_name: Option<String>,
 }
 
 /// Who decides which models are loaded.

@@ -52,7 +52,8 @@ pub(crate) fn take(repositories: &[PathBuf]) -> Result<Snapshot, InferError> {
     Ok(found.into_iter().map(|(name, directories)| (name, model_files(&directories))).collect())
 }
 
-fn model_files(directories: &[PathBuf]) -> ModelFiles {
+/// Looks at one model.
+pub(crate) fn model_files(directories: &[PathBuf]) -> ModelFiles {
     let mut files = ModelFiles::new();
     let mut unexplored: Vec<(PathBuf, usize)> = directories.iter().map(|path| (path.clone(), 0)).collect();
     while let Some((directory, depth)) = unexplored.pop() {

@@ -4,7 +4,9 @@ mod check;
 mod control;
 mod ensembles;
 mod fake;
+mod overrides;
 mod poll;
+mod precision;
 mod startup;
 
 use std::{
@@ -15,7 +17,7 @@ use std::{
     thread,
 };
 
-use nereid_inference::{ErrorKind, InferenceService, ModelControl, ModelState, ServerState};
+use nereid_inference::{ErrorKind, InferenceService, LoadOverrides, ModelControl, ModelState, ServerState};
 
 use self::fake::{Models, ensemble};
 use crate::{ControlMode, Repository, Severity, StartReport};

@@ -36,6 +36,7 @@ fn first_mistake(config: &ModelConfig, model_directory: &Path) -> Result<(), Str
         return Err(format!("'max_batch_size' must be non-negative value for {name}"));
     }
     backend(config)?;
+    model_file(config)?;
     tensors(config)?;
     labels(config, model_directory)?;
     if let Some(Scheduling::Dynamic(batching)) = &config.scheduling {
@@ -145,6 +146,19 @@ fn unique<'a>(kind: &str, model: &str, names: impl Iterator<Item = &'a str>) -> 
         }
     }
     Ok(())
+}
+
+/// The model's file lies in its version's directory: the configuration may come from a client.
+fn model_file(config: &ModelConfig) -> Result<(), String> {
+    let file = Path::new(&config.default_model_filename);
+    match file.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+        true => Ok(()),
+        false => Err(format!(
+            "'default_model_filename' of model '{}' is '{}', which must stay inside the version's directory",
+            config.name,
+            file.display()
+        )),
+    }
 }
 
 /// Label files lie in the model's directory and are there.

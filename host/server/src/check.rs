@@ -48,6 +48,8 @@ fn settings(arguments: &CheckArguments) -> RepositorySettings {
         auto_complete: !arguments.disable_auto_complete_config,
         strict_readiness: true,
         load_thread_count: 1,
+        load_retry_count: 0,
+        config_name: None,
     }
 }
 

@@ -74,5 +74,7 @@ fn repository_settings(arguments: &ModelArguments) -> RepositorySettings {
         auto_complete: !arguments.disable_auto_complete_config,
         strict_readiness: arguments.strict_readiness,
         load_thread_count: arguments.model_load_thread_count.get(),
+        load_retry_count: arguments.model_load_retry_count,
+        config_name: arguments.model_config_name.clone(),
     }
 }

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use nereid_inference::{
     DurationStatistic, IndexEntry, InferError, InferRequest, InferResponse, InferStatistics, InferenceService,
-    ModelConfig, ModelControl, ModelIdentity, ModelState, ModelStatistics, NamedTensor, ResponseSender, ResponseStream,
-    ServedModel, ServerState, Signature,
+    LoadOverrides, ModelConfig, ModelControl, ModelIdentity, ModelState, ModelStatistics, NamedTensor, ResponseSender,
+    ResponseStream, ServedModel, ServerState, Signature,
     config::{ModelInput, ModelOutput, TransactionPolicy},
     response_channel,
 };
@@ -185,7 +185,7 @@ impl ModelControl for FakeControl {
         ]
     }
 
-    fn load(&self, name: &str) -> Result<(), InferError> {
+    fn load(&self, name: &str, _: LoadOverrides) -> Result<(), InferError> {
         assert_ne!(name, "panics", "the control was told to panic");
         if name == "broken" {
             return Err(InferError::invalid_argument("load failed for model 'broken'"));

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use nereid_inference::{
-    IndexEntry, InferError, InferRequest, InferResponse, InferStatistics, InferenceService, ModelConfig, ModelControl,
-    ModelIdentity, ModelState, ModelStatistics, ResponseSender, ResponseStream, ServedModel, ServerState, Signature,
-    TensorSpec, config::TransactionPolicy, response_channel,
+    IndexEntry, InferError, InferRequest, InferResponse, InferStatistics, InferenceService, LoadOverrides, ModelConfig,
+    ModelControl, ModelIdentity, ModelState, ModelStatistics, ResponseSender, ResponseStream, ServedModel, ServerState,
+    Signature, TensorSpec, config::TransactionPolicy, response_channel,
 };
 use nereid_shared_memory::{SharedMemory, SharedMemorySettings};
 use nereid_tensor::DataType;
@@ -198,8 +198,10 @@ impl ModelControl for ControlDouble {
         vec![entry(1, ModelState::Ready, ""), entry(2, ModelState::Unavailable, "unloaded")]
     }
 
-    fn load(&self, name: &str) -> Result<(), InferError> {
-        self.0.send(format!("load {name}")).unwrap();
+    fn load(&self, name: &str, overrides: LoadOverrides) -> Result<(), InferError> {
+        let files = overrides.files.iter().map(|(path, content)| format!(" {path}={}", content.len()));
+        let config = overrides.config.unwrap_or_default();
+        self.0.send(format!("load {name}{config}{}", files.collect::<String>())).unwrap();
         match name {
             "broken" => Err(InferError::internal("failed to load 'broken', failed to poll from model repository")),
             _ => Ok(()),

@@ -235,6 +235,9 @@ async fn the_repository_is_told_what_the_client_asked() {
     let post = |path: &str, body: &'static str| Request::post(path).body(Body::from(body)).unwrap();
     assert_eq!(send(&router, post("/v2/repository/models/a%20b/load", "")).await.status, 200);
     assert_eq!(calls.recv().await.unwrap(), "load a b");
+    let overrides = r#"{"parameters":{"config":"{}","file:1/model.onnx":"b25u\neA=="}}"#;
+    assert_eq!(send(&router, post("/v2/repository/models/m/load", overrides)).await.status, 200);
+    assert_eq!(calls.recv().await.unwrap(), "load m{} 1/model.onnx=4");
     let dependents = r#"{"parameters":{"unload_dependents":true}}"#;
     assert_eq!(send(&router, post("/v2/repository/models/m/unload", dependents)).await.status, 200);
     assert_eq!(calls.recv().await.unwrap(), "unload m true");

@@ -1,11 +1,14 @@
 //! The repository index, and the parameters of loading and unloading.
 
-use nereid_inference::{IndexEntry, InferError, ModelState};
+use nereid_inference::{IndexEntry, InferError, LoadOverrides, ModelState};
 
 use super::proto::{
     RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelUnloadRequest,
     model_repository_parameter::ParameterChoice, repository_index_response::ModelIndex,
 };
+
+/// What the name of a file parameter begins with.
+const FILE_PREFIX: &str = "file:";
 
 /// The rows that the request asks for.
 ///
@@ -20,25 +23,31 @@ pub fn encode_index(
     Ok(RepositoryIndexResponse { models: wanted.map(row).collect() })
 }
 
-/// Checks that a load asks for nothing but the model as it lies in the repository.
+/// What a load brings along: a configuration as JSON text, and files.
 ///
 /// # Errors
-/// `Unsupported` for a repository name and for configurations or files sent along, `InvalidArgument` for a parameter
-/// that does not exist.
-pub fn check_load_request(request: &RepositoryModelLoadRequest) -> Result<(), InferError> {
+/// `Unsupported` for a repository name, `InvalidArgument` for a parameter that does not exist or has the wrong type.
+pub fn decode_load_request(request: RepositoryModelLoadRequest) -> Result<(String, LoadOverrides), InferError> {
     refuse_repository_name(&request.repository_name)?;
-    match request.parameters.keys().next().map(String::as_str) {
-        None => Ok(()),
-        Some(key) if key == "config" || key.starts_with("file:") => Err(InferError::unsupported(format!(
-            "parameter '{key}' of loading model '{}' is not supported by this server: change the model's directory \
-             and load it again",
-            request.model_name
-        ))),
-        Some(key) => Err(InferError::invalid_argument(format!(
-            "unrecognized parameter '{key}' of loading model '{}', expected 'config' or 'file:<path>'",
-            request.model_name
-        ))),
+    let mut overrides = LoadOverrides::default();
+    for (name, parameter) in request.parameters {
+        match (name.strip_prefix(FILE_PREFIX), parameter.parameter_choice) {
+            (None, Some(ParameterChoice::StringParam(config))) if name == "config" => overrides.config = Some(config),
+            (None, _) if name == "config" => return Err(wrong_load_type(&name, "string_param")),
+            (None, _) => {
+                return Err(InferError::invalid_argument(format!("unrecognized load parameter '{name}'.")));
+            }
+            (Some(path), Some(ParameterChoice::BytesParam(content))) => {
+                overrides.files.insert(path.to_owned(), content);
+            }
+            (Some(_), _) => return Err(wrong_load_type(&name, "bytes_param")),
+        }
     }
+    Ok((request.model_name, overrides))
+}
+
+fn wrong_load_type(name: &str, expected: &str) -> InferError {
+    InferError::invalid_argument(format!("invalid value type for load parameter '{name}', expected {expected}."))
 }
 
 /// Whether the models that only an unloaded ensemble used are to go with it.
@@ -103,13 +112,37 @@ mod tests {
     }
 
     #[test]
-    fn loading_refuses_what_it_would_have_to_ignore() {
+    fn a_load_brings_a_configuration_and_files() {
         let mut request = RepositoryModelLoadRequest { model_name: "m".into(), ..Default::default() };
-        assert!(check_load_request(&request).is_ok());
-        request.parameters = parameters([("config", ParameterChoice::StringParam("{}".into()))]);
-        assert_eq!(check_load_request(&request).unwrap_err().kind(), ErrorKind::Unsupported);
-        request.parameters = parameters([("colour", ParameterChoice::Int64Param(1))]);
-        assert_eq!(check_load_request(&request).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        assert_eq!(decode_load_request(request.clone()).unwrap(), ("m".to_owned(), LoadOverrides::default()));
+        request.parameters = parameters([
+            ("config", ParameterChoice::StringParam("{}".into())),
+            ("file:1/model.onnx", ParameterChoice::BytesParam(b"onnx".as_slice().into())),
+        ]);
+        let (_, overrides) = decode_load_request(request).unwrap();
+        assert_eq!(overrides.config.as_deref(), Some("{}"));
+        assert_eq!(overrides.files["1/model.onnx"], b"onnx".as_slice());
+    }
+
+    #[test]
+    fn load_parameters_have_their_types_and_names() {
+        for (name, choice, text) in [
+            (
+                "config",
+                ParameterChoice::Int64Param(1),
+                "invalid value type for load parameter 'config', expected string_param.",
+            ),
+            (
+                "file:1/m",
+                ParameterChoice::StringParam(String::new()),
+                "invalid value type for load parameter 'file:1/m', expected bytes_param.",
+            ),
+            ("colour", ParameterChoice::StringParam(String::new()), "unrecognized load parameter 'colour'."),
+        ] {
+            let request = RepositoryModelLoadRequest { parameters: parameters([(name, choice)]), ..Default::default() };
+            let error = decode_load_request(request).unwrap_err();
+            assert_eq!((error.kind(), error.message()), (ErrorKind::InvalidArgument, text));
+        }
     }
 
     #[test]

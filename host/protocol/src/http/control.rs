@@ -1,12 +1,26 @@
 //! Bodies of the model repository extension. All of them may be empty.
 
-use nereid_inference::InferError;
+use base64::{
+    Engine,
+    alphabet::STANDARD,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use bytes::Bytes;
+use nereid_inference::{InferError, LoadOverrides};
 use serde::Deserialize;
 
 use super::{
     scalar::{Object, Scalar},
     wire::parse_json,
 };
+
+/// What the name of a file parameter begins with.
+const FILE_PREFIX: &str = "file:";
+
+const STANDARD_PADDING_INDIFFERENT: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 #[derive(Deserialize)]
 struct IndexBody<'a> {
@@ -32,19 +46,37 @@ pub fn decode_index_request(body: &[u8]) -> Result<bool, InferError> {
     body.ready.map_or(Ok(false), |ready| ready.boolean("ready"))
 }
 
-/// Checks that a load asks for nothing but a load.
+/// What a load brings along: a configuration as JSON text, files in base64.
 ///
 /// # Errors
-/// Malformed JSON, a configuration or file override, or a parameter that Triton does not know either.
-pub fn decode_load_request(body: &[u8]) -> Result<(), InferError> {
-    let Some(parameters) = control_parameters(body)? else { return Ok(()) };
-    match parameters.into_entries("parameters")?.first() {
-        None => Ok(()),
-        Some((name, _)) if name == "config" || name.starts_with("file:") => Err(InferError::unsupported(format!(
-            "load parameter '{name}' is not offered by this server; change the model repository and load without it"
-        ))),
-        Some(_) => Err(InferError::internal("unexpected error on creating Triton parameter")),
+/// Malformed JSON, base64 that is none, or a parameter that Triton does not know either.
+pub fn decode_load_request(body: &[u8]) -> Result<LoadOverrides, InferError> {
+    let mut overrides = LoadOverrides::default();
+    let Some(parameters) = control_parameters(body)? else { return Ok(overrides) };
+    for (name, value) in parameters.into_entries("parameters")? {
+        let text = value.text(&name)?;
+        if name == "config" {
+            overrides.config = Some(text.to_owned());
+        } else if let Some(path) = name.strip_prefix(FILE_PREFIX) {
+            overrides.files.insert(path.to_owned(), decode_file(&name, text)?);
+        } else {
+            return Err(InferError::internal("unexpected error on creating Triton parameter"));
+        }
     }
+    Ok(overrides)
+}
+
+/// Encoders of the C library that Triton uses break lines; those are passed over.
+fn decode_file(name: &str, text: &str) -> Result<Bytes, InferError> {
+    let is_whole = !text.bytes().any(|byte| byte.is_ascii_whitespace());
+    let decoded = if is_whole {
+        STANDARD_PADDING_INDIFFERENT.decode(text)
+    } else {
+        STANDARD_PADDING_INDIFFERENT.decode(text.split_ascii_whitespace().collect::<String>())
+    };
+    decoded.map(Bytes::from).map_err(|error| {
+        InferError::invalid_argument(format!("load parameter '{name}' has invalid content, expected base64: {error}"))
+    })
 }
 
 /// Whether models that only this one uses are to be unloaded too.

@@ -29,7 +29,7 @@ fn a_model_is_loaded_drained_and_unloaded_on_request() {
     models.file("model/1/model.fake", "1");
     let repository = models.repository(ControlMode::Explicit, &[]);
     assert!(repository.start().unwrap().rows.is_empty());
-    repository.load("model").unwrap();
+    repository.load("model", LoadOverrides::default()).unwrap();
     assert_eq!(index(&repository), [LOADED]);
 
     let request_under_way = repository.model("model", None).unwrap();
@@ -42,7 +42,7 @@ fn a_model_is_loaded_drained_and_unloaded_on_request() {
     assert_eq!(index(&repository), ["model:1 UNAVAILABLE unloaded"]);
 
     repository.unload("never heard of", true).unwrap();
-    repository.load("model").unwrap();
+    repository.load("model", LoadOverrides::default()).unwrap();
     assert_eq!(index(&repository), [LOADED]);
 }
 
@@ -54,7 +54,10 @@ fn control_is_refused_where_it_has_no_meaning() {
     for control_mode in [ControlMode::None, ControlMode::Poll] {
         let repository = models.repository(control_mode, &[]);
         repository.start().unwrap();
-        for error in [repository.load("model").unwrap_err(), repository.unload("model", false).unwrap_err()] {
+        for error in [
+            repository.load("model", LoadOverrides::default()).unwrap_err(),
+            repository.unload("model", false).unwrap_err(),
+        ] {
             assert_eq!((error.kind(), error.message()), (ErrorKind::Unavailable, text));
         }
     }
@@ -74,11 +77,11 @@ fn control_is_refused_where_it_has_no_meaning() {
         ),
         ("gone", ErrorKind::Internal, "failed to load 'gone', failed to poll from model repository"),
     ] {
-        let error = explicit.load(name).unwrap_err();
+        let error = explicit.load(name, LoadOverrides::default()).unwrap_err();
         assert_eq!((error.kind(), error.message()), (kind, text));
     }
     explicit.begin_exit();
-    assert_eq!(explicit.load("model").unwrap_err().message(), "Server exiting");
+    assert_eq!(explicit.load("model", LoadOverrides::default()).unwrap_err().message(), "Server exiting");
 }
 
 #[test]
@@ -88,17 +91,17 @@ fn a_reload_takes_over_and_a_failed_one_changes_nothing() {
     let repository = models.repository(ControlMode::Explicit, &["model"]);
     repository.start().unwrap();
     models.file("model/1/model.fake", "2");
-    repository.load("model").unwrap();
+    repository.load("model", LoadOverrides::default()).unwrap();
     assert_eq!(generation(&repository, "model"), 2);
 
     models.file("model/1/model.fake", "error torn");
-    let error = repository.load("model").unwrap_err();
+    let error = repository.load("model", LoadOverrides::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert_eq!(error.message(), "load failed for model 'model': version 1 is at UNAVAILABLE state: Internal: torn;");
     assert_eq!(generation(&repository, "model"), 2);
 
     models.file("model/config.pbtxt", "max_batchsize: 3");
-    let error = repository.load("model").unwrap_err();
+    let error = repository.load("model", LoadOverrides::default()).unwrap_err();
     let expected = format!(
         "failed to load 'model', failed to poll from model repository: {}/model/config.pbtxt:1:1: unknown field \
          'max_batchsize' in ModelConfig\n  1 | max_batchsize: 3\n    | ^^^^^^^^^^^^^\n    = did you mean 'max_batch_size'?",
@@ -116,7 +119,7 @@ fn a_reload_drops_the_versions_that_the_policy_no_longer_wants() {
     let repository = models.repository(ControlMode::Explicit, &["model"]);
     repository.start().unwrap();
     models.file("model/2/model.fake", "2");
-    repository.load("model").unwrap();
+    repository.load("model", LoadOverrides::default()).unwrap();
     assert_eq!(index(&repository), ["model:1 UNAVAILABLE unloaded", "model:2 READY"]);
     assert_eq!(repository.server_state(), ServerState::Ready);
 }
@@ -138,7 +141,7 @@ fn no_request_misses_the_model_while_it_is_reloaded() {
         });
         for round in 0..50 {
             models.file("model/1/model.fake", if round % 2 == 0 { "7" } else { "error no" });
-            let _ = repository.load("model");
+            let _ = repository.load("model", LoadOverrides::default());
         }
         done.store(true, Ordering::Release);
         asker.join().unwrap();
@@ -189,6 +192,6 @@ fn an_ensemble_goes_with_its_member_and_comes_back_with_it() {
         ]
     );
     assert_eq!(repository.server_state(), ServerState::NotReady);
-    repository.load("model").unwrap();
+    repository.load("model", LoadOverrides::default()).unwrap();
     assert_eq!(index(&repository), [LOADED, "pipeline:1 READY"]);
 }

@@ -1,10 +1,10 @@
 //! A loader whose models are text files: what is written in `model.fake` decides what becomes of a load.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::Path,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use nereid_inference::{
@@ -25,10 +25,11 @@ pub(super) struct Models {
 }
 
 /// Loads `model.fake`: a number is a generation, `error TEXT` and `panic TEXT` are what they say, `meet` waits for
-/// another load that meets.
+/// another load that meets, `flaky` fails twice.
 #[derive(Default)]
 pub(super) struct FakeLoader {
     pub(super) loaded: Mutex<Vec<String>>,
+    failed: Mutex<usize>,
     meeting: Mutex<usize>,
     met: Condvar,
 }
@@ -73,6 +74,13 @@ impl Models {
         fs::write(path, text).unwrap();
     }
 
+    /// Writes the file as of `seconds` after the epoch.
+    pub(super) fn file_at(&self, name: &str, text: &str, seconds: u64) {
+        self.file(name, text);
+        let file = File::options().write(true).open(self.path().join(name)).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+    }
+
     pub(super) fn loader(&self) -> Arc<FakeLoader> {
         Arc::default()
     }
@@ -85,6 +93,8 @@ impl Models {
             auto_complete: true,
             strict_readiness: true,
             load_thread_count: 4,
+            load_retry_count: 0,
+            config_name: None,
         }
     }
 
@@ -98,6 +108,17 @@ impl Models {
 impl FakeLoader {
     fn text(source: &ModelSource) -> String {
         fs::read_to_string(source.version_directory.join("model.fake")).unwrap_or_default()
+    }
+
+    fn fail_twice(&self) -> Result<(), InferError> {
+        let mut failed = self.failed.lock();
+        *failed += 1;
+        if *failed > 2 { Ok(()) } else { Err(InferError::unavailable(format!("failure {failed}"))) }
+    }
+
+    /// What was loaded since this was asked before.
+    pub(super) fn take_loaded(&self) -> Vec<String> {
+        std::mem::take(&mut self.loaded.lock())
     }
 
     /// Waits until two loads are here at once.
@@ -139,6 +160,7 @@ impl ModelLoader for FakeLoader {
             Some(("error", why)) => return Err(InferError::internal(why)),
             Some(("panic", why)) => panic!("{why}"),
             _ if text == "meet" => self.meet()?,
+            _ if text == "flaky" => self.fail_twice()?,
             _ => generation = text.parse().unwrap_or_default(),
         }
         self.loaded.lock().push(source.identity.to_string());
@@ -160,6 +182,14 @@ impl ServedModel for FakeModel {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn reconfigured(&self, config: &ModelConfig) -> Result<Option<Arc<dyn ServedModel>>, InferError> {
+        if config.instance_groups.iter().any(|group| group.count > 100) {
+            return Err(InferError::unavailable("no room for that many"));
+        }
+        let source = ModelSource { config: config.clone(), ..self.source.clone() };
+        Ok(Some(Arc::new(Self { source, signature: self.signature.clone(), generation: self.generation })))
     }
 
     fn infer(&self, _: InferRequest) -> ResponseStream {

@@ -1,18 +1,11 @@
 //! Following the directories while the server runs. Times are written, so that no test depends on a clock.
 
-use std::{
-    fs::{File, FileTimes, remove_dir_all},
-    path::Path,
-    time::{Duration, SystemTime},
-};
+use std::{fs::remove_dir_all, path::Path};
 
 use super::*;
 
-/// Writes the file as of `seconds` after the epoch.
 fn write(models: &Models, name: &str, text: &str, seconds: u64) {
-    models.file(name, text);
-    let file = File::options().write(true).open(models.path().join(name)).unwrap();
-    file.set_times(FileTimes::new().set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))).unwrap();
+    models.file_at(name, text, seconds);
 }
 
 fn remove(path: &Path) {

@@ -82,6 +82,14 @@ pub struct ModelArguments {
     #[arg(long, value_name = "COUNT", default_value = "4")]
     pub model_load_thread_count: NonZeroUsize,
 
+    /// How often a model version that fails to load is tried again at once
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub model_load_retry_count: usize,
+
+    /// Read configs/NAME.pbtxt in place of config.pbtxt in the models that have it
+    #[arg(long, value_name = "NAME", value_parser = values::plain_name)]
+    pub model_config_name: Option<String>,
+
     // Features that do not exist here, for scripts that switch them off.
     #[arg(long, hide = true, value_parser = values::off, default_value = "false", action = ArgAction::Set)]
     pub model_namespacing: bool,

@@ -22,8 +22,6 @@ const UNSERVED: &[(&[&str], &str)] = &[
         &["grpc-use-ssl", "grpc-use-ssl-mutual", "grpc-server-cert", "grpc-server-key", "grpc-root-cert"],
         "connections are not encrypted by this server; put a proxy in front that does",
     ),
-    (&["model-load-retry-count"], "a model that fails to load is not tried again; leave the flag out"),
-    (&["model-config-name"], "only config.pbtxt is read"),
     (&["rate-limit-resource"], "instances are not rate limited"),
     (&["cache-config", "cache-directory", "response-cache-byte-size"], "responses are not cached"),
     (&["metrics-config"], "histograms and summaries are not kept; counters are always on"),

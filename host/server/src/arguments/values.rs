@@ -41,6 +41,15 @@ pub(crate) fn between_2_and_128(text: &str) -> Result<u64, String> {
     in_range.ok_or_else(|| "expected a whole number from 2 to 128".to_owned())
 }
 
+/// One part of a path.
+pub(crate) fn plain_name(text: &str) -> Result<String, String> {
+    match text {
+        "" | "." | ".." => Err("expected a name".to_owned()),
+        text if text.contains('/') => Err("expected a name without '/'".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
+
 /// For switches of features that do not exist here: switching them off is right, switching them on is refused.
 pub(crate) fn off(text: &str) -> Result<bool, String> {
     match boolean(text)? {

@@ -122,13 +122,18 @@ fn errors_are_one_key_with_the_text_escaped() {
 }
 
 #[test]
-fn control_bodies_may_be_empty_and_refuse_what_is_not_offered() {
+fn control_bodies_may_be_empty_and_refuse_what_is_unknown() {
     assert!(!decode_index_request(b"").unwrap());
     assert!(decode_index_request(br#"{"ready":true}"#).unwrap());
     assert!(decode_index_request(br#"{"ready":1}"#).is_err());
     assert!(decode_load_request(b"{}").is_ok());
-    let error = decode_load_request(br#"{"parameters":{"config":"{}"}}"#).unwrap_err();
-    assert!(error.message().starts_with("load parameter 'config' is not offered"), "{error}");
+    let loaded = decode_load_request(br#"{"parameters":{"config":"{}","file:1/m":"b25ueA","file:2/m":""}}"#).unwrap();
+    assert_eq!(loaded.config.as_deref(), Some("{}"));
+    assert_eq!((&*loaded.files["1/m"], loaded.files["2/m"].len()), (b"onnx".as_slice(), 0));
+    let error = decode_load_request(br#"{"parameters":{"file:1/m":"b2*u"}}"#).unwrap_err();
+    assert!(error.message().starts_with("load parameter 'file:1/m' has invalid content, expected base64: "), "{error}");
+    let error = decode_load_request(br#"{"parameters":{"config":{}}}"#).unwrap_err();
+    assert_eq!(error.message(), "Unable to parse 'config': attempt to access JSON non-string as string");
     let error = decode_load_request(br#"{"parameters":{"x":"y"}}"#).unwrap_err();
     assert_eq!(error.message(), "unexpected error on creating Triton parameter");
     assert!(decode_unload_request(br#"{"parameters":{"unload_dependents":true}}"#).unwrap());
