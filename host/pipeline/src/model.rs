@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use nereid_backend::Backend;
+use nereid_backend::{Backend, LoadedModel};
 use nereid_inference::{
     InferError, InferRequest, ModelConfig, ModelIdentity, ModelSource, ModelStatistics, ResponseStream, ServedModel,
     Signature, response_channel,
@@ -12,7 +12,11 @@ use nereid_telemetry::Telemetry;
 use tokio::runtime::Handle;
 
 use crate::{
-    instances::instance_specs, labels::OutputLabels, recorder::Recorder, scheduling::scheduler_settings, warmup::Warmup,
+    instances::instance_specs,
+    labels::OutputLabels,
+    recorder::{Recorder, ResponseCounter},
+    scheduling::scheduler_settings,
+    warmup::Warmup,
 };
 
 /// One generation of a model version behind its scheduler.
@@ -21,6 +25,7 @@ pub(crate) struct BackendModel {
     config: ModelConfig,
     signature: Signature,
     labels: OutputLabels,
+    loaded: Arc<dyn LoadedModel>,
     scheduler: Scheduler,
     recorder: Arc<Recorder>,
 }
@@ -48,11 +53,12 @@ impl BackendModel {
             warmup.run(&mut instance, runtime)?;
             instances.push((spec.name, instance));
         }
-        let recorder = Arc::new(Recorder::new(telemetry.model(&source.identity, &source.config.metric_tags)));
+        let metrics = telemetry.model(&source.identity, &source.config);
+        let recorder = Arc::new(Recorder::new(metrics, source.config.is_decoupled()));
         let observer: Arc<dyn Observer> = recorder.clone();
         let scheduler = Scheduler::start(scheduler_settings(&source.config), instances, observer)?;
         recorder.loaded(started.elapsed());
-        Ok(Self { identity: source.identity, config: source.config, signature, labels, scheduler, recorder })
+        Ok(Self { identity: source.identity, config: source.config, signature, labels, loaded, scheduler, recorder })
     }
 }
 
@@ -76,7 +82,10 @@ impl ServedModel for BackendModel {
     fn infer(&self, request: InferRequest) -> ResponseStream {
         match self.signature.check(request) {
             Ok(request) => {
-                let (sender, stream) = response_channel();
+                let (mut sender, stream) = response_channel();
+                if self.recorder.counts_responses() {
+                    sender.watch(ResponseCounter::new(self.recorder.clone(), request.get().received));
+                }
                 self.scheduler.submit(request, sender);
                 stream
             }
@@ -85,6 +94,6 @@ impl ServedModel for BackendModel {
     }
 
     fn statistics(&self) -> ModelStatistics {
-        self.recorder.statistics(&self.identity)
+        ModelStatistics { memory: self.loaded.memory_usage(), ..self.recorder.statistics(&self.identity) }
     }
 }
