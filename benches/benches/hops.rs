@@ -23,7 +23,7 @@ use nereid_inference::{
 use nereid_pipeline::Loader;
 use nereid_plugin::{Plugin, PluginEngine, PluginLimits, PluginSpec, SandboxPool};
 use nereid_protocol::http::{InferBody, RequestContext, decode_infer_request};
-use nereid_telemetry::Telemetry;
+use nereid_telemetry::{MetricsSettings, Telemetry};
 use nereid_tensor::{DataType, Tensor};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
@@ -124,7 +124,7 @@ fn ensemble_edge(criterion: &mut Criterion) {
     let handle = ServiceHandle::default();
     handle.set(&service);
     let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(IdentityBackend)];
-    let loader = Loader::new(backends, Telemetry::new(), handle, runtime.handle().clone());
+    let loader = Loader::new(backends, Telemetry::new(MetricsSettings::default()), handle, runtime.handle().clone());
     let mut group = criterion.benchmark_group("ensemble_edge");
     for (name, config) in [
         ("model", model_config("model")),

@@ -42,11 +42,12 @@ struct Item {
 impl Batch {
     /// A batch that starts now.
     pub fn new(requests: impl IntoIterator<Item = (CheckedRequest, ResponseSender)>) -> Self {
-        let items = requests.into_iter().map(|(request, sender)| Item { request, sender: Some(sender), result: None });
-        Self {
-            items: items.collect(),
-            timeline: Timeline { started: Instant::now(), inputs_ready: None, outputs_started: None },
-        }
+        let started = Instant::now();
+        let items = requests.into_iter().map(|(request, mut sender)| {
+            sender.execution_started(started);
+            Item { request, sender: Some(sender), result: None }
+        });
+        Self { items: items.collect(), timeline: Timeline { started, inputs_ready: None, outputs_started: None } }
     }
 
     /// How many requests.

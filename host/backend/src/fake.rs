@@ -19,6 +19,8 @@ pub struct FakeBehaviour {
     pub forgets: bool,
     /// Panics instead of executing.
     pub panics: bool,
+    /// Answers each request this many times, through its own sender, and ends the stream without a further response.
+    pub streams: Option<u64>,
 }
 
 /// The backend called `fake`.
@@ -98,6 +100,17 @@ impl FakeInstance {
         }
     }
 
+    async fn stream(&self, batch: &mut Batch, responses: u64) {
+        let echoes: Vec<InferResponse> = batch.requests().map(|request| self.echo(&request.get().inputs)).collect();
+        for (index, echo) in echoes.into_iter().enumerate() {
+            let Some(mut sender) = batch.take_sender(index) else { continue };
+            for _ in 0..responses {
+                sender.send(Ok(echo.clone())).await;
+            }
+            sender.finish();
+        }
+    }
+
     fn echo(&self, inputs: &[NamedTensor]) -> InferResponse {
         let outputs = self.outputs.iter().zip(inputs);
         InferResponse::new(outputs.map(|(name, input)| NamedTensor::new(name.clone(), input.tensor.clone())).collect())
@@ -112,6 +125,11 @@ impl BlockingInstance for FakeInstance {
 
 impl TaskInstance for FakeInstance {
     fn execute<'a>(&'a mut self, batch: &'a mut Batch) -> ExecuteFuture<'a> {
-        Box::pin(async move { self.answer(batch) })
+        Box::pin(async move {
+            match self.behaviour.streams {
+                Some(responses) => self.stream(batch, responses).await,
+                None => self.answer(batch),
+            }
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use nereid_inference::{InferError, ModelConfig, ModelSource, config::InstanceKind};
+use nereid_inference::{InferError, MemoryUsage, ModelConfig, ModelSource, config::InstanceKind};
 
 use crate::Batch;
 
@@ -38,6 +38,12 @@ pub trait LoadedModel: Send + Sync {
     /// # Errors
     /// The place does not exist or cannot hold another instance.
     fn new_instance(&self, spec: &InstanceSpec) -> Result<Instance, InferError>;
+
+    /// Memory that the version and its instances occupy now, one row per device, as far as that can be measured. Asked
+    /// for by readers of statistics, never by a request.
+    fn memory_usage(&self) -> Vec<MemoryUsage> {
+        vec![]
+    }
 }
 
 /// Which instance is wanted.

@@ -16,6 +16,7 @@ mod request;
 mod response;
 mod response_channel;
 mod response_order;
+mod response_watch;
 mod service;
 mod signature;
 mod statistics;
@@ -32,10 +33,14 @@ pub use crate::{
     response::{Delivery, InferResponse},
     response_channel::{RESPONSES_BUFFERED_MAX, ResponseSender, ResponseStream, response_channel},
     response_order::ResponseOrder,
+    response_watch::{ResponseObserver, ResponseOutcome, ResponseRecord},
     service::{
         IndexEntry, InferenceService, ModelControl, ModelIdentity, ModelLoader, ModelSource, ModelState, ServedModel,
         ServerState, ServiceHandle,
     },
     signature::{Signature, TensorSpec},
-    statistics::{BatchStatistics, DurationStatistic, InferStatistics, ModelStatistics},
+    statistics::{
+        BatchStatistics, DurationStatistic, InferStatistics, MemoryKind, MemoryUsage, ModelStatistics,
+        ResponseStatistics,
+    },
 };

@@ -2,7 +2,7 @@
 
 use nereid_tensor::Tensor;
 
-use crate::{InferError, NamedTensor, Parameters};
+use crate::{InferError, NamedTensor, Parameters, ResponseOutcome};
 
 /// One response: tensors and parameters. Identity of request and model are the receiver's to add.
 #[derive(Clone, Debug, Default)]
@@ -31,5 +31,18 @@ impl InferResponse {
     /// The output called `name`.
     pub fn output(&self, name: &str) -> Option<&Tensor> {
         self.outputs.iter().find(|output| &*output.name == name).map(|output| &output.tensor)
+    }
+}
+
+// === impl Delivery ===
+
+impl Delivery {
+    /// What it counts as.
+    pub(crate) fn outcome(&self) -> ResponseOutcome {
+        match &self.response {
+            Some(Ok(_)) => ResponseOutcome::Success,
+            Some(Err(_)) => ResponseOutcome::Failure,
+            None => ResponseOutcome::Empty,
+        }
     }
 }

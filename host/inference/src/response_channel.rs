@@ -7,26 +7,31 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     future::poll_fn,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
 use parking_lot::Mutex;
 
-use crate::{Delivery, InferError, InferResponse, response_order::Turn};
+use crate::{
+    Delivery, InferError, InferResponse, ResponseObserver, ResponseOutcome, response_order::Turn,
+    response_watch::ResponseWatch,
+};
 
 /// Responses that wait for a slow reader before [`ResponseSender::send`] makes the sender wait too.
 /// Sixteen keep a token stream moving across a scheduling hiccup; each is one response's worth of memory.
 pub const RESPONSES_BUFFERED_MAX: usize = 16;
 
 /// The executing side.
-#[derive(Debug)]
 pub struct ResponseSender {
     channel: Arc<Mutex<Channel>>,
     finished: bool,
     /// Where answers are given in order; let go after the last delivery.
     turn: Option<Turn>,
+    watch: Option<Box<ResponseWatch>>,
 }
 
 /// The asking side.
@@ -51,29 +56,44 @@ pub(crate) struct Channel {
 /// A connected pair.
 pub fn response_channel() -> (ResponseSender, ResponseStream) {
     let channel = Arc::new(Mutex::new(Channel::default()));
-    let sender = ResponseSender { channel: channel.clone(), finished: false, turn: None };
+    let sender = ResponseSender { channel: channel.clone(), finished: false, turn: None, watch: None };
     (sender, ResponseStream { channel, ended: false })
 }
 
 // === impl ResponseSender ===
 
 impl ResponseSender {
+    /// Reports every response to `observer` from now on.
+    pub fn watch(&mut self, observer: Arc<dyn ResponseObserver>) {
+        self.watch = Some(Box::new(ResponseWatch::new(observer)));
+    }
+
+    /// Notes for the watch, if there is one, when the execution began.
+    pub fn execution_started(&mut self, at: Instant) {
+        if let Some(watch) = &mut self.watch {
+            watch.execution_started(at);
+        }
+    }
+
     /// Sends the last, or only, response.
     pub fn respond(mut self, result: Result<InferResponse, InferError>) {
-        self.deliver(Delivery { response: Some(result), last: true });
+        let handed_over = self.hand_over();
+        self.deliver(Delivery { response: Some(result), last: true }, handed_over);
     }
 
     /// Ends the stream without another response.
     pub fn finish(mut self) {
-        self.deliver(Delivery { response: None, last: true });
+        let handed_over = self.hand_over();
+        self.deliver(Delivery { response: None, last: true }, handed_over);
     }
 
     /// Sends a response that others follow; waits while [`RESPONSES_BUFFERED_MAX`] are unread.
     ///
     /// Returns whether anybody still listens.
     pub async fn send(&mut self, result: Result<InferResponse, InferError>) -> bool {
+        let handed_over = self.hand_over();
         poll_fn(|context| self.poll_room(context)).await;
-        self.deliver(Delivery { response: Some(result), last: false });
+        self.deliver(Delivery { response: Some(result), last: false }, handed_over);
         !self.is_cancelled()
     }
 
@@ -112,8 +132,18 @@ impl ResponseSender {
         self.turn = Some(turn);
     }
 
-    fn deliver(&mut self, delivery: Delivery) {
+    /// The time, for those who watch.
+    fn hand_over(&self) -> Option<Instant> {
+        self.watch.as_ref().map(|_| Instant::now())
+    }
+
+    /// The watch is told before the reader: who reads a response and asks for statistics sees it counted.
+    fn deliver(&mut self, delivery: Delivery, handed_over: Option<Instant>) {
         self.finished |= delivery.last;
+        if let (Some(watch), Some(handed_over)) = (&mut self.watch, handed_over) {
+            let is_cancelled = self.channel.lock().cancelled;
+            watch.sent(if is_cancelled { ResponseOutcome::Cancelled } else { delivery.outcome() }, handed_over);
+        }
         let mut channel = self.channel.lock();
         if channel.cancelled {
             return;
@@ -126,11 +156,18 @@ impl ResponseSender {
     }
 }
 
+impl fmt::Debug for ResponseSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ResponseSender(finished: {}, watched: {})", self.finished, self.watch.is_some())
+    }
+}
+
 impl Drop for ResponseSender {
     fn drop(&mut self) {
         if !self.finished {
             let error = InferError::internal("the model dropped the request without a final response");
-            self.deliver(Delivery { response: Some(Err(error)), last: true });
+            let handed_over = self.hand_over();
+            self.deliver(Delivery { response: Some(Err(error)), last: true }, handed_over);
         }
     }
 }

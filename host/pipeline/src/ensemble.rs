@@ -52,7 +52,7 @@ impl Ensemble {
         let labels = OutputLabels::read(&source)?;
         let find_member = |name: &str, version| Ok(Member::of_model(&*service.get()?.model(name, version)?));
         let plan = Plan::build(&source.config, &signature, &find_member)?;
-        let recorder = Recorder::new(metrics);
+        let recorder = Recorder::new(metrics, false);
         recorder.loaded(started.elapsed());
         let shared = Arc::new(Shared { identity: source.identity, plan, service, recorder });
         Ok(Self { config: source.config, signature, labels, runtime, shared })

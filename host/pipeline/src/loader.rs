@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nereid_backend::Backend;
 use nereid_inference::{InferError, ModelConfig, ModelLoader, ModelSource, ServedModel, ServiceHandle, Signature};
-use nereid_telemetry::Telemetry;
+use nereid_telemetry::{Telemetry, check_metric_control};
 use tokio::runtime::Handle;
 
 use crate::{ensemble::Ensemble, instances::wanted_instances, model::BackendModel};
@@ -107,6 +107,7 @@ impl ModelLoader for Loader {
     }
 
     fn validate(&self, source: &ModelSource, peers: &dyn Fn(&str) -> Option<ModelConfig>) -> Result<(), InferError> {
+        check_metric_control(&source.config)?;
         if is_ensemble(&source.config) {
             return Ensemble::validate(&source.config, peers);
         }
@@ -118,7 +119,7 @@ impl ModelLoader for Loader {
     fn load(&self, source: ModelSource) -> Result<Arc<dyn ServedModel>, InferError> {
         let _within = self.runtime.enter();
         if is_ensemble(&source.config) {
-            let metrics = self.telemetry.model(&source.identity, &source.config.metric_tags);
+            let metrics = self.telemetry.model(&source.identity, &source.config);
             return Ok(Arc::new(Ensemble::load(source, self.service.clone(), metrics, self.runtime.clone())?));
         }
         let backend = self.backend(&source)?;

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     labels::OutputLabels,
-    recorder::Recorder,
+    recorder::{Recorder, ResponseCounter},
     roster::{Maker, Roster},
     scheduling::scheduler_settings,
     warmup::Warmup,
@@ -52,7 +52,8 @@ impl BackendModel {
         let warmup = Warmup::read(&source, &signature)?;
         let loaded = backend.load(&source)?;
         let maker = Maker { loaded, warmup, runtime: runtime.clone() };
-        let recorder = Arc::new(Recorder::new(telemetry.model(&source.identity, &source.config.metric_tags)));
+        let metrics = telemetry.model(&source.identity, &source.config);
+        let recorder = Arc::new(Recorder::new(metrics, source.config.is_decoupled()));
         let observer: Arc<dyn Observer> = recorder.clone();
         let start = |instances| Scheduler::start(scheduler_settings(&source.config), instances, observer);
         let roster = Roster::start(&source.config, maker, start)?;
@@ -82,7 +83,11 @@ impl ServedModel for BackendModel {
     fn infer(&self, request: InferRequest) -> ResponseStream {
         match self.core.signature.check(request) {
             Ok(request) => {
-                let (sender, stream) = response_channel();
+                let (mut sender, stream) = response_channel();
+                let recorder = &self.core.recorder;
+                if recorder.counts_responses() {
+                    sender.watch(ResponseCounter::new(recorder.clone(), request.get().received));
+                }
                 self.core.roster.scheduler().submit(request, sender);
                 stream
             }
@@ -91,7 +96,8 @@ impl ServedModel for BackendModel {
     }
 
     fn statistics(&self) -> ModelStatistics {
-        self.core.recorder.statistics(&self.core.identity)
+        let core = &self.core;
+        ModelStatistics { memory: core.roster.memory_usage(), ..core.recorder.statistics(&core.identity) }
     }
 
     fn reconfigured(&self, config: &ModelConfig) -> Result<Option<Arc<dyn ServedModel>>, InferError> {

@@ -2,18 +2,34 @@
 
 use std::{
     collections::BTreeMap,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use nereid_inference::{BatchStatistics, DurationStatistic, InferStatistics, ModelIdentity, ModelStatistics};
+use nereid_inference::{
+    BatchStatistics, DurationStatistic, InferStatistics, ModelIdentity, ModelStatistics, ResponseObserver,
+    ResponseOutcome, ResponseRecord, ResponseStatistics,
+};
 use nereid_scheduler::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord};
 use nereid_telemetry::{ModelMetrics, RequestDurations};
 use parking_lot::Mutex;
 
+/// Statistics are kept for this many responses of a request; what comes later is counted with the request only. A page
+/// of statistics grows by 200 bytes with each.
+const RESPONSE_INDEXES_MAX: usize = 4_096;
+
 /// Counts what the scheduler reports.
 pub(crate) struct Recorder {
     metrics: ModelMetrics,
+    /// Whether single responses are reported, by a [`ResponseCounter`], besides requests.
+    counts_responses: bool,
     counted: Mutex<Counted>,
+}
+
+/// Counts the responses of one request.
+pub(crate) struct ResponseCounter {
+    recorder: Arc<Recorder>,
+    received: Instant,
 }
 
 #[derive(Default)]
@@ -23,14 +39,21 @@ struct Counted {
     execution_count: u64,
     inference: InferStatistics,
     batches: BTreeMap<u64, BatchStatistics>,
+    responses: Vec<ResponseStatistics>,
     waiting: usize,
 }
 
 // === impl Recorder ===
 
 impl Recorder {
-    pub(crate) fn new(metrics: ModelMetrics) -> Self {
-        Self { metrics, counted: Mutex::default() }
+    /// For a model whose requests have one response each; or, with `counts_responses`, for a decoupled one, of whose
+    /// requests each needs a [`ResponseCounter`].
+    pub(crate) fn new(metrics: ModelMetrics, counts_responses: bool) -> Self {
+        Self { metrics, counts_responses, counted: Mutex::default() }
+    }
+
+    pub(crate) fn counts_responses(&self) -> bool {
+        self.counts_responses
     }
 
     pub(crate) fn loaded(&self, duration: Duration) {
@@ -47,6 +70,8 @@ impl Recorder {
             execution_count: counted.execution_count,
             inference: counted.inference,
             batches: counted.batches.values().copied().collect(),
+            responses: counted.responses.clone(),
+            memory: vec![],
         }
     }
 }
@@ -70,6 +95,9 @@ impl Observer for Recorder {
     }
 
     fn request_finished(&self, request: &RequestRecord) {
+        if !self.counts_responses {
+            self.metrics.record_first_response(request.total());
+        }
         match (request.outcome, request.execution) {
             (Outcome::Success, Some(execution)) => self.succeeded(request, &execution),
             (Outcome::Failure(reason), _) => self.failed(request, reason),
@@ -115,6 +143,54 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         self.waiting_changed(0);
     }
+}
+
+// === impl ResponseCounter ===
+
+impl ResponseCounter {
+    pub(crate) fn new(recorder: Arc<Recorder>, received: Instant) -> Arc<Self> {
+        Arc::new(Self { recorder, received })
+    }
+}
+
+impl ResponseObserver for ResponseCounter {
+    /// As upstream, the first response counts for the histogram whatever it says, and answers to requests that never
+    /// ran are not among the responses.
+    fn response_sent(&self, response: &ResponseRecord) {
+        if response.index == 0 {
+            self.recorder.metrics.record_first_response(response.ended.saturating_duration_since(self.received));
+        }
+        let index = usize::try_from(response.index).unwrap_or(usize::MAX);
+        let Some(started) = response.started.filter(|_| index < RESPONSE_INDEXES_MAX) else { return };
+        let mut counted = self.recorder.counted.lock();
+        if counted.responses.len() <= index {
+            counted.responses.resize(index + 1, ResponseStatistics::default());
+        }
+        if let Some(statistics) = counted.responses.get_mut(index) {
+            add_response(statistics, response, started);
+        }
+    }
+}
+
+fn add_response(statistics: &mut ResponseStatistics, response: &ResponseRecord, started: Instant) {
+    let whole = response.ended.saturating_duration_since(started);
+    let computed = response.handed_over.saturating_duration_since(started);
+    let sent = response.ended.saturating_duration_since(response.handed_over);
+    match response.outcome {
+        ResponseOutcome::Success | ResponseOutcome::Failure => {
+            add(&mut statistics.compute_infer, computed);
+            add(&mut statistics.compute_output, sent);
+        }
+        ResponseOutcome::Empty => add(&mut statistics.compute_infer, whole),
+        ResponseOutcome::Cancelled => {}
+    }
+    let counter = match response.outcome {
+        ResponseOutcome::Success => &mut statistics.success,
+        ResponseOutcome::Failure => &mut statistics.fail,
+        ResponseOutcome::Empty => &mut statistics.empty_response,
+        ResponseOutcome::Cancelled => &mut statistics.cancel,
+    };
+    add(counter, whole);
 }
 
 fn add(statistic: &mut DurationStatistic, duration: Duration) {

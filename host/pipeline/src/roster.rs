@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use nereid_backend::{Instance, LoadedModel};
-use nereid_inference::{InferError, ModelConfig};
+use nereid_inference::{InferError, MemoryUsage, ModelConfig};
 use nereid_scheduler::{InstanceId, Scheduler};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -60,6 +60,11 @@ impl Roster {
 
     pub(crate) fn scheduler(&self) -> &Scheduler {
         &self.scheduler
+    }
+
+    /// What the loaded model occupies, as far as its backend can tell.
+    pub(crate) fn memory_usage(&self) -> Vec<MemoryUsage> {
+        self.maker.loaded.memory_usage()
     }
 
     /// Adds and retires instances until they are those that `config` asks for.

@@ -11,7 +11,7 @@ use nereid_inference::{
     NamedTensor, ServedModel, ServerState, ServiceHandle,
     config::{EnsembleScheduling, EnsembleStep, ModelInput, ModelOutput, Scheduling},
 };
-use nereid_telemetry::Telemetry;
+use nereid_telemetry::{MetricsSettings, Telemetry};
 use nereid_tensor::{DataType, Tensor};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -53,7 +53,7 @@ impl World {
         let service: Arc<dyn InferenceService> = models.clone();
         let handle = ServiceHandle::default();
         handle.set(&service);
-        let telemetry = Telemetry::new();
+        let telemetry = Telemetry::new(MetricsSettings { histogram_latencies: true, ..MetricsSettings::default() });
         let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(FakeBackend { behaviour })];
         let loader = Loader::new(backends, telemetry.clone(), handle, Handle::current());
         Self { service, models, loader, telemetry }

@@ -113,6 +113,12 @@ impl CompiledPlugin {
         &self.origin
     }
 
+    /// Bytes of its machine code, with the data that its memories begin with.
+    pub(crate) fn code_bytes(&self) -> u64 {
+        let image = self.pre.instance_pre().component().image_range();
+        image.end.addr().saturating_sub(image.start.addr()) as u64
+    }
+
     pub(crate) fn pre(&self) -> &TransformPluginPre<PluginState> {
         &self.pre
     }

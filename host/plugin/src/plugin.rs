@@ -3,7 +3,13 @@
 //! A guest is reused across calls, which costs two microseconds instead of ten; it is replaced after a trap, a limit, a
 //! cancelled call, a number of calls, and when its memory has grown, because linear memory never shrinks.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use nereid_inference::{CheckedRequest, InferError, InferResponse, ModelIdentity, ServiceHandle, Signature};
 use parking_lot::Mutex;
@@ -36,6 +42,8 @@ pub struct Plugin {
     pub(crate) engine: PluginEngine,
     pub(crate) compiled: CompiledPlugin,
     pub(crate) spec: Arc<PluginSpec>,
+    /// Linear memory of its guests, idle ones included.
+    pub(crate) guests_bytes: Arc<AtomicU64>,
 }
 
 /// Guests of one plugin, for the calls of one model instance.
@@ -58,7 +66,13 @@ impl PluginSpec {
 impl Plugin {
     /// A plugin that is ready to make guests.
     pub fn new(engine: &PluginEngine, compiled: CompiledPlugin, spec: PluginSpec) -> Arc<Self> {
-        Arc::new(Self { engine: engine.clone(), compiled, spec: Arc::new(spec) })
+        Arc::new(Self { engine: engine.clone(), compiled, spec: Arc::new(spec), guests_bytes: Arc::default() })
+    }
+
+    /// Bytes of machine code and of its guests' linear memory now. Code that two models share counts for both; pages of
+    /// linear memory that a guest never touched count although the machine has not given them yet.
+    pub fn memory_bytes(&self) -> u64 {
+        self.compiled.code_bytes() + self.guests_bytes.load(Ordering::Relaxed)
     }
 }
 

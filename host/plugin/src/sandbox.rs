@@ -55,7 +55,8 @@ impl Sandbox {
     pub(crate) async fn start(plugin: &Arc<Plugin>) -> Result<Self, InferError> {
         let _ticking = plugin.engine.ticker().tick();
         let limits = &plugin.spec.limits;
-        let mut store = Store::new(plugin.engine.engine(), PluginState::new(plugin.spec.clone()));
+        let mut store =
+            Store::new(plugin.engine.engine(), PluginState::new(plugin.spec.clone(), plugin.guests_bytes.clone()));
         store.limiter(|state| &mut state.meter);
         store.epoch_deadline_callback(|context| context.data().on_epoch());
         store.set_epoch_deadline(1);

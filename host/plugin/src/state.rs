@@ -1,6 +1,12 @@
 //! What the host keeps beside one guest: its handles, its meters, and the call under way.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use nereid_inference::{CallChain, InferError};
 use wasmtime::{ResourceLimiter, UpdateDeadline, component::Resource};
@@ -58,6 +64,8 @@ pub(crate) struct Serving {
 /// Counts linear memory and tables, and refuses what goes beyond the limits.
 pub(crate) struct MemoryMeter {
     pub(crate) memory_bytes: usize,
+    /// Linear memory of all guests of the plugin, this one included.
+    guests_bytes: Arc<AtomicU64>,
     table_elements: usize,
     memory_bytes_max: usize,
     table_elements_max: usize,
@@ -67,9 +75,10 @@ pub(crate) struct MemoryMeter {
 // === impl PluginState ===
 
 impl PluginState {
-    pub(crate) fn new(spec: Arc<PluginSpec>) -> Self {
+    /// What a guest of the plugin begins with; its linear memory is added to `guests_bytes` for as long as it lives.
+    pub(crate) fn new(spec: Arc<PluginSpec>, guests_bytes: Arc<AtomicU64>) -> Self {
         Self {
-            meter: MemoryMeter::new(&spec.limits),
+            meter: MemoryMeter::new(&spec.limits, guests_bytes),
             call: CallState::new(&spec.limits, None),
             spec,
             tensors: Arena::new(),
@@ -193,9 +202,10 @@ impl CallState {
 // === impl MemoryMeter ===
 
 impl MemoryMeter {
-    fn new(limits: &PluginLimits) -> Self {
+    fn new(limits: &PluginLimits, guests_bytes: Arc<AtomicU64>) -> Self {
         Self {
             memory_bytes: 0,
+            guests_bytes,
             table_elements: 0,
             memory_bytes_max: usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX),
             table_elements_max: usize::try_from(limits.table_elements_max).unwrap_or(usize::MAX),
@@ -214,6 +224,7 @@ impl ResourceLimiter for MemoryMeter {
             self.refusal = Some(format!("{wanted_mib} MiB of memory exceed the limit of {limit_mib} MiB (memory_mib)"));
             return Ok(false);
         }
+        self.guests_bytes.fetch_add((total - self.memory_bytes) as u64, Ordering::Relaxed);
         self.memory_bytes = total;
         Ok(true)
     }
@@ -239,5 +250,11 @@ impl ResourceLimiter for MemoryMeter {
 
     fn memories(&self) -> usize {
         CORE_INSTANCES_MAX
+    }
+}
+
+impl Drop for MemoryMeter {
+    fn drop(&mut self) {
+        self.guests_bytes.fetch_sub(self.memory_bytes as u64, Ordering::Relaxed);
     }
 }

@@ -79,10 +79,6 @@ const UNSERVED: &[Unserved] = &[
         path: "response_cache.enable",
         used_by: |config| flag(config.response_cache.is_some_and(|cache| cache.enable)),
     },
-    Unserved {
-        path: "model_metrics",
-        used_by: |config| flag(config.model_metrics.as_ref().is_some_and(|controls| !controls.is_empty())),
-    },
 ];
 
 /// Refuses a configuration that uses what is not served.
@@ -192,7 +188,6 @@ mod tests {
             ("model_transaction_policy.decoupled", "model_transaction_policy { decoupled: true }"),
             ("model_repository_agents", "model_repository_agents { agents { name: 'checksum' } }"),
             ("response_cache.enable", "response_cache { enable: true }"),
-            ("model_metrics", "model_metrics { metric_control { } }"),
         ];
         let listed: Vec<&str> = UNSERVED.iter().map(|unserved| unserved.path).collect();
         assert_eq!(cases.map(|(path, _)| path).to_vec(), listed);
@@ -213,7 +208,8 @@ mod tests {
              optimization { graph { level: 1 } priority: PRIORITY_MAX cuda { graphs: true } eager_batching: true
                             execution_accelerators { } input_pinned_memory { enable: false } }
              metric_tags { key: 'a' value: 'b' } parameters { key: 'a' value { string_value: 'b' } }
-             model_operations { } model_repository_agents { } response_cache { enable: false } model_metrics { }
+             model_operations { } model_repository_agents { } response_cache { enable: false }
+             model_metrics { metric_control { } }
              model_transaction_policy { decoupled: false } version_policy { all { } }",
             &[],
         );

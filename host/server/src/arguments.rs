@@ -6,6 +6,7 @@
 mod complaint;
 mod grpc;
 mod hints;
+mod metrics_config;
 mod serve;
 mod unserved;
 mod values;
@@ -18,6 +19,7 @@ pub use self::{
     complaint::ArgumentError,
     grpc::{CompressionLevel, GrpcArguments},
     hints::HintArguments,
+    metrics_config::MetricsSetting,
     serve::{BackendArguments, LogArguments, ModelArguments, ServeArguments, ServiceArguments},
     values::{BackendSetting, ControlMode},
 };

@@ -14,7 +14,7 @@ use std::{
 use nereid_inference::ServiceHandle;
 use nereid_pipeline::Loader;
 use nereid_repository::{ControlMode, Finding, RepositorySettings, Severity};
-use nereid_telemetry::Telemetry;
+use nereid_telemetry::{MetricsSettings, Telemetry};
 use tokio::runtime::Runtime;
 
 use crate::{arguments::CheckArguments, backends::backends, error::ServerError, table::Table};
@@ -31,7 +31,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, ServerError>
     let runtime = Runtime::new().map_err(ServerError::Runtime)?;
     let service = ServiceHandle::default();
     let backends = backends(&arguments.backends, &service)?;
-    let loader = Loader::new(backends, Telemetry::new(), service, runtime.handle().clone());
+    let loader = Loader::new(backends, Telemetry::new(MetricsSettings::default()), service, runtime.handle().clone());
     let findings = nereid_repository::check(&settings(arguments), &*loader)?;
 
     let has_errors = findings.iter().any(|finding| finding.severity == Severity::Error);

@@ -34,9 +34,8 @@ async fn page(method: Method, State(telemetry): State<Arc<Telemetry>>) -> Respon
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use nereid_inference::ModelIdentity;
+    use nereid_inference::{ModelConfig, ModelIdentity};
+    use nereid_telemetry::MetricsSettings;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpStream,
@@ -47,8 +46,8 @@ mod tests {
 
     /// Sends one request to a service of its own and asserts how the answer starts and what it contains.
     async fn check(request_line: &str, status_line: &str, contained: &[&str]) {
-        let telemetry = Telemetry::new();
-        let _metrics = telemetry.model(&ModelIdentity::new("digits", 1), &BTreeMap::new());
+        let telemetry = Telemetry::new(MetricsSettings::default());
+        let _metrics = telemetry.model(&ModelIdentity::new("digits", 1), &ModelConfig::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

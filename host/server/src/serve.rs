@@ -58,7 +58,7 @@ pub(crate) fn serve(arguments: &ServeArguments) -> Result<(), ServerError> {
 
 async fn run(arguments: &ServeArguments, ports: Vec<ReservedPort>) -> Result<(), ServerError> {
     let mut signals = Signals::new().map_err(ServerError::Runtime)?;
-    let telemetry = Telemetry::new();
+    let telemetry = Telemetry::new(arguments.services.metrics_settings());
     let host = Host::assemble(arguments, &telemetry)?;
     let report = tokio::select! {
         report = host.load() => report?,
@@ -141,8 +141,10 @@ impl Running {
                     let stopped = running.metrics.stopped();
                     let serving = metrics_service::serve(listener, Arc::clone(telemetry), stopped);
                     running.metrics.start(service, address, serving);
-                    let every = arguments.services.metrics_interval();
-                    tokio::spawn(sample_host_usage(Arc::clone(telemetry), every));
+                    if arguments.services.allow_cpu_metrics {
+                        let every = arguments.services.metrics_interval();
+                        tokio::spawn(sample_host_usage(Arc::clone(telemetry), every));
+                    }
                 }
             }
         }

@@ -3,35 +3,44 @@
 //! Names, texts, label names and types are Triton's (`metrics.cc` of its core repository), because dashboards and
 //! `perf_analyzer` match on them; `nereid_` families are ours. A family without series is left out.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
-
-use crate::{
-    host_usage::HostUsage,
-    model_metrics::{FailureReason, Labels, Series},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
 };
 
-/// Every family in the order of the page.
-pub(crate) fn gather(series: &[std::sync::Arc<Series>], host_usage: &HostUsage) -> Vec<MetricFamily> {
+use prometheus::proto::MetricFamily;
+
+use crate::{
+    first_response,
+    host_usage::HostUsage,
+    model_metrics::{FailureReason, Series},
+    page::{Head, Sample, Value, family_of},
+    summaries::Stage,
+};
+
+/// Every family in the order of the page, as it is at `now`.
+pub(crate) fn gather(series: &[Arc<Series>], host_usage: &HostUsage, now: Instant) -> Vec<MetricFamily> {
     let per_model = MODEL_FAMILIES.iter().map(|family| {
         let samples = series.iter().flat_map(|series| (family.samples)(series));
         family_of(family.head, samples)
     });
+    let summaries = SUMMARY_FAMILIES.iter().map(|(stage, head)| {
+        let samples = series.iter().filter_map(|series| {
+            let summaries = series.summaries.as_ref()?;
+            Some(Sample::of(series, Value::Summary(summaries.read(now, *stage))))
+        });
+        family_of(*head, samples)
+    });
     let per_host = HOST_FAMILIES.iter().map(|family| family_of(family.head, (family.sample)(host_usage)));
-    per_model.chain(per_host).filter(|family| !family.get_metric().is_empty()).collect()
-}
-
-/// What stands above the samples of a family.
-#[derive(Clone, Copy)]
-struct Head {
-    name: &'static str,
-    help: &'static str,
-    kind: MetricType,
+    per_model.chain(summaries).chain(per_host).filter(|family| !family.get_metric().is_empty()).collect()
 }
 
 struct ModelFamily {
     head: Head,
+    /// None where the model does not keep the family.
     samples: fn(&Series) -> Vec<Sample>,
 }
 
@@ -39,11 +48,6 @@ struct HostFamily {
     head: Head,
     /// `None` where the figure cannot be read.
     sample: fn(&HostUsage) -> Option<Sample>,
-}
-
-struct Sample {
-    labels: Option<Labels>,
-    value: f64,
 }
 
 const MODEL_FAMILIES: &[ModelFamily] = &[
@@ -106,11 +110,18 @@ const MODEL_FAMILIES: &[ModelFamily] = &[
             "nv_inference_pending_request_count",
             "Instantaneous number of pending requests awaiting execution per-model.",
         ),
-        samples: |series| vec![Sample::of(series, series.requests_pending.load(Relaxed) as f64)],
+        samples: |series| number(series, series.requests_pending.load(Relaxed) as f64),
     },
     ModelFamily {
         head: Head::gauge("nv_model_load_duration_secs", "Model load time in seconds"),
-        samples: |series| vec![Sample::of(series, series.load_ns.load(Relaxed) as f64 / 1e9)],
+        samples: |series| number(series, series.load_ns.load(Relaxed) as f64 / 1e9),
+    },
+    ModelFamily {
+        head: Head::histogram(first_response::FAMILY, "Duration from request to first response in milliseconds"),
+        samples: |series| {
+            let histogram = series.first_response.as_ref();
+            histogram.map(|histogram| Sample::of(series, Value::Histogram(histogram.read()))).into_iter().collect()
+        },
     },
     ModelFamily {
         head: Head::counter(
@@ -119,6 +130,45 @@ const MODEL_FAMILIES: &[ModelFamily] = &[
         ),
         samples: |series| counted(series, &series.rows_executed),
     },
+];
+
+/// The texts are upstream's, where three of the summaries call themselves cumulative.
+const SUMMARY_FAMILIES: [(Stage, Head); 5] = [
+    (
+        Stage::Request,
+        Head::summary(
+            "nv_inference_request_summary_us",
+            "Summary of inference request duration in microseconds (includes cached requests)",
+        ),
+    ),
+    (
+        Stage::Queue,
+        Head::summary(
+            "nv_inference_queue_summary_us",
+            "Summary of inference queuing duration in microseconds (includes cached requests)",
+        ),
+    ),
+    (
+        Stage::ComputeInput,
+        Head::summary(
+            "nv_inference_compute_input_summary_us",
+            "Cumulative compute input duration in microseconds (does not include cached requests)",
+        ),
+    ),
+    (
+        Stage::ComputeInfer,
+        Head::summary(
+            "nv_inference_compute_infer_summary_us",
+            "Cumulative compute inference duration in microseconds (does not include cached requests)",
+        ),
+    ),
+    (
+        Stage::ComputeOutput,
+        Head::summary(
+            "nv_inference_compute_output_summary_us",
+            "Cumulative inference compute output duration in microseconds (does not include cached requests)",
+        ),
+    ),
 ];
 
 const HOST_FAMILIES: &[HostFamily] = &[
@@ -136,12 +186,20 @@ const HOST_FAMILIES: &[HostFamily] = &[
     },
 ];
 
-fn counted(series: &Series, counter: &AtomicU64) -> Vec<Sample> {
-    vec![Sample::of(series, counter.load(Relaxed) as f64)]
+fn number(series: &Series, value: f64) -> Vec<Sample> {
+    vec![Sample::of(series, Value::Number(value))]
 }
 
+fn counted(series: &Series, counter: &AtomicU64) -> Vec<Sample> {
+    number(series, counter.load(Relaxed) as f64)
+}
+
+/// The cumulative durations, unless they are switched off.
 fn microseconds(series: &Series, nanoseconds: &AtomicU64) -> Vec<Sample> {
-    vec![Sample::of(series, (nanoseconds.load(Relaxed) / 1_000) as f64)]
+    match series.shows_durations {
+        true => number(series, (nanoseconds.load(Relaxed) / 1_000) as f64),
+        false => vec![],
+    }
 }
 
 /// Every reason has its series from the start, so that a rate over a failure that never happened is 0, not absent.
@@ -149,60 +207,7 @@ fn failures(series: &Series) -> Vec<Sample> {
     let counters = FailureReason::ALL.into_iter().zip(&series.requests_failed);
     let sample = |(reason, counter): (FailureReason, &AtomicU64)| Sample {
         labels: Some(series.labels.with("reason", reason.label())),
-        value: counter.load(Relaxed) as f64,
+        value: Value::Number(counter.load(Relaxed) as f64),
     };
     counters.map(sample).collect()
-}
-
-fn family_of(head: Head, samples: impl IntoIterator<Item = Sample>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(head.name.to_owned());
-    family.set_help(head.help.to_owned());
-    family.set_field_type(head.kind);
-    family.set_metric(samples.into_iter().map(|sample| metric_of(head.kind, &sample)).collect());
-    family
-}
-
-fn metric_of(kind: MetricType, sample: &Sample) -> Metric {
-    let label_pair = |(name, value): (&str, &str)| {
-        let mut pair = LabelPair::default();
-        pair.set_name(name.to_owned());
-        pair.set_value(value.to_owned());
-        pair
-    };
-    let mut metric = Metric::from_label(sample.labels.iter().flat_map(Labels::iter).map(label_pair).collect());
-    if kind == MetricType::COUNTER {
-        let mut counter = Counter::default();
-        counter.set_value(sample.value);
-        metric.set_counter(counter);
-    } else {
-        let mut gauge = Gauge::default();
-        gauge.set_value(sample.value);
-        metric.set_gauge(gauge);
-    }
-    metric
-}
-
-// === impl Head ===
-
-impl Head {
-    const fn counter(name: &'static str, help: &'static str) -> Self {
-        Self { name, help, kind: MetricType::COUNTER }
-    }
-
-    const fn gauge(name: &'static str, help: &'static str) -> Self {
-        Self { name, help, kind: MetricType::GAUGE }
-    }
-}
-
-// === impl Sample ===
-
-impl Sample {
-    fn of(series: &Series, value: f64) -> Self {
-        Self { labels: Some(series.labels.clone()), value }
-    }
-
-    fn bare(value: f64) -> Self {
-        Self { labels: None, value }
-    }
 }

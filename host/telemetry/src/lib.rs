@@ -6,13 +6,19 @@
 //! Deliberately absent: sockets, timers, and metrics that nobody records.
 
 mod families;
+mod first_response;
 mod host_usage;
 mod logging;
+mod metrics_settings;
 mod model_metrics;
+mod page;
+mod summaries;
 mod telemetry;
 
 pub use crate::{
+    first_response::check_metric_control,
     logging::{LogError, LogFormat, LogSettings, init_logging, log_panics},
+    metrics_settings::MetricsSettings,
     model_metrics::{FailureReason, ModelMetrics, RequestDurations},
     telemetry::Telemetry,
 };

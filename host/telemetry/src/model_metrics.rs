@@ -4,7 +4,7 @@
 //! last clone. During a reload the old and the new generation share one set of series, so that counters go on instead
 //! of starting again and the end of the old generation takes nothing away from the new one.
 //!
-//! Cost: one relaxed addition per figure. The figures of one request may be read apart by a scrape in between, which
+//! Cost: one relaxed addition per figure, and one branch for each kind of metric that is switched off. The figures of one request may be read apart by a scrape in between, which
 //! the text format allows.
 
 use std::{
@@ -13,10 +13,12 @@ use std::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use nereid_inference::ModelIdentity;
+use nereid_inference::{ModelConfig, ModelIdentity};
+
+use crate::{first_response::FirstResponseHistogram, metrics_settings::MetricsSettings, summaries::Summaries};
 
 /// The counters of one model version; a cheap handle.
 #[derive(Clone, Debug)]
@@ -64,6 +66,10 @@ pub(crate) struct Series {
     pub(crate) compute_output_ns: AtomicU64,
     pub(crate) requests_pending: AtomicI64,
     pub(crate) load_ns: AtomicU64,
+    /// Whether the cumulative durations are on the page; they are counted in any case.
+    pub(crate) shows_durations: bool,
+    pub(crate) first_response: Option<FirstResponseHistogram>,
+    pub(crate) summaries: Option<Summaries>,
 }
 
 /// Label names and values in the order in which they are printed.
@@ -87,6 +93,16 @@ impl ModelMetrics {
         series.compute_input_ns.fetch_add(nanoseconds(durations.compute_input), Relaxed);
         series.compute_infer_ns.fetch_add(nanoseconds(durations.compute_infer), Relaxed);
         series.compute_output_ns.fetch_add(nanoseconds(durations.compute_output), Relaxed);
+        if let Some(summaries) = &series.summaries {
+            summaries.observe(Instant::now(), durations);
+        }
+    }
+
+    /// Notes how long a request waited for its first response, whatever that said.
+    pub fn record_first_response(&self, waited: Duration) {
+        if let Some(histogram) = &self.series.first_response {
+            histogram.observe(waited);
+        }
     }
 
     /// Counts one request that was answered with an error or not at all.
@@ -132,7 +148,9 @@ impl FailureReason {
 // === impl Series ===
 
 impl Series {
-    pub(crate) fn new(labels: Labels) -> Self {
+    /// At zero, with what the settings switch on.
+    pub(crate) fn new(labels: Labels, settings: &MetricsSettings, config: &ModelConfig) -> Self {
+        let summaries = settings.summary_latencies.then(|| Summaries::new(settings.summary_quantiles.clone()));
         Self {
             labels,
             requests_succeeded: AtomicU64::default(),
@@ -147,6 +165,9 @@ impl Series {
             compute_output_ns: AtomicU64::default(),
             requests_pending: AtomicI64::default(),
             load_ns: AtomicU64::default(),
+            shows_durations: settings.counter_latencies,
+            first_response: settings.histogram_latencies.then(|| FirstResponseHistogram::new(config)),
+            summaries,
         }
     }
 }

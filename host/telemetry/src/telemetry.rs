@@ -3,20 +3,23 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Weak},
+    time::Instant,
 };
 
-use nereid_inference::ModelIdentity;
+use nereid_inference::{ModelConfig, ModelIdentity};
 use parking_lot::Mutex;
 use prometheus::TextEncoder;
 
 use crate::{
-    families,
+    families, first_response,
     host_usage::{HostUsage, HostUsageReader},
+    metrics_settings::MetricsSettings,
     model_metrics::{Labels, ModelMetrics, Series},
 };
 
 /// All metrics of the process.
 pub struct Telemetry {
+    settings: MetricsSettings,
     /// Touched at load, at scrape, and never by a request. Dead entries go at the next touch.
     models: Mutex<BTreeMap<Labels, Weak<Series>>>,
     host: Mutex<(HostUsageReader, HostUsage)>,
@@ -25,32 +28,40 @@ pub struct Telemetry {
 // === impl Telemetry ===
 
 impl Telemetry {
-    /// Empty, with a first reading of the machine's usage.
-    pub fn new() -> Arc<Self> {
-        let mut reader = HostUsageReader::default();
-        let usage = reader.read();
-        Arc::new(Self { models: Mutex::default(), host: Mutex::new((reader, usage)) })
+    /// Empty, with a first reading of the machine's usage if that is to be shown.
+    pub fn new(settings: MetricsSettings) -> Arc<Self> {
+        let host = Mutex::default();
+        let telemetry = Self { settings, models: Mutex::default(), host };
+        telemetry.sample_host();
+        Arc::new(telemetry)
     }
 
     /// The counters of a model version that is being loaded.
     ///
-    /// While another generation with the same labels lives, both count into the same series.
-    pub fn model(&self, model: &ModelIdentity, metric_tags: &BTreeMap<String, String>) -> ModelMetrics {
-        let labels = Labels::new(model, metric_tags);
+    /// While another generation with the same labels lives, both count into the same series; the buckets of its
+    /// histogram change only when the model was unloaded in between, as upstream.
+    pub fn model(&self, model: &ModelIdentity, config: &ModelConfig) -> ModelMetrics {
+        let labels = Labels::new(model, &config.metric_tags);
         let mut models = self.models.lock();
         models.retain(|_, series| series.strong_count() > 0);
         if let Some(series) = models.get(&labels).and_then(Weak::upgrade) {
             return ModelMetrics::new(series);
         }
-        let series = Arc::new(Series::new(labels.clone()));
+        for family in first_response::uncustomisable(config) {
+            let text = "in 'metric_identifier' is not a customizable metric";
+            tracing::warn!("model '{}': Metric family '{family}' {text}", model.name);
+        }
+        let series = Arc::new(Series::new(labels.clone(), &self.settings, config));
         models.insert(labels, Arc::downgrade(&series));
         ModelMetrics::new(series)
     }
 
     /// Reads processor and memory usage. To be called at the metrics interval; costs two small reads of `/proc`.
     pub fn sample_host(&self) {
-        let (reader, usage) = &mut *self.host.lock();
-        *usage = reader.read();
+        if self.settings.host_usage {
+            let (reader, usage) = &mut *self.host.lock();
+            *usage = reader.read();
+        }
     }
 
     /// The page in Prometheus' text format.
@@ -61,9 +72,10 @@ impl Telemetry {
             models.values().filter_map(Weak::upgrade).collect()
         };
         let usage = self.host.lock().1;
+        let families = families::gather(&series, &usage, Instant::now());
         let mut page = String::new();
         // The encoder refuses a family without series, which `gather` leaves out, and fails on nothing else.
-        if let Err(error) = TextEncoder::new().encode_utf8(&families::gather(&series, &usage), &mut page) {
+        if let Err(error) = TextEncoder::new().encode_utf8(&families, &mut page) {
             tracing::error!("the metrics page is incomplete: {error}");
         }
         page

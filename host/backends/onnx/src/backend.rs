@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use nereid_backend::{Backend, Instance, InstanceSpec, LoadedModel};
-use nereid_inference::{InferError, ModelConfig, ModelSource, Signature, config::InstanceKind};
+use nereid_inference::{
+    InferError, MemoryKind, MemoryUsage, ModelConfig, ModelSource, Signature, config::InstanceKind,
+};
 use ort::session::Session;
 
 use crate::{
@@ -15,6 +17,7 @@ use crate::{
     complete::{self, Declared},
     instance::OnnxInstance,
     library::OnnxSettings,
+    memory,
     model_file::{DEFAULT_FILENAME, ModelFile},
     options::SessionOptions,
     plan::Plan,
@@ -108,6 +111,11 @@ impl LoadedModel for OnnxModel {
         }
         let instance = OnnxInstance { session: self.session.clone(), plan: self.plan.clone() };
         Ok(Instance::Blocking(Box::new(instance)))
+    }
+
+    fn memory_usage(&self) -> Vec<MemoryUsage> {
+        let bytes = memory::bytes_in_use(&self.session);
+        bytes.map(|bytes| MemoryUsage { kind: MemoryKind::Cpu, device_id: 0, bytes }).into_iter().collect()
     }
 }
 

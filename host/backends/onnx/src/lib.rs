@@ -7,6 +7,7 @@
 
 mod backend;
 mod library;
+mod memory;
 mod options;
 
 mod agree;

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use nereid_backend::{Batch, ExecuteFuture, Instance, InstanceSpec, LoadedModel, TaskInstance};
-use nereid_inference::{CheckedRequest, InferError, InferResponse, config::InstanceKind};
+use nereid_inference::{CheckedRequest, InferError, InferResponse, MemoryKind, MemoryUsage, config::InstanceKind};
 use nereid_plugin::{Plugin, SandboxPool};
 use tokio::time::sleep;
 
@@ -43,6 +43,10 @@ impl LoadedModel for WasmModel {
         }
         let pool = SandboxPool::start(self.plugin.clone())?;
         Ok(Instance::Task(Box::new(WasmInstance { pool })))
+    }
+
+    fn memory_usage(&self) -> Vec<MemoryUsage> {
+        vec![MemoryUsage { kind: MemoryKind::Cpu, device_id: 0, bytes: self.plugin.memory_bytes() }]
     }
 }
 

@@ -17,8 +17,8 @@ use nereid_backend::{
 };
 use nereid_backend_wasm::{PluginSettings, WasmBackend};
 use nereid_inference::{
-    ErrorKind, InferError, InferRequest, InferResponse, ModelConfig, ModelIdentity, ModelSource, NamedTensor,
-    ServiceHandle, Signature, TensorSpec,
+    ErrorKind, InferError, InferRequest, InferResponse, MemoryKind, ModelConfig, ModelIdentity, ModelSource,
+    NamedTensor, ServiceHandle, Signature, TensorSpec,
     config::{InstanceKind, ModelInput, ModelOutput, TransactionPolicy},
     response_channel,
 };
@@ -104,6 +104,27 @@ async fn keeps_the_contract_of_backends() {
         inputs: vec![NamedTensor::new("X", rows(&[1.0, 2.0]))],
     };
     contract::check(case).await;
+}
+
+/// The only row of its memory usage, in bytes.
+fn memory_bytes(model: &dyn LoadedModel) -> u64 {
+    let usage = model.memory_usage();
+    assert_eq!((usage.len(), usage[0].kind, usage[0].device_id), (1, MemoryKind::Cpu, 0));
+    usage[0].bytes
+}
+
+#[tokio::test]
+async fn memory_is_that_of_the_code_and_of_the_guests_that_live() {
+    const PAGE_BYTES: u64 = 65_536;
+    let (_directory, source) = source(&component(&[], IDENTITY), config());
+    let model = BACKEND.load(&source).unwrap();
+    let code_bytes = memory_bytes(&*model);
+    assert!(code_bytes > 0);
+    let instances = [instance(&*model, InstanceKind::Cpu).unwrap(), instance(&*model, InstanceKind::Cpu).unwrap()];
+    let guests_bytes = memory_bytes(&*model) - code_bytes;
+    assert!(guests_bytes >= 2 * PAGE_BYTES && guests_bytes.is_multiple_of(2 * PAGE_BYTES), "{guests_bytes}");
+    drop(instances);
+    assert_eq!(memory_bytes(&*model), code_bytes);
 }
 
 #[tokio::test]

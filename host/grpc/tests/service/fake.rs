@@ -107,12 +107,11 @@ impl ServedModel for FakeModel {
     fn statistics(&self) -> ModelStatistics {
         let success = DurationStatistic { count: 3, total_ns: 30 };
         ModelStatistics {
-            identity: self.identity.clone(),
             last_inference_ms: 5,
             inference_count: 4,
             execution_count: 3,
             inference: InferStatistics { success, ..InferStatistics::default() },
-            batches: Vec::new(),
+            ..ModelStatistics::new(self.identity.clone())
         }
     }
 }

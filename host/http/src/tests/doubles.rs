@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use nereid_inference::{
-    IndexEntry, InferError, InferRequest, InferResponse, InferStatistics, InferenceService, LoadOverrides, ModelConfig,
-    ModelControl, ModelIdentity, ModelState, ModelStatistics, ResponseSender, ResponseStream, ServedModel, ServerState,
-    Signature, TensorSpec, config::TransactionPolicy, response_channel,
+    IndexEntry, InferError, InferRequest, InferResponse, InferenceService, LoadOverrides, ModelConfig, ModelControl,
+    ModelIdentity, ModelState, ModelStatistics, ResponseSender, ResponseStream, ServedModel, ServerState, Signature,
+    TensorSpec, config::TransactionPolicy, response_channel,
 };
 use nereid_shared_memory::{SharedMemory, SharedMemorySettings};
 use nereid_tensor::DataType;
@@ -148,14 +148,7 @@ impl ServedModel for Double {
     }
 
     fn statistics(&self) -> ModelStatistics {
-        ModelStatistics {
-            identity: self.identity.clone(),
-            last_inference_ms: 0,
-            inference_count: 0,
-            execution_count: 0,
-            inference: InferStatistics::default(),
-            batches: Vec::new(),
-        }
+        ModelStatistics::new(self.identity.clone())
     }
 }
 

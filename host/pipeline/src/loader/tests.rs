@@ -1,7 +1,10 @@
 //! Finding the backend, and what a loaded model counts.
 
 use nereid_backend::fake::FakeBehaviour;
-use nereid_inference::{ModelConfig, ModelLoader, ModelSource};
+use nereid_inference::{
+    InferRequest, ModelConfig, ModelLoader, ModelSource,
+    config::{MetricControl, TransactionPolicy},
+};
 
 use crate::test_service::{World, echo, source, tensor};
 
@@ -80,4 +83,45 @@ async fn the_version_directory_shows_the_backend_by_its_file() {
     let source = ModelSource { version_directory: "nowhere/at/all".into(), ..source(config) };
     let error = world.loader.complete_config(&source).unwrap_err();
     assert!(error.message().contains("nowhere/at/all"), "{error}");
+}
+
+#[tokio::test]
+async fn each_response_of_a_decoupled_model_is_counted_by_its_index() {
+    let world = World::new(FakeBehaviour { streams: Some(2), ..FakeBehaviour::default() });
+    let transaction_policy = Some(TransactionPolicy { decoupled: true });
+    let model = world.load(ModelConfig { transaction_policy, ..echo("m", 2) }).unwrap();
+    for _ in 0..3 {
+        let mut stream = model.infer(InferRequest::new(vec![tensor("X", &[1.0, 2.0])]));
+        while stream.next().await.is_some() {}
+    }
+    let statistics = model.statistics();
+    let counts = statistics.responses.iter().map(|row| {
+        let counters = [row.compute_infer, row.compute_output, row.success, row.fail, row.empty_response, row.cancel];
+        counters.map(|counter| counter.count)
+    });
+    assert_eq!(counts.collect::<Vec<_>>(), [[3, 3, 3, 0, 0, 0], [3, 3, 3, 0, 0, 0], [3, 0, 0, 0, 3, 0]]);
+    assert_eq!(statistics.inference.success.count, 3);
+    let page = world.telemetry.render();
+    let series = r#"nv_inference_first_response_histogram_ms_count{model="m",version="1"} 3"#;
+    assert!(page.contains(series), "once per request: {page}");
+}
+
+#[tokio::test]
+async fn a_model_with_one_response_has_no_statistics_per_response() {
+    let world = World::new(FakeBehaviour::default());
+    let model = world.load(echo("m", 2)).unwrap();
+    world.infer("m", vec![tensor("X", &[1.0, 2.0])]).await.unwrap();
+    assert!(model.statistics().responses.is_empty());
+    let series = r#"nv_inference_first_response_histogram_ms_count{model="m",version="1"} 1"#;
+    assert!(world.telemetry.render().contains(series));
+}
+
+#[tokio::test]
+async fn buckets_that_do_not_ascend_fail_the_validation() {
+    let world = World::new(FakeBehaviour::default());
+    let family = Some("nv_inference_first_response_histogram_ms".to_owned());
+    let control = MetricControl { family, histogram_buckets: Some(vec![2.0, 1.0]) };
+    let config = ModelConfig { model_metrics: Some(vec![control]), ..echo("m", 2) };
+    let error = world.loader.validate(&source(config), &|_| None).unwrap_err();
+    assert!(error.message().contains("has 1 after 2, expected ascending bounds"), "{error}");
 }

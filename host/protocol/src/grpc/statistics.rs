@@ -2,7 +2,9 @@
 
 use nereid_inference as domain;
 
-use super::proto::{InferBatchStatistics, InferStatistics, ModelStatistics, StatisticDuration};
+use super::proto::{
+    InferBatchStatistics, InferResponseStatistics, InferStatistics, MemoryUsage, ModelStatistics, StatisticDuration,
+};
 
 /// One model version's row of a `ModelStatisticsResponse`.
 pub fn encode_statistics(statistics: &domain::ModelStatistics) -> ModelStatistics {
@@ -14,7 +16,8 @@ pub fn encode_statistics(statistics: &domain::ModelStatistics) -> ModelStatistic
         execution_count: statistics.execution_count,
         inference_stats: Some(stages(&statistics.inference)),
         batch_stats: statistics.batches.iter().map(batch).collect(),
-        ..ModelStatistics::default()
+        memory_usage: statistics.memory.iter().map(memory).collect(),
+        response_stats: (0..).zip(&statistics.responses).map(by_index).collect(),
     }
 }
 
@@ -29,6 +32,25 @@ fn stages(stages: &domain::InferStatistics) -> InferStatistics {
         cache_hit: duration(stages.cache_hit),
         cache_miss: duration(stages.cache_miss),
     }
+}
+
+fn by_index((index, row): (u64, &domain::ResponseStatistics)) -> (String, InferResponseStatistics) {
+    (index.to_string(), response(row))
+}
+
+fn response(response: &domain::ResponseStatistics) -> InferResponseStatistics {
+    InferResponseStatistics {
+        compute_infer: duration(response.compute_infer),
+        compute_output: duration(response.compute_output),
+        success: duration(response.success),
+        fail: duration(response.fail),
+        empty_response: duration(response.empty_response),
+        cancel: duration(response.cancel),
+    }
+}
+
+fn memory(usage: &domain::MemoryUsage) -> MemoryUsage {
+    MemoryUsage { r#type: usage.kind.name().to_owned(), id: usage.device_id, byte_size: usage.bytes }
 }
 
 fn batch(batch: &domain::BatchStatistics) -> InferBatchStatistics {
@@ -47,7 +69,7 @@ fn duration(duration: domain::DurationStatistic) -> Option<StatisticDuration> {
 
 #[cfg(test)]
 mod tests {
-    use nereid_inference::{BatchStatistics, DurationStatistic, ModelIdentity};
+    use nereid_inference::{BatchStatistics, DurationStatistic, MemoryKind, ModelIdentity};
 
     use super::*;
 
@@ -74,6 +96,14 @@ mod tests {
             compute_infer: stage(10),
             compute_output: stage(11),
         };
+        let response = domain::ResponseStatistics {
+            compute_infer: stage(12),
+            compute_output: stage(13),
+            success: stage(14),
+            fail: stage(15),
+            empty_response: stage(16),
+            cancel: stage(17),
+        };
         let message = encode_statistics(&domain::ModelStatistics {
             identity: ModelIdentity::new("m", 2),
             last_inference_ms: 21,
@@ -81,6 +111,8 @@ mod tests {
             execution_count: 23,
             inference,
             batches: vec![batch],
+            responses: vec![domain::ResponseStatistics::default(), response],
+            memory: vec![domain::MemoryUsage { kind: MemoryKind::Gpu, device_id: 1, bytes: 24 }],
         });
         let expected = |seed| Some(StatisticDuration { count: seed, ns: seed * 10 });
         let stages = message.inference_stats.unwrap();
@@ -96,8 +128,17 @@ mod tests {
             message.batch_stats[0].compute_input,
             message.batch_stats[0].compute_infer,
             message.batch_stats[0].compute_output,
+            message.response_stats["1"].compute_infer,
+            message.response_stats["1"].compute_output,
+            message.response_stats["1"].success,
+            message.response_stats["1"].fail,
+            message.response_stats["1"].empty_response,
+            message.response_stats["1"].cancel,
         ];
-        assert!(found.into_iter().eq((1..=11).map(expected)), "{found:?}");
+        assert!(found.into_iter().eq((1..=17).map(expected)), "{found:?}");
+        assert_eq!(message.response_stats["0"].success, expected(0));
+        let memory = MemoryUsage { r#type: "GPU".to_owned(), id: 1, byte_size: 24 };
+        assert_eq!(message.memory_usage, [memory]);
         assert_eq!((message.name.as_str(), message.version.as_str()), ("m", "2"));
         assert_eq!((message.last_inference, message.inference_count, message.execution_count), (21, 22, 23));
         assert_eq!(message.batch_stats[0].batch_size, 4);

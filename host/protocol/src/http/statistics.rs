@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use nereid_inference::{BatchStatistics, DurationStatistic, InferStatistics, ModelStatistics};
+use nereid_inference::{
+    BatchStatistics, DurationStatistic, InferStatistics, MemoryUsage, ModelStatistics, ResponseStatistics,
+};
 use serde::Serialize;
 
 use super::metadata::to_json;
@@ -20,11 +22,10 @@ struct ModelRow<'a> {
     inference_count: u64,
     execution_count: u64,
     inference_stats: InferRow,
-    /// By response index; filled for backends that report single responses, of which there are none yet.
-    response_stats: BTreeMap<String, ()>,
+    /// By response index.
+    response_stats: BTreeMap<u64, ResponseRow>,
     batch_stats: Vec<BatchRow>,
-    /// Filled for backends that report their memory, of which there are none yet.
-    memory_usage: [(); 0],
+    memory_usage: Vec<MemoryRow>,
 }
 
 #[derive(Serialize)]
@@ -37,6 +38,23 @@ struct InferRow {
     compute_output: DurationRow,
     cache_hit: DurationRow,
     cache_miss: DurationRow,
+}
+
+#[derive(Serialize)]
+struct ResponseRow {
+    compute_infer: DurationRow,
+    compute_output: DurationRow,
+    success: DurationRow,
+    fail: DurationRow,
+    empty_response: DurationRow,
+    cancel: DurationRow,
+}
+
+#[derive(Serialize)]
+struct MemoryRow {
+    r#type: &'static str,
+    id: i64,
+    byte_size: u64,
 }
 
 #[derive(Serialize)]
@@ -66,9 +84,9 @@ fn model_row(model: &ModelStatistics) -> ModelRow<'_> {
         inference_count: model.inference_count,
         execution_count: model.execution_count,
         inference_stats: infer_row(&model.inference),
-        response_stats: BTreeMap::new(),
+        response_stats: (0..).zip(model.responses.iter().map(response_row)).collect(),
         batch_stats: model.batches.iter().map(batch_row).collect(),
-        memory_usage: [],
+        memory_usage: model.memory.iter().map(memory_row).collect(),
     }
 }
 
@@ -83,6 +101,21 @@ fn infer_row(stages: &InferStatistics) -> InferRow {
         cache_hit: duration_row(stages.cache_hit),
         cache_miss: duration_row(stages.cache_miss),
     }
+}
+
+fn response_row(response: &ResponseStatistics) -> ResponseRow {
+    ResponseRow {
+        compute_infer: duration_row(response.compute_infer),
+        compute_output: duration_row(response.compute_output),
+        success: duration_row(response.success),
+        fail: duration_row(response.fail),
+        empty_response: duration_row(response.empty_response),
+        cancel: duration_row(response.cancel),
+    }
+}
+
+fn memory_row(usage: &MemoryUsage) -> MemoryRow {
+    MemoryRow { r#type: usage.kind.name(), id: usage.device_id, byte_size: usage.bytes }
 }
 
 fn batch_row(batch: &BatchStatistics) -> BatchRow {

@@ -197,13 +197,6 @@ impl ServedModel for FakeModel {
     }
 
     fn statistics(&self) -> ModelStatistics {
-        ModelStatistics {
-            identity: self.source.identity.clone(),
-            last_inference_ms: 0,
-            inference_count: 0,
-            execution_count: self.generation,
-            inference: Default::default(),
-            batches: Vec::new(),
-        }
+        ModelStatistics { execution_count: self.generation, ..ModelStatistics::new(self.source.identity.clone()) }
     }
 }

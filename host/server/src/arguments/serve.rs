@@ -9,12 +9,13 @@ use std::{
 use clap::{ArgAction, Args};
 use nereid_protocol::HeaderPattern;
 use nereid_shared_memory::SharedMemorySettings;
-use nereid_telemetry::{LogFormat, LogSettings};
+use nereid_telemetry::{LogFormat, LogSettings, MetricsSettings};
 
 use crate::arguments::{
     ArgumentError,
     grpc::GrpcArguments,
     hints::HintArguments,
+    metrics_config::MetricsSetting,
     values::{self, BackendSetting, ControlMode},
 };
 
@@ -137,6 +138,18 @@ pub struct ServiceArguments {
     /// Address the metrics service listens at; that of HTTP unless given
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_address: Option<String>,
+    /// Show processor and memory usage of the machine among the metrics
+    #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
+          default_value = "true", action = ArgAction::Set)]
+    pub allow_cpu_metrics: bool,
+    /// Show GPUs among the metrics; models run on the processor only, so that there are none to show
+    #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
+          default_value = "true", action = ArgAction::Set)]
+    pub allow_gpu_metrics: bool,
+    /// Which latency metrics are kept (KEY=VALUE); may be given several times. Known are 'counter_latencies=BOOL' (on),
+    /// 'histogram_latencies=BOOL' (off), 'summary_latencies=BOOL' (off) and 'summary_quantiles=QUANTILE:ERROR,…'
+    #[arg(long = "metrics-config", value_name = "SETTING", action = ArgAction::Append)]
+    pub metrics_config: Vec<MetricsSetting>,
     /// How often processor and memory usage are read, in milliseconds
     #[arg(long, value_name = "MILLISECONDS", default_value = "2000")]
     pub metrics_interval_ms: NonZeroU64,
@@ -150,10 +163,6 @@ pub struct ServiceArguments {
     /// How long requests under way may take after SIGINT or SIGTERM, in seconds; a second signal ends at once
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub exit_timeout_secs: u32,
-
-    // Features that do not exist here, for scripts that switch them off.
-    #[arg(long, hide = true, value_parser = values::off, default_value = "false", action = ArgAction::Set)]
-    pub allow_gpu_metrics: bool,
 }
 
 /// What backends and plugins are told.
@@ -243,6 +252,15 @@ impl ServiceArguments {
     /// What clients may share.
     pub fn shared_memory(&self) -> SharedMemorySettings {
         SharedMemorySettings::new(self.allow_client_shm)
+    }
+
+    /// What is kept for the metrics page.
+    pub fn metrics_settings(&self) -> MetricsSettings {
+        let mut settings = MetricsSettings { host_usage: self.allow_cpu_metrics, ..MetricsSettings::default() };
+        for setting in &self.metrics_config {
+            setting.apply(&mut settings);
+        }
+        settings
     }
 
     /// Time between two readings of the machine's usage.

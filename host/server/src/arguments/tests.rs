@@ -1,5 +1,7 @@
 //! The command line as data: what is understood, and how it is refused.
 
+use nereid_telemetry::MetricsSettings;
+
 use super::*;
 
 fn parsed(command_line: &str) -> Result<Command, ArgumentError> {
@@ -104,11 +106,32 @@ fn clients_share_memory_only_when_told() {
 }
 
 #[test]
+fn metrics_are_switched_kind_by_kind() {
+    check("", |serve| serve.services.metrics_settings(), MetricsSettings::default());
+    let flags =
+        "--metrics-config summary_latencies=true --metrics-config=counter_latencies=false --allow-cpu-metrics=0";
+    let expected = MetricsSettings {
+        summary_latencies: true,
+        counter_latencies: false,
+        host_usage: false,
+        ..MetricsSettings::default()
+    };
+    check(flags, |serve| serve.services.metrics_settings(), expected);
+    for wrong in ["summary_latencies", "m,summary_latencies=true", "=true", "summary_latencies="] {
+        let reason = "option format is <setting>=<value>, for all models";
+        check_refused(
+            &format!("serve --model-repository=m --metrics-config={wrong}"),
+            &format!("--metrics-config={wrong}: {reason}"),
+        );
+    }
+}
+
+#[test]
 fn features_that_do_not_exist_may_be_switched_off_only() {
-    check("--allow-gpu-metrics=false --allow-client-shm=off --rate-limit=off", |serve| serve.services.http_port, 8000);
+    check("--allow-client-shm=off --rate-limit=off", |serve| serve.services.http_port, 8000);
     check_refused(
-        "serve --model-repository=m --allow-gpu-metrics=true",
-        "--allow-gpu-metrics=true: not served yet; only 'false' is accepted",
+        "serve --model-repository=m --allow-client-shm=true",
+        "--allow-client-shm=true: not served yet; only 'false' is accepted",
     );
     check_refused(
         "serve --model-repository=m --rate-limit=execution_count",

@@ -24,7 +24,6 @@ const UNSERVED: &[(&[&str], &str)] = &[
     ),
     (&["rate-limit-resource"], "instances are not rate limited"),
     (&["cache-config", "cache-directory", "response-cache-byte-size"], "responses are not cached"),
-    (&["metrics-config"], "histograms and summaries are not kept; counters are always on"),
     (
         &["trace-config", "trace-file", "trace-level", "trace-rate", "trace-count", "trace-log-frequency"],
         "requests are not traced",

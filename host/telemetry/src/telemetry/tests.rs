@@ -24,8 +24,8 @@ fn identity(version: u64) -> ModelIdentity {
 
 #[test]
 fn a_loaded_model_has_every_series_at_zero() {
-    let telemetry = Telemetry::new();
-    let _metrics = telemetry.model(&identity(1), &BTreeMap::new());
+    let telemetry = Telemetry::new(MetricsSettings::default());
+    let _metrics = telemetry.model(&identity(1), &ModelConfig::default());
     check(
         &telemetry,
         r#"
@@ -50,8 +50,8 @@ fn a_loaded_model_has_every_series_at_zero() {
 
 #[test]
 fn what_is_recorded_is_on_the_page() {
-    let telemetry = Telemetry::new();
-    let metrics = telemetry.model(&identity(3), &BTreeMap::new());
+    let telemetry = Telemetry::new(MetricsSettings::default());
+    let metrics = telemetry.model(&identity(3), &ModelConfig::default());
     let durations = RequestDurations {
         request: Duration::from_micros(100),
         queue: Duration::from_micros(40),
@@ -68,6 +68,7 @@ fn what_is_recorded_is_on_the_page() {
     metrics.add_pending(5);
     metrics.add_pending(-2);
     metrics.set_load_duration(Duration::from_millis(1_500));
+    metrics.record_first_response(Duration::from_millis(1));
     check(
         &telemetry,
         r#"
@@ -92,8 +93,8 @@ fn what_is_recorded_is_on_the_page() {
 
 #[test]
 fn series_vanish_with_the_last_clone() {
-    let telemetry = Telemetry::new();
-    let metrics = telemetry.model(&identity(1), &BTreeMap::new());
+    let telemetry = Telemetry::new(MetricsSettings::default());
+    let metrics = telemetry.model(&identity(1), &ModelConfig::default());
     let clone = metrics.clone();
     drop(metrics);
     assert_eq!(value_of(&telemetry, r#"nv_inference_count{model="digits",version="1"}"#), Some(0.0));
@@ -104,26 +105,26 @@ fn series_vanish_with_the_last_clone() {
 
 #[test]
 fn two_generations_of_a_version_share_one_series_and_the_newer_keeps_it() {
-    let telemetry = Telemetry::new();
+    let telemetry = Telemetry::new(MetricsSettings::default());
     let success = r#"nv_inference_request_success{model="digits",version="1"}"#;
-    let old = telemetry.model(&identity(1), &BTreeMap::new());
+    let old = telemetry.model(&identity(1), &ModelConfig::default());
     old.record_success(1, &RequestDurations::default());
-    let new = telemetry.model(&identity(1), &BTreeMap::new());
+    let new = telemetry.model(&identity(1), &ModelConfig::default());
     new.record_success(1, &RequestDurations::default());
     assert_eq!(telemetry.render().matches(success).count(), 1);
     drop(old);
     assert_eq!(value_of(&telemetry, success), Some(2.0));
     drop(new);
     assert_eq!(value_of(&telemetry, success), None);
-    let _later = telemetry.model(&identity(1), &BTreeMap::new());
+    let _later = telemetry.model(&identity(1), &ModelConfig::default());
     assert_eq!(value_of(&telemetry, success), Some(0.0), "a version that was unloaded starts again");
 }
 
 #[test]
 fn versions_are_counted_apart() {
-    let telemetry = Telemetry::new();
-    let first = telemetry.model(&identity(1), &BTreeMap::new());
-    let _second = telemetry.model(&identity(2), &BTreeMap::new());
+    let telemetry = Telemetry::new(MetricsSettings::default());
+    let first = telemetry.model(&identity(1), &ModelConfig::default());
+    let _second = telemetry.model(&identity(2), &ModelConfig::default());
     first.record_execution(1);
     assert_eq!(value_of(&telemetry, r#"nv_inference_exec_count{model="digits",version="1"}"#), Some(1.0));
     assert_eq!(value_of(&telemetry, r#"nv_inference_exec_count{model="digits",version="2"}"#), Some(0.0));
@@ -131,19 +132,19 @@ fn versions_are_counted_apart() {
 
 #[test]
 fn tags_become_labels_and_odd_ones_keep_the_page_readable() {
-    let telemetry = Telemetry::new();
+    let telemetry = Telemetry::new(MetricsSettings::default());
     let tags = [("team", "vision"), ("cost centre", "a\"b\\c\nd")];
-    let tags = tags.map(|(tag, value)| (tag.to_owned(), value.to_owned())).into();
-    let _tagged = telemetry.model(&identity(1), &tags);
+    let metric_tags = tags.map(|(tag, value)| (tag.to_owned(), value.to_owned())).into();
+    let _tagged = telemetry.model(&identity(1), &ModelConfig { metric_tags, ..ModelConfig::default() });
     let series = r#"nv_inference_count{_cost_centre="a\"b\\c\nd",_team="vision",model="digits",version="1"}"#;
     assert_eq!(value_of(&telemetry, series), Some(0.0));
 }
 
 #[test]
 fn each_family_has_its_help_and_type_once() {
-    let telemetry = Telemetry::new();
-    let _first = telemetry.model(&identity(1), &BTreeMap::new());
-    let _second = telemetry.model(&identity(2), &BTreeMap::new());
+    let telemetry = Telemetry::new(MetricsSettings::default());
+    let _first = telemetry.model(&identity(1), &ModelConfig::default());
+    let _second = telemetry.model(&identity(2), &ModelConfig::default());
     let page = telemetry.render();
     let help = "# HELP nv_inference_request_success Number of successful inference requests, all batch sizes\n\
                 # TYPE nv_inference_request_success counter\n";
@@ -153,11 +154,88 @@ fn each_family_has_its_help_and_type_once() {
 
 #[test]
 fn the_machine_is_on_the_page() {
-    let telemetry = Telemetry::new();
+    let telemetry = Telemetry::new(MetricsSettings::default());
     telemetry.sample_host();
     let utilization = value_of(&telemetry, "nv_cpu_utilization").unwrap();
     assert!((0.0..=1.0).contains(&utilization), "{utilization}");
     let total = value_of(&telemetry, "nv_cpu_memory_total_bytes").unwrap();
     let used = value_of(&telemetry, "nv_cpu_memory_used_bytes").unwrap();
     assert!(0.0 < used && used < total, "{used} of {total}");
+}
+
+/// A page with every kind of latency metric, after requests of 1, 2, … 100 ms.
+fn after_a_hundred_requests(settings: MetricsSettings) -> String {
+    let telemetry = Telemetry::new(settings);
+    let metrics = telemetry.model(&identity(1), &ModelConfig::default());
+    for milliseconds in 1..=100 {
+        let request = Duration::from_millis(milliseconds);
+        metrics.record_success(1, &RequestDurations { request, ..RequestDurations::default() });
+        metrics.record_first_response(request * 10);
+    }
+    telemetry.render()
+}
+
+/// Asserts that the page has these lines.
+fn check_lines(page: &str, expected: &str) {
+    for line in expected.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        assert!(page.lines().any(|found| found == line), "no {line} in\n{page}");
+    }
+}
+
+#[test]
+fn histograms_and_summaries_are_kept_when_they_are_switched_on() {
+    let page = after_a_hundred_requests(MetricsSettings {
+        histogram_latencies: true,
+        summary_latencies: true,
+        summary_quantiles: vec![0.5, 0.999],
+        ..MetricsSettings::default()
+    });
+    check_lines(
+        &page,
+        r#"
+        # TYPE nv_inference_first_response_histogram_ms histogram
+        nv_inference_first_response_histogram_ms_bucket{model="digits",version="1",le="100"} 10
+        nv_inference_first_response_histogram_ms_bucket{model="digits",version="1",le="500"} 50
+        nv_inference_first_response_histogram_ms_bucket{model="digits",version="1",le="2000"} 100
+        nv_inference_first_response_histogram_ms_bucket{model="digits",version="1",le="5000"} 100
+        nv_inference_first_response_histogram_ms_bucket{model="digits",version="1",le="+Inf"} 100
+        nv_inference_first_response_histogram_ms_sum{model="digits",version="1"} 50500
+        nv_inference_first_response_histogram_ms_count{model="digits",version="1"} 100
+        # TYPE nv_inference_request_summary_us summary
+        nv_inference_request_summary_us{model="digits",version="1",quantile="0.5"} 50015
+        nv_inference_request_summary_us{model="digits",version="1",quantile="0.999"} 100031
+        nv_inference_request_summary_us_sum{model="digits",version="1"} 5050000
+        nv_inference_request_summary_us_count{model="digits",version="1"} 100
+        nv_inference_queue_summary_us{model="digits",version="1",quantile="0.5"} 0
+        nv_inference_request_duration_us{model="digits",version="1"} 5050000
+        "#,
+    );
+}
+
+#[test]
+fn without_latency_counters_requests_are_still_counted() {
+    let page = after_a_hundred_requests(MetricsSettings { counter_latencies: false, ..MetricsSettings::default() });
+    assert!(!page.contains("_duration_us"), "{page}");
+    assert!(!page.contains("summary") && !page.contains("histogram"), "{page}");
+    check_lines(&page, r#"nv_inference_request_success{model="digits",version="1"} 100"#);
+}
+
+#[test]
+fn an_idle_model_has_summaries_without_values() {
+    let telemetry = Telemetry::new(MetricsSettings { summary_latencies: true, ..MetricsSettings::default() });
+    let _metrics = telemetry.model(&identity(1), &ModelConfig::default());
+    check_lines(
+        &telemetry.render(),
+        r#"
+        nv_inference_request_summary_us{model="digits",version="1",quantile="0.5"} NaN
+        nv_inference_request_summary_us_count{model="digits",version="1"} 0
+        "#,
+    );
+}
+
+#[test]
+fn the_machine_is_left_out_on_demand() {
+    let telemetry = Telemetry::new(MetricsSettings { host_usage: false, ..MetricsSettings::default() });
+    telemetry.sample_host();
+    assert!(!telemetry.render().contains("nv_cpu"));
 }

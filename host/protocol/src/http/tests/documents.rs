@@ -1,8 +1,9 @@
 //! The JSON of every resource but inference, written out.
 
 use nereid_inference::{
-    BatchStatistics, DurationStatistic, IndexEntry, InferError, InferRequest, InferStatistics, ModelConfig,
-    ModelIdentity, ModelState, ModelStatistics, ResponseStream, ServedModel, Signature,
+    BatchStatistics, DurationStatistic, IndexEntry, InferError, InferRequest, InferStatistics, MemoryKind, MemoryUsage,
+    ModelConfig, ModelIdentity, ModelState, ModelStatistics, ResponseStatistics, ResponseStream, ServedModel,
+    Signature,
 };
 
 use super::super::*;
@@ -39,6 +40,8 @@ impl ServedModel for Described {
             execution_count: 1,
             inference: InferStatistics { success: once, ..InferStatistics::default() },
             batches: vec![BatchStatistics { batch_size: 2, compute_infer: once, ..BatchStatistics::default() }],
+            responses: vec![ResponseStatistics { cancel: once, ..ResponseStatistics::default() }],
+            memory: vec![MemoryUsage { kind: MemoryKind::Cpu, device_id: 0, bytes: 4096 }],
         }
     }
 }
@@ -109,9 +112,11 @@ fn statistics_name_every_stage() {
             r#"{"model_stats":[{"name":"M","version":"3","last_inference":17,"inference_count":2,"execution_count":1,"#,
             r#""inference_stats":{"success":{"count":1,"ns":5},"fail":{"count":0,"ns":0},"queue":{"count":0,"ns":0},"#,
             r#""compute_input":{"count":0,"ns":0},"compute_infer":{"count":0,"ns":0},"compute_output":{"count":0,"ns":0},"#,
-            r#""cache_hit":{"count":0,"ns":0},"cache_miss":{"count":0,"ns":0}},"response_stats":{},"#,
+            r#""cache_hit":{"count":0,"ns":0},"cache_miss":{"count":0,"ns":0}},"response_stats":{"0":{"compute_infer":{"count":0,"ns":0},"#,
+            r#""compute_output":{"count":0,"ns":0},"success":{"count":0,"ns":0},"fail":{"count":0,"ns":0},"#,
+            r#""empty_response":{"count":0,"ns":0},"cancel":{"count":1,"ns":5}}},"#,
             r#""batch_stats":[{"batch_size":2,"compute_input":{"count":0,"ns":0},"compute_infer":{"count":1,"ns":5},"#,
-            r#""compute_output":{"count":0,"ns":0}}],"memory_usage":[]}]}"#
+            r#""compute_output":{"count":0,"ns":0}}],"memory_usage":[{"type":"CPU","id":0,"byte_size":4096}]}]}"#
         ),
     );
 }

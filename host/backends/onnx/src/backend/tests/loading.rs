@@ -131,3 +131,9 @@ fn thread_and_optimisation_options_reach_the_session() {
     let found = y.output("Y").unwrap().elements::<f32>().unwrap().into_owned();
     assert!(found.iter().zip(MLP_ROW_1).all(|(found, expected)| (found - expected).abs() < 1e-5), "{found:?}");
 }
+
+#[test]
+fn a_session_says_how_much_memory_it_uses() {
+    let usage = load("mlp").model.memory_usage();
+    assert!(matches!(usage[..], [MemoryUsage { kind: MemoryKind::Cpu, device_id: 0, bytes: 1.. }]), "{usage:?}");
+}
