@@ -124,9 +124,6 @@ impl SharedTensors {
     /// The model's own; `Internal` when an output does not fit its memory; what [`ExternalMemory::check`] found, which
     /// wins because it may be the cause of any other.
     pub fn settle(&self, answer: Result<InferResponse, InferError>) -> Result<InferResponse, InferError> {
-        if self.is_empty() {
-            return answer;
-        }
         let settled = answer.and_then(|response| self.place(response));
         self.inputs.iter().try_for_each(|memory| memory.check())?;
         self.outputs.iter().try_for_each(|output| output.memory.check())?;
