@@ -51,6 +51,24 @@ def test_models_that_batch(perf_analyzer, server, protocol, model):
     check(measure(perf_analyzer, server, model, protocol, "-b", "4", "--concurrency-range=4"))
 
 
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
 @pytest.mark.parametrize("model", ["ensemble", "plugin_identity"])
-def test_ensembles_and_plugins(perf_analyzer, server, model):
-    check(measure(perf_analyzer, server, model, "grpc", "--shape=INPUT0:16", "--concurrency-range=2"))
+def test_ensembles_and_plugins(perf_analyzer, server, protocol, model):
+    check(measure(perf_analyzer, server, model, protocol, "--shape=INPUT0:16", "--concurrency-range=2"))
+
+
+def test_an_ensemble_on_a_grpc_stream(perf_analyzer, server):
+    options = ["--shape=INPUT0:16", "--streaming", "--concurrency-range=4"]
+    check(measure(perf_analyzer, server, "ensemble", "grpc", *options))
+
+
+def test_tensors_as_json(perf_analyzer, server):
+    # Of a larger tensor this release writes the first element only.
+    options = ["--shape=INPUT0:1", "--input-tensor-format=json", "--output-tensor-format=json", "--concurrency-range=4"]
+    check(measure(perf_analyzer, server, "identity_fp32", "http", *options))
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_rate_of_requests_instead_of_a_number_of_clients(perf_analyzer, server, protocol):
+    options = ["--shape=INPUT0:16", "--request-rate-range=200"]
+    check(measure(perf_analyzer, server, "identity_fp32", protocol, *options))

@@ -2,19 +2,20 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import tomllib
 
 PROTOCOLS = ("http", "grpc")
 
-FILE_KEYS = {"about", "server", "models", "files", "case"}
+FILE_KEYS = {"about", "server", "models", "files", "shared_memory", "case"}
 CASE_KEYS = {"title", "only", "deviation", "step"}
 # What is asked.
-ASK_KEYS = {"model", "version", "infer", "http", "headers", "body", "compress", "grpc", "message", "messages", "metadata"}
+ASK_KEYS = {"model", "version", "infer", "http", "headers", "body", "compress", "grpc", "message", "messages", "metadata", "port"}
 # What must come.
 EXPECT_KEYS = {
     "outputs", "id", "parameters", "answer", "answer_has", "error", "status", "code", "text", "binary_hex",
-    "response_headers", "responses", "events", "decompress",
+    "response_headers", "responses", "events", "decompress", "memory",
 }  # fmt: skip
 # What must come over one protocol, besides or instead of what must come over both.
 PROTOCOL_KEYS = {"expect_http": "http", "expect_grpc": "grpc"}
@@ -61,11 +62,14 @@ class CaseFile:
     models: dict[str, str]
     # Further files of those models: "model/1/name" to text.
     files: dict[str, str]
+    # Objects of shared memory that are there before the server: key to bytes, as hex.
+    shared_memory: dict[str, str]
     cases: list[Case]
 
 
 def read(path: pathlib.Path) -> CaseFile:
-    text = path.read_text()
+    # Keys of shared memory are the whole machine's; with the process in them two runs do not meet.
+    text = path.read_text().replace("{pid}", str(os.getpid()))
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -84,6 +88,7 @@ def read(path: pathlib.Path) -> CaseFile:
         content.get("server", {}).get("flags", []),
         content.get("models", {}),
         content.get("files", {}),
+        content.get("shared_memory", {}),
         cases,
     )
 

@@ -16,7 +16,7 @@ import cases  # noqa: E402
 import grpc_side  # noqa: E402
 import http_side  # noqa: E402
 from matching import Mismatch  # noqa: E402
-from servers import Servers  # noqa: E402
+from servers import Servers, check_memory  # noqa: E402
 
 SIDES = {"http": http_side, "grpc": grpc_side}
 
@@ -63,6 +63,7 @@ class CaseItem(pytest.Item):
         for step in self.case.steps:
             if step.is_for(self.protocol):
                 SIDES[self.protocol].run(server, step.ask, step.expect[self.protocol])
+                check_memory(step.expect[self.protocol].get("memory", {}))
 
     def repr_failure(self, excinfo, style=None):
         if isinstance(excinfo.value, (Mismatch, cases.BadCase)):

@@ -126,9 +126,10 @@ def inference(response) -> dict:
     rows = []
     for index, output in enumerate(response.outputs):
         row = {"name": output.name, "datatype": output.datatype, "shape": list(output.shape)}
+        content = response.raw_output_contents[index]
         # An output in shared memory has an empty entry, so that the indices agree.
-        if "shared_memory_region" not in output.parameters:
-            row["data"] = tensors.decode(output.datatype, response.raw_output_contents[index])
+        if content or 0 in output.shape:
+            row["data"] = tensors.decode(output.datatype, content)
         rows.append(row)
     parameters = {key: getattr(value, value.WhichOneof("parameter_choice")) for key, value in response.parameters.items()}
     found = {"model_name": response.model_name, "model_version": response.model_version}
@@ -144,8 +145,7 @@ def as_document(message_or_value):
         if field.message_type and field.message_type.GetOptions().map_entry:
             document[field.name] = {str(key): as_document(value[key]) for key in value}
         elif field.type == field.TYPE_ENUM:
-            names = field.enum_type.values_by_number
-            document[field.name] = [names[row].name for row in value] if isinstance(value, list) else names[value].name
+            document[field.name] = field.enum_type.values_by_number[value].name
         elif hasattr(value, "append") or hasattr(value, "add"):
             document[field.name] = [as_document(row) for row in value]
         else:

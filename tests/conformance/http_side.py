@@ -23,7 +23,8 @@ class Answer:
 
 def run(server, ask: dict, expect: dict):
     method, path, body, headers = request(ask)
-    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=SECONDS_MAX)
+    port = server.metrics_port if ask.get("port") == "metrics" else server.http_port
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS_MAX)
     try:
         connection.request(method, path, body, headers)
         answer = Answer(connection.getresponse())

@@ -14,14 +14,15 @@ use crate::{
     failure::Failure,
     guests,
     server::{self, Profile},
-    setup::{self, perf_analyzer, python},
+    setup::{self, model_analyzer, perf_analyzer, python},
     tally::Tally,
     workspace::Workspace,
 };
 
 pub(crate) fn run(workspace: &Workspace, mut arguments: Arguments) -> Result<(), Failure> {
     let binary: Option<PathBuf> = arguments.value("--server")?;
-    setup::ensure(workspace, &[&setup::ONNXRUNTIME, &setup::PYTHON, &setup::PERF_ANALYZER])?;
+    setup::ensure(workspace, &[&setup::ONNXRUNTIME])?;
+    setup::ensure(workspace, &setup::CLIENTS)?;
     guests::build(workspace)?;
     let binary =
         binary.map_or_else(|| server::build(workspace, Profile::Dev), |path| Ok(workspace.root().join(path)))?;
@@ -50,6 +51,8 @@ pub(crate) fn run_suite(
         command.args(SUITES);
     }
     command.args(pytest_arguments);
-    command.env("NEREID_SERVER", binary).env("NEREID_PERF_ANALYZER", perf_analyzer::program(workspace));
+    command.env("NEREID_SERVER", binary);
+    command.env("NEREID_PERF_ANALYZER", perf_analyzer::program(workspace));
+    command.env("NEREID_MODEL_ANALYZER", model_analyzer::program(workspace));
     run_observed(&mut command, |line| tally.read(line))
 }

@@ -45,7 +45,7 @@ const TASKS: [Task; 6] = [
     },
     Task {
         name: "setup",
-        usage: "[onnxruntime|guests|python|perf_analyzer|clients|all]...",
+        usage: "[onnxruntime|guests|python|perf_analyzer|model_analyzer|clients|all]...",
         purpose: "fetch what the host, the guests and the client tests need into .nereid/",
         run: setup::run,
     },

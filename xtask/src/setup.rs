@@ -5,6 +5,7 @@
 
 pub(crate) mod debian;
 pub(crate) mod guest_toolchain;
+pub(crate) mod model_analyzer;
 pub(crate) mod onnxruntime;
 pub(crate) mod perf_analyzer;
 pub(crate) mod python;
@@ -49,15 +50,26 @@ pub(crate) const PERF_ANALYZER: Component = Component {
     find: perf_analyzer::find,
     fetch: perf_analyzer::fetch,
 };
+/// The tuner that users have.
+pub(crate) const MODEL_ANALYZER: Component = Component {
+    name: "model_analyzer",
+    purpose: "NVIDIA's Model Analyzer 1.58.0 in a Python environment of its own (120 MB download)",
+    find: model_analyzer::find,
+    fetch: model_analyzer::fetch,
+};
+
+/// All that the end-to-end suites use.
+pub(crate) const CLIENTS: [&Component; 3] = [&PYTHON, &PERF_ANALYZER, &MODEL_ANALYZER];
 
 /// The words that `setup` understands, and what each stands for.
-const GROUPS: [(&str, &[&Component]); 6] = [
+const GROUPS: [(&str, &[&Component]); 7] = [
     ("onnxruntime", &[&ONNXRUNTIME]),
     ("guests", &[&GUESTS]),
     ("python", &[&PYTHON]),
     ("perf_analyzer", &[&PERF_ANALYZER]),
-    ("clients", &[&PYTHON, &PERF_ANALYZER]),
-    ("all", &[&ONNXRUNTIME, &GUESTS, &PYTHON, &PERF_ANALYZER]),
+    ("model_analyzer", &[&MODEL_ANALYZER]),
+    ("clients", &CLIENTS),
+    ("all", &[&ONNXRUNTIME, &GUESTS, &PYTHON, &PERF_ANALYZER, &MODEL_ANALYZER]),
 ];
 
 pub(crate) fn run(workspace: &Workspace, arguments: Arguments) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! A bare tonic server that answers every unary call with the message it got, undecoded.
+//! A bare tonic server that answers every message with itself, undecoded: unary calls, and streams message by message.
 
 use std::{
     convert::Infallible,
@@ -13,10 +13,10 @@ use bytes::{Buf, BufMut, Bytes};
 use tokio::net::TcpListener;
 use tokio_stream::{StreamExt, wrappers::TcpListenerStream};
 use tonic::{
-    Request, Response, Status,
+    Request, Response, Status, Streaming,
     body::Body,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    server::{Grpc, NamedService, UnaryService},
+    server::{Grpc, NamedService, StreamingService, UnaryService},
     transport::Server,
 };
 use tower_service::Service;
@@ -74,7 +74,10 @@ impl Service<http::Request<Body>> for Echo {
         Box::pin(async move {
             let mut grpc =
                 Grpc::new(Raw).apply_max_message_size_config(Some(MESSAGE_BYTES_MAX), Some(MESSAGE_BYTES_MAX));
-            Ok(grpc.unary(Echo, request).await)
+            Ok(match request.uri().path().ends_with("/ModelStreamInfer") {
+                true => grpc.streaming(Echo, request).await,
+                false => grpc.unary(Echo, request).await,
+            })
         })
     }
 }
@@ -84,6 +87,16 @@ impl UnaryService<Bytes> for Echo {
     type Future = std::future::Ready<Result<Response<Bytes>, Status>>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        std::future::ready(Ok(Response::new(request.into_inner())))
+    }
+}
+
+impl StreamingService<Bytes> for Echo {
+    type Response = Bytes;
+    type ResponseStream = Streaming<Bytes>;
+    type Future = std::future::Ready<Result<Response<Streaming<Bytes>>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
         std::future::ready(Ok(Response::new(request.into_inner())))
     }
 }

@@ -87,7 +87,8 @@ fn fmt(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
 }
 
 fn fetch(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
-    setup::ensure(workspace, &[&setup::ONNXRUNTIME, &setup::GUESTS, &setup::PYTHON, &setup::PERF_ANALYZER])
+    setup::ensure(workspace, &[&setup::ONNXRUNTIME, &setup::GUESTS])?;
+    setup::ensure(workspace, &setup::CLIENTS)
 }
 
 fn build_guests(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {

@@ -44,7 +44,7 @@ pub(crate) fn fetch(workspace: &Workspace) -> Result<(), Failure> {
 }
 
 /// Makes the environment with nothing but pip in it; a broken one (its Python was removed) is made anew.
-fn ensure_environment(workspace: &Workspace) -> Result<(), Failure> {
+pub(crate) fn ensure_environment(workspace: &Workspace) -> Result<(), Failure> {
     if succeeds(Command::new(interpreter(workspace)).args(["-m", "pip", "--version"])) {
         return Ok(());
     }
