@@ -5,6 +5,7 @@ import os
 import pathlib
 import signal
 import socket
+import ssl
 import subprocess
 import time
 
@@ -41,9 +42,15 @@ class Server:
         repositories: list[pathlib.Path],
         *flags: str,
         environment: dict[str, str] | None = None,
+        root: pathlib.Path | None = None,
+        pair=None,
     ):
+        """`root` is the certificate to trust when HTTP is encrypted, `pair` what to show to a mutual server."""
         self.http_port, self.grpc_port, self.metrics_port = free_ports(3)
         self.log = log
+        self.tls = ssl.create_default_context(cafile=str(root)) if root else None
+        if pair:
+            self.tls.load_cert_chain(pair.certificate, pair.key)
         command = [binary, "serve", *(f"--model-repository={repository}" for repository in repositories), *flags]
         for service, port in (("http", self.http_port), ("grpc", self.grpc_port), ("metrics", self.metrics_port)):
             command += [f"--{service}-address=127.0.0.1", f"--{service}-port={port}"]
@@ -87,9 +94,14 @@ class Server:
     def get(self, path: str, port: int | None = None) -> "Answer":
         return self.request("GET", path, port=port)
 
-    def request(self, method: str, path: str, body: bytes = b"", headers=None, port: int | None = None) -> "Answer":
+    def request(self, method: str, path: str, body: bytes = b"", headers=None, port: int | None = None, tls=None) -> "Answer":
         """One request without a client library, for what those refuse to send."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.http_port, timeout=30)
+        tls = tls or (None if port else self.tls)
+        port = port or self.http_port
+        if tls:
+            connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=tls)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             response = connection.getresponse()

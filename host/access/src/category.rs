@@ -1,6 +1,6 @@
 //! The parts of the server that can be closed one by one. Names and division are Triton's; `metrics` is ours.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 /// One part. Every route and every RPC belongs to exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +17,10 @@ pub enum Category {
     /// The metrics port, all of it.
     Metrics,
 }
+
+/// Any number of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Categories(u16);
 
 // === impl Category ===
 
@@ -69,9 +73,70 @@ impl FromStr for Category {
     }
 }
 
+// === impl Categories ===
+
+impl Categories {
+    /// Every one, as files write it.
+    pub const ALL_NAME: &str = "all";
+
+    pub fn contains(self, category: Category) -> bool {
+        self.0 & 1 << category.index() != 0
+    }
+
+    /// In the order of the categories.
+    pub fn iter(self) -> impl Iterator<Item = Category> {
+        Category::ALL.into_iter().filter(move |category| self.contains(*category))
+    }
+
+    /// Reads names, among which `all` stands for every one.
+    ///
+    /// # Errors
+    /// A name is unknown; the text says which ones are not.
+    pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let mut categories = Self::default();
+        for name in names {
+            if name == Self::ALL_NAME {
+                categories = Self::from_iter(Category::ALL);
+                continue;
+            }
+            let category = name.parse().map_err(|known| format!("unknown category '{name}'; known are all, {known}"));
+            categories = Self::from_iter(categories.iter().chain([category?]));
+        }
+        Ok(categories)
+    }
+}
+
+impl FromIterator<Category> for Categories {
+    fn from_iter<I: IntoIterator<Item = Category>>(categories: I) -> Self {
+        Self(categories.into_iter().fold(0, |bits, category| bits | 1 << category.index()))
+    }
+}
+
+/// Names with commas between them, or `all`.
+impl fmt::Display for Categories {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::from_iter(Category::ALL) {
+            return formatter.write_str(Self::ALL_NAME);
+        }
+        let names: Vec<_> = self.iter().map(Category::name).collect();
+        formatter.write_str(&names.join(", "))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_become_categories_and_back() {
+        let categories = Categories::from_names(["metrics", "health", "health"]).unwrap();
+        assert_eq!(categories.to_string(), "health, metrics");
+        assert!(categories.contains(Category::Metrics) && !categories.contains(Category::Inference));
+        assert_eq!(Categories::from_names(["health", "all"]).unwrap().to_string(), "all");
+        assert_eq!(Categories::default().iter().count(), 0);
+        let error = Categories::from_names(["health", "infer"]).unwrap_err();
+        assert!(error.starts_with("unknown category 'infer'; known are all, health, metadata,"), "{error}");
+    }
 
     #[test]
     fn every_category_has_a_name_and_an_index_of_its_own() {

@@ -6,6 +6,7 @@
 use std::{io, time::Duration};
 
 use futures_util::{Stream, stream::unfold};
+use nereid_access::{Connection, Handshakes, Tls};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -13,11 +14,30 @@ use tokio::net::{TcpListener, TcpStream};
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Every connection to `listener`, small writes sent at once and vanished peers noticed by the kernel.
-pub(crate) fn incoming(listener: TcpListener, tcp_keepalive: Duration) -> impl Stream<Item = io::Result<TcpStream>> {
-    unfold(listener, move |listener| async move {
-        let connection = accept(&listener, tcp_keepalive).await;
-        Some((Ok(connection), listener))
+pub(crate) fn incoming(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    tcp_keepalive: Duration,
+) -> impl Stream<Item = io::Result<Connection>> {
+    unfold((listener, Handshakes::new(tls)), move |(listener, mut handshakes)| async move {
+        let connection = next(&listener, &mut handshakes, tcp_keepalive).await;
+        Some((Ok(connection), (listener, handshakes)))
     })
+}
+
+/// Accepts while handshakes are under way. Neither branch loses anything when the other one wins.
+async fn next(listener: &TcpListener, handshakes: &mut Handshakes, tcp_keepalive: Duration) -> Connection {
+    loop {
+        let has_room = handshakes.has_room();
+        tokio::select! {
+            connection = handshakes.next() => return connection,
+            stream = accept(listener, tcp_keepalive), if has_room => {
+                if let Some(connection) = handshakes.begin(stream) {
+                    return connection;
+                }
+            }
+        }
+    }
 }
 
 async fn accept(listener: &TcpListener, tcp_keepalive: Duration) -> TcpStream {

@@ -5,8 +5,9 @@
 //! request that met it; a client that goes away cancels what it asked for.
 //! Invariant: no state of its own. All that outlives a request lies behind the ports.
 //!
-//! Deliberately absent: what messages mean, which is `nereid-protocol`'s, and every decision about models.
+//! Deliberately absent: what messages mean, which is `nereid-protocol`'s, who may ask for what (`nereid-access`), and every decision about models.
 
+mod access;
 mod codec;
 mod connections;
 mod deadline;
@@ -23,6 +24,7 @@ mod panic;
 mod pending;
 mod reflection;
 mod repository;
+mod rpcs;
 mod server;
 mod service;
 mod settings;

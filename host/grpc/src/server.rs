@@ -8,6 +8,7 @@ use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::pb::health_server::HealthServer;
 
 use crate::{
+    access::Guard,
     connections::Connections,
     deadline::Deadline,
     frontend::{GrpcFrontend, Running},
@@ -34,9 +35,10 @@ pub async fn serve(
     let settings = frontend.settings.clone();
     let stopping = CancellationToken::new();
     let running = Arc::new(Running::new(frontend, stopping.clone()));
-    let service = CatchPanic(Deadline(routes(running)?));
+    let service = CatchPanic(Guard::new(Deadline(routes(running)?), settings.policy.clone()));
     let connections = Connections::new(&settings, stopping.clone());
-    let serving = connections.serve(incoming(listener, settings.connections.tcp_keepalive), service);
+    let serving =
+        connections.serve(incoming(listener, settings.tls.clone(), settings.connections.tcp_keepalive), service);
     let signal = async {
         shutdown.await;
         stopping.cancel();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nereid_access::{Policy, Tls};
 use nereid_protocol::HeaderPattern;
 
 use crate::limits::GrpcLimits;
@@ -30,6 +31,10 @@ pub struct GrpcSettings {
     pub compress_responses: bool,
     /// The reflection service is there.
     pub reflection: bool,
+    /// Who may use which RPCs.
+    pub policy: Policy,
+    /// Encrypts every connection; without it none is.
+    pub tls: Option<Tls>,
 }
 
 /// How long connections live, and how it is found out that they are dead.
@@ -50,7 +55,7 @@ pub struct ConnectionSettings {
 // === impl GrpcSettings ===
 
 impl GrpcSettings {
-    /// The settings of a server of this name and version, with every limit at its default.
+    /// The settings of a server of this name and version, with every limit at its default, open to everybody and not encrypted.
     pub fn new(server_id: impl Into<String>, server_version: impl Into<String>) -> Self {
         Self {
             server_id: server_id.into(),
@@ -60,6 +65,8 @@ impl GrpcSettings {
             forwarded_headers: None,
             compress_responses: false,
             reflection: false,
+            policy: Policy::open(),
+            tls: None,
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::{
 };
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 
 /// The handlers behind the check. A server that denies nothing pays nothing for it.
 pub(crate) fn guarded(handlers: Handlers, category: Option<Category>, frontend: &Arc<HttpFrontend>) -> Handlers {
@@ -66,7 +67,12 @@ where
 /// The one place that turns a denial into a status of HTTP.
 pub fn denied(denial: &Denial) -> Response<FrameBody> {
     let status = match denial {
-        Denial::Restricted { .. } => StatusCode::FORBIDDEN,
+        Denial::Restricted { .. } | Denial::KeyLacks { .. } => StatusCode::FORBIDDEN,
+        Denial::KeyMissing | Denial::KeyUnknown => StatusCode::UNAUTHORIZED,
     };
-    error_response(status, &denial.to_string())
+    let mut response = error_response(status, &denial.to_string());
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, BEARER);
+    }
+    response
 }

@@ -1,4 +1,4 @@
-//! The connection loop: accepts, serves HTTP/1.1 and cleartext HTTP/2 on one port, and ends gracefully.
+//! The connection loop: accepts, encrypts where asked to, serves HTTP/1.1 and HTTP/2 on one port, and ends gracefully.
 //!
 //! Limits that are on by default: connections at one time, time for a request head, idle and total time of a body. A
 //! panic while a request is answered is logged and answered with 500; the connection and its neighbours go on.
@@ -26,7 +26,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use nereid_access::Category;
+use nereid_access::{Category, Connection, Tls};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -95,6 +95,14 @@ async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> io::Result<
     Ok((stream, permit))
 }
 
+/// The handshake, in a task of its own connection; it has a time limit, so that it does not keep the server from ending.
+async fn encrypt(tls: Option<Tls>, stream: TcpStream) -> io::Result<Connection> {
+    match tls {
+        Some(tls) => tls.accept(stream).await,
+        None => Ok(Connection::Plain(stream)),
+    }
+}
+
 /// Answers one request: inference at once, everything else through the router.
 async fn respond(frontend: &HttpFrontend, router: &Router, request: Request<Incoming>) -> Response<ServerBody> {
     let path = request.uri().path().to_owned();
@@ -143,6 +151,7 @@ impl Server {
         let frontend = self.frontend.clone();
         let router = self.router.clone();
         let head_read_max = frontend.settings.head_read_max;
+        let tls = frontend.settings.tls.clone();
         let has_request = Arc::new(AtomicBool::new(false));
         let seen = has_request.clone();
         let service = service_fn(move |request| {
@@ -150,11 +159,15 @@ impl Server {
             let (frontend, router) = (frontend.clone(), router.clone());
             async move { Ok::<_, Infallible>(respond(&frontend, &router, request).await) }
         });
-        let connection = self.connections.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = self.graceful.watch(connection);
+        let (connections, watcher) = (self.connections.clone(), self.graceful.watcher());
         tokio::spawn(async move {
             let _permit = permit;
-            let mut connection = std::pin::pin!(connection);
+            let stream = match encrypt(tls, stream).await {
+                Ok(stream) => stream,
+                Err(error) => return tracing::debug!("no TLS connection with an HTTP client: {error}"),
+            };
+            let connection = connections.serve_connection(TokioIo::new(stream), service);
+            let mut connection = std::pin::pin!(watcher.watch(connection));
             // The timers of the protocols start once it is known which one is spoken. A client that says too little to
             // tell is given the same time here.
             let outcome = match tokio::time::timeout(head_read_max, connection.as_mut()).await {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use nereid_access::Policy;
+use nereid_access::{Policy, Tls};
 use nereid_inference::{InferenceService, ModelControl};
 use nereid_protocol::HeaderPattern;
 use nereid_shared_memory::SharedMemory;
@@ -48,12 +48,14 @@ pub struct HttpSettings {
     pub policy: Policy,
     /// Headers that become request parameters.
     pub forwarded_headers: Option<HeaderPattern>,
+    /// Encrypts every connection; without it none is.
+    pub tls: Option<Tls>,
 }
 
 // === impl HttpSettings ===
 
 impl HttpSettings {
-    /// The named server with every limit at its default, open to everybody.
+    /// The named server with every limit at its default, open to everybody and not encrypted.
     pub fn new(server_id: impl Into<String>, server_version: impl Into<String>) -> Self {
         Self {
             server_id: server_id.into(),
@@ -65,6 +67,7 @@ impl HttpSettings {
             connections_max: CONNECTIONS_MAX,
             policy: Policy::open(),
             forwarded_headers: None,
+            tls: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! `--flag=value` and `--flag value` mean the same; of a flag given twice the last counts, unless it is a list. What is
 //! wrong is said in one line. A flag that tritonserver has and this server does not serve yet is refused by name.
 
+mod access;
 mod complaint;
 mod grpc;
 mod hints;
@@ -16,6 +17,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 
 pub use self::{
+    access::{AccessArguments, ApiKeyArguments, ApiKeyCommand},
     complaint::ArgumentError,
     grpc::{CompressionLevel, GrpcArguments},
     hints::HintArguments,
@@ -29,6 +31,7 @@ pub use self::{
 pub enum Command {
     Serve(Box<ServeArguments>),
     Check(CheckArguments),
+    ApiKey(ApiKeyArguments),
     /// Print the text on standard output: help or version.
     Print(String),
 }
@@ -75,6 +78,9 @@ enum Verb {
     /// Validate a model repository without serving it; exit code 1 when something is wrong
     #[command(args_override_self = true)]
     Check(CheckArguments),
+    /// Make keys for --api-key-file
+    #[command(args_override_self = true)]
+    ApiKey(ApiKeyArguments),
 }
 
 /// Reads the command line; the first argument is the program's own name.
@@ -88,6 +94,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, A
             Ok(Command::Serve(serve))
         }
         Ok(CommandLine { command: Verb::Check(check) }) => Ok(Command::Check(check)),
+        Ok(CommandLine { command: Verb::ApiKey(api_key) }) => Ok(Command::ApiKey(api_key)),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Command::Print(error.render().to_string()))
         }

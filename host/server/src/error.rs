@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nereid_access::{KeyFileError, NewKeyError, TlsError};
 use nereid_inference::InferError;
 use nereid_telemetry::LogError;
 
@@ -18,6 +19,12 @@ pub(crate) enum ServerError {
     Arguments(#[from] ArgumentError),
     #[error(transparent)]
     Log(#[from] LogError),
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    #[error(transparent)]
+    NewKey(#[from] NewKeyError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("model repository '{}' {problem}", path.display())]
     Repository { path: PathBuf, problem: String },
     #[error("failed to start {} service: Unavailable - Socket '{address}' already in use", service.name())]

@@ -7,6 +7,7 @@
 
 pub mod arguments;
 
+mod access;
 mod backends;
 mod check;
 mod error;

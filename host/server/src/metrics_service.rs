@@ -1,28 +1,57 @@
 //! The metrics port: the page at `/metrics`, and an empty 200 anywhere else, as Triton's answers.
 
-use std::{future::Future, io, sync::Arc};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::State,
+    body::Body,
+    extract::{Request, State},
     http::{Method, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::any,
+    serve::Listener,
 };
+use nereid_access::{Category, Connection, Handshakes, Policy};
+use nereid_http::denied;
 use nereid_telemetry::Telemetry;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::access::Door;
+
+/// Pause after a failed accept, which mostly means that descriptors ran out: without it the loop would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections that went through the door.
+struct Entrance {
+    listener: TcpListener,
+    handshakes: Handshakes,
+}
 
 /// Answers until `shutdown` resolves, then finishes what is under way.
 ///
 /// # Errors
 /// The listener fails.
-pub(crate) async fn serve(
+pub(crate) fn serve(
     listener: TcpListener,
+    door: &Door,
     telemetry: Arc<Telemetry>,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let router = Router::new().route("/metrics", any(page)).fallback(|| async {}).with_state(telemetry);
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+) -> impl Future<Output = io::Result<()>> + Send + 'static {
+    let mut router = Router::new().route("/metrics", any(page)).fallback(|| async {}).with_state(telemetry);
+    if !door.policy.is_open() {
+        router = router.layer(from_fn_with_state(door.policy.clone(), guard));
+    }
+    let entrance = Entrance { listener, handshakes: Handshakes::new(door.tls.clone()) };
+    async move { axum::serve(entrance, router).with_graceful_shutdown(shutdown).await }
+}
+
+/// The whole port is one part of the server.
+async fn guard(State(policy): State<Policy>, request: Request, next: Next) -> Response {
+    match policy.check(Some(Category::Metrics), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(denial) => denied(&denial).map(Body::new),
+    }
 }
 
 async fn page(method: Method, State(telemetry): State<Arc<Telemetry>>) -> Response {
@@ -32,8 +61,49 @@ async fn page(method: Method, State(telemetry): State<Arc<Telemetry>>) -> Respon
     ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], telemetry.render()).into_response()
 }
 
+// === impl Entrance ===
+
+impl Entrance {
+    async fn accept_tcp(listener: &TcpListener) -> TcpStream {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => return stream,
+                Err(error) => {
+                    tracing::warn!("cannot accept a metrics connection, trying again: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+impl Listener for Entrance {
+    type Io = Connection;
+    /// Nobody asks who reads the metrics.
+    type Addr = ();
+
+    async fn accept(&mut self) -> (Connection, ()) {
+        loop {
+            let has_room = self.handshakes.has_room();
+            tokio::select! {
+                connection = self.handshakes.next() => return (connection, ()),
+                stream = Self::accept_tcp(&self.listener), if has_room => {
+                    if let Some(connection) = self.handshakes.begin(stream) {
+                        return (connection, ());
+                    }
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use nereid_access::{Restrictions, Surface};
     use nereid_inference::{ModelConfig, ModelIdentity};
     use nereid_telemetry::MetricsSettings;
     use tokio::{
@@ -44,14 +114,23 @@ mod tests {
 
     use super::*;
 
+    fn door(restricted: &[&str]) -> Door {
+        let groups: Vec<_> = restricted.iter().map(|group| (*group).to_owned()).collect();
+        Door { policy: Policy::new(Restrictions::parse(Surface::Http, &groups).unwrap(), None), tls: None }
+    }
+
     /// Sends one request to a service of its own and asserts how the answer starts and what it contains.
     async fn check(request_line: &str, status_line: &str, contained: &[&str]) {
+        check_behind(&door(&[]), request_line, status_line, contained).await;
+    }
+
+    async fn check_behind(door: &Door, request_line: &str, status_line: &str, contained: &[&str]) {
         let telemetry = Telemetry::new(MetricsSettings::default());
         let _metrics = telemetry.model(&ModelIdentity::new("digits", 1), &ModelConfig::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let service = tokio::spawn(serve(listener, telemetry, async { drop(stopped.await) }));
+        let service = tokio::spawn(serve(listener, door, telemetry, async { drop(stopped.await) }));
 
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = format!("{request_line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
@@ -86,5 +165,16 @@ mod tests {
     #[tokio::test]
     async fn the_page_can_only_be_read() {
         check("POST /metrics", "405 Method Not Allowed", &[]).await;
+    }
+
+    #[tokio::test]
+    async fn a_restricted_port_answers_nobody_without_the_secret() {
+        let restricted = door(&["metrics:k=v"]);
+        let refusal = r#"{"error":"This API is restricted, expecting header 'k'"}"#;
+        for line in ["GET /metrics", "POST /metrics", "GET /", "GET /v2/health/live"] {
+            check_behind(&restricted, line, "403 Forbidden", &[refusal]).await;
+        }
+        check_behind(&restricted, "GET /metrics HTTP/1.1\r\nk: v\r\nx:", "200 OK", &["nv_cpu_memory_total"]).await;
+        check_behind(&door(&["health:k=v"]), "GET /metrics", "200 OK", &[]).await;
     }
 }

@@ -6,8 +6,10 @@ use std::{
     process::ExitCode,
 };
 
+use nereid_access::{Categories, NewKey};
+
 use crate::{
-    arguments::{self, Command},
+    arguments::{self, ApiKeyArguments, ApiKeyCommand, Command},
     check::check,
     error::ServerError,
     serve::serve,
@@ -30,10 +32,21 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, S
     match arguments::parse(arguments)? {
         Command::Serve(arguments) => serve(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Check(arguments) => check(&arguments),
+        Command::ApiKey(ApiKeyArguments { command: ApiKeyCommand::New { name, categories } }) => {
+            new_key(&name, categories)
+        }
         Command::Print(text) => {
             // A reader that closes the pipe early, `head` for example, has read enough.
             let _ = io::stdout().write_all(text.as_bytes());
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// The entry and the key part ways here, so that `>> FILE` appends the one and shows the other.
+fn new_key(name: &str, categories: Categories) -> Result<ExitCode, ServerError> {
+    let new_key = NewKey::make(name, categories)?;
+    let is_written = io::stdout().write_all(new_key.entry().as_bytes()).is_ok();
+    eprintln!("key of '{name}', shown this once: {}", new_key.secret());
+    Ok(if is_written { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

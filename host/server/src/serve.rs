@@ -1,6 +1,6 @@
 //! `nereid serve`: from the command line to a running server, and back down again.
 //!
-//! Order of the start: log, repositories exist, ports taken, models loaded, tables, ports opened. What can fail quickly
+//! Order of the start: log, repositories exist, keys and certificates read, ports taken, models loaded, tables, ports opened. What can fail quickly
 //! fails before the models are loaded. Order of the end: health says so, ports closed, requests under way answered,
 //! models dropped.
 
@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use crate::{
+    access::{Access, Door},
     arguments::{CompressionLevel, ServeArguments, ServiceArguments},
     error::ServerError,
     host::Host,
@@ -47,17 +48,19 @@ pub(crate) fn serve(arguments: &ServeArguments) -> Result<(), ServerError> {
     for path in &arguments.models.model_repositories {
         path.read_dir().map_err(|error| ServerError::repository(path, &error))?;
     }
+    let access = Access::assemble(&arguments.access)?;
     let ports = sockets::reserve(&wanted_ports(arguments))?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().thread_name("nereid-worker").build();
     let runtime = runtime.map_err(ServerError::Runtime)?;
-    let outcome = runtime.block_on(run(arguments, ports));
+    let outcome = runtime.block_on(run(arguments, access, ports));
     // What is still running was given up on: it ends with the process.
     runtime.shutdown_background();
     outcome
 }
 
-async fn run(arguments: &ServeArguments, ports: Vec<ReservedPort>) -> Result<(), ServerError> {
+async fn run(arguments: &ServeArguments, access: Access, ports: Vec<ReservedPort>) -> Result<(), ServerError> {
     let mut signals = Signals::new().map_err(ServerError::Runtime)?;
+    access.follow().map_err(ServerError::Runtime)?;
     let telemetry = Telemetry::new(arguments.services.metrics_settings());
     let host = Host::assemble(arguments, &telemetry)?;
     let report = tokio::select! {
@@ -69,7 +72,7 @@ async fn run(arguments: &ServeArguments, ports: Vec<ReservedPort>) -> Result<(),
         return Err(InferError::internal("failed to load all models").into());
     }
 
-    let mut running = Running::open(arguments, ports, &host, &telemetry)?;
+    let mut running = Running::open((arguments, &access), ports, &host, &telemetry)?;
     let outcome = tokio::select! {
         signal = signals.next() => {
             tracing::info!("Signal {signal} received.");
@@ -119,7 +122,7 @@ async fn sample_host_usage(telemetry: Arc<Telemetry>, every: Duration) {
 
 impl Running {
     fn open(
-        arguments: &ServeArguments,
+        (arguments, access): (&ServeArguments, &Access),
         ports: Vec<ReservedPort>,
         host: &Host,
         telemetry: &Arc<Telemetry>,
@@ -130,16 +133,17 @@ impl Running {
             let listener = port.listen()?;
             match service {
                 Service::Http => {
-                    let serving = serve_http(&arguments.services, listener, host, running.requests.stopped());
+                    let serving =
+                        serve_http((&arguments.services, &access.http), listener, host, running.requests.stopped());
                     running.requests.start(service, address, serving);
                 }
                 Service::Grpc => {
-                    let serving = serve_grpc(arguments, listener, host, running.requests.stopped());
+                    let serving = serve_grpc((arguments, &access.grpc), listener, host, running.requests.stopped());
                     running.requests.start(service, address, serving);
                 }
                 Service::Metrics => {
                     let stopped = running.metrics.stopped();
-                    let serving = metrics_service::serve(listener, Arc::clone(telemetry), stopped);
+                    let serving = metrics_service::serve(listener, &access.metrics, Arc::clone(telemetry), stopped);
                     running.metrics.start(service, address, serving);
                     if arguments.services.allow_cpu_metrics {
                         let every = arguments.services.metrics_interval();
@@ -181,7 +185,7 @@ impl Running {
 }
 
 fn serve_http(
-    arguments: &ServiceArguments,
+    (arguments, door): (&ServiceArguments, &Door),
     listener: TcpListener,
     host: &Host,
     stopped: impl Future<Output = ()> + Send + 'static,
@@ -189,6 +193,8 @@ fn serve_http(
     let settings = HttpSettings {
         input_bytes_max: arguments.http_max_input_size.get(),
         forwarded_headers: arguments.http_header_forward_pattern.clone(),
+        policy: door.policy.clone(),
+        tls: door.tls.clone(),
         ..HttpSettings::new(&arguments.id, VERSION)
     };
     let (service, control) = host.ports();
@@ -197,7 +203,7 @@ fn serve_http(
 }
 
 fn serve_grpc(
-    arguments: &ServeArguments,
+    (arguments, door): (&ServeArguments, &Door),
     listener: TcpListener,
     host: &Host,
     stopped: impl Future<Output = ()> + Send + 'static,
@@ -208,6 +214,8 @@ fn serve_grpc(
         forwarded_headers: grpc.grpc_header_forward_pattern.clone(),
         compress_responses: grpc.grpc_infer_response_compression_level != CompressionLevel::None,
         reflection: grpc.grpc_reflection,
+        policy: door.policy.clone(),
+        tls: door.tls.clone(),
         ..GrpcSettings::new(&arguments.services.id, VERSION)
     };
     let (service, control) = host.ports();

@@ -26,7 +26,8 @@ const WRONG_WIRE_TYPE: &[u8] = &[0x28, 1];
 const WRONG_TEXT: &[u8] = &[0x0a, 1, 0xff];
 
 /// Sends bytes as they are.
-struct RawCodec<T>(PhantomData<T>);
+#[derive(Default)]
+pub(crate) struct RawCodec<T>(PhantomData<T>);
 
 impl<T: Message + Default + Send + 'static> Codec for RawCodec<T> {
     type Encode = Bytes;

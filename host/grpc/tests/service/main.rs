@@ -6,6 +6,7 @@
 // The whole program is a test, which clippy cannot see outside of the test functions themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod access;
 mod connections;
 mod fake;
 mod fixture;

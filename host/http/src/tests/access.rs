@@ -13,7 +13,7 @@ const METHODS: [Method; 7] =
 pub(super) fn restricted(categories: &[Category]) -> HttpFrontend {
     let groups: Vec<_> = categories.iter().map(|category| format!("{0}:key={0}", category.name())).collect();
     let mut frontend = frontend(vec![double("m", Behaviour::Echo)]);
-    frontend.settings.policy = Policy::new(Restrictions::parse(Surface::Http, &groups).unwrap());
+    frontend.settings.policy = Policy::new(Restrictions::parse(Surface::Http, &groups).unwrap(), None);
     frontend
 }
 

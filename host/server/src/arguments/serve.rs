@@ -12,7 +12,7 @@ use nereid_shared_memory::SharedMemorySettings;
 use nereid_telemetry::{LogFormat, LogSettings, MetricsSettings};
 
 use crate::arguments::{
-    ArgumentError,
+    AccessArguments, ArgumentError,
     grpc::GrpcArguments,
     hints::HintArguments,
     metrics_config::MetricsSetting,
@@ -38,6 +38,8 @@ pub struct ServeArguments {
     pub grpc: GrpcArguments,
     #[command(flatten)]
     pub hints: HintArguments,
+    #[command(flatten)]
+    pub access: AccessArguments,
     #[command(flatten)]
     pub backends: BackendArguments,
     #[command(flatten)]
@@ -222,7 +224,7 @@ impl ServeArguments {
         if !self.services.allow_http && !self.grpc.allow_grpc {
             return Err(ArgumentError::new("--allow-http=false with --allow-grpc=false leaves nobody to serve"));
         }
-        Ok(())
+        self.access.validate()
     }
 }
 

@@ -14,14 +14,6 @@ const UNSERVED: &[(&[&str], &str)] = &[
         &["backend-directory"],
         "backends are built in; name a native library with --backend-config=onnxruntime,library=PATH",
     ),
-    (
-        &["http-restricted-api", "grpc-restricted-protocol"],
-        "access is not restricted by this server; put a proxy that checks the header in front, and leave the flag out",
-    ),
-    (
-        &["grpc-use-ssl", "grpc-use-ssl-mutual", "grpc-server-cert", "grpc-server-key", "grpc-root-cert"],
-        "connections are not encrypted by this server; put a proxy in front that does",
-    ),
     (&["rate-limit-resource"], "instances are not rate limited"),
     (&["cache-config", "cache-directory", "response-cache-byte-size"], "responses are not cached"),
     (
