@@ -1,9 +1,9 @@
 """Loading and unloading gives the memory back: models of every kind come and go, and the server does not grow.
 
 What is measured is the resident memory after each cycle; what is judged is the slope of a straight line through the last
-three quarters of the cycles, so that caches and pools may fill first. 2 KiB per cycle is what is allowed: a leak of one
-small structure per load would be more than that (a configuration alone takes 4 KiB), pages that an allocator keeps are
-not, and a server that reloads every minute for a year would grow by 1 GiB.
+three quarters of the cycles, so that caches and pools may fill first. 4 KiB per cycle is what is allowed: it is less than
+a configuration takes, so a leak of anything that belongs to a model would show; and one step of 2 MiB, the unit in which
+allocator and kernel take memory, in the middle of 1125 cycles looks like 2.7. The slopes are printed with `pytest -s`.
 """
 
 import os
@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 from clients import Client
 from repository import identity, write_ensemble_of, write_model, write_onnx_models
-from server import ROOT
+from server import ROOT, Server
 from tritonclient.utils import InferenceServerException
 
-# The full measurement is 200 cycles, the default what a run of all tests has time for.
-CYCLES = int(os.environ.get("NEREID_MEMORY_CYCLES", "80"))
-SLOPE_KIB_MAX = 2.0
-# The slope's own uncertainty counts in the server's favour, up to this: beyond it nothing is proven.
-NOISE_KIB_MAX = 2.0
+# 20 seconds in all on two processors.
+CYCLES = int(os.environ.get("NEREID_MEMORY_CYCLES", "1500"))
+SLOPE_KIB_MAX = 4.0
 PAGE_KIB = 4
 
 ONE = np.ones(1, np.float32)
@@ -27,8 +25,6 @@ ONE = np.ones(1, np.float32)
 
 @pytest.fixture(scope="module")
 def control(binary, tmp_path_factory):
-    from server import Server
-
     folder = tmp_path_factory.mktemp("memory")
     write_onnx_models(folder)
     write_model(folder, "plugin", identity().replace('"identity"', '"wasm"'))
@@ -114,4 +110,4 @@ def test_memory_comes_back(control, cycle):
     judged = samples[len(samples) // 4 :]
     slope, error = fit(judged)
     print(f"\n{cycle.__name__}: {slope:+.2f} ± {error:.2f} KiB per cycle over {len(judged)} cycles, {judged[-1]:.0f} KiB")
-    assert slope - min(2 * error, NOISE_KIB_MAX) < SLOPE_KIB_MAX, samples
+    assert slope < SLOPE_KIB_MAX, samples[:: len(samples) // 20]
