@@ -5,14 +5,14 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use nereid_inference::{IndexEntry, InferError, LoadOverrides, ModelControl};
+use nereid_inference::{IndexEntry, InferError, LoadOverrides, ModelControl, ModelState};
 
 use crate::{
     ControlMode, Repository,
     book::Retired,
     execute::{Change, Outcomes},
     layout,
-    plan::Planner,
+    plan::{AMBIGUOUS, Planner},
     source::Given,
 };
 
@@ -32,16 +32,22 @@ impl ModelControl for Repository {
     fn index(&self) -> Vec<IndexEntry> {
         self.settle();
         let known = self.book.lock().index();
-        // Directories that nobody asked to load are listed by name alone.
+        // Directories that nobody asked to load are listed by name alone, unless nobody could.
         let found = layout::repositories(&self.settings.paths).and_then(|repositories| layout::scan(&repositories));
         let names = found.unwrap_or_else(|error| {
             tracing::warn!("the repository index may lack models: {error}");
             BTreeMap::new()
         });
         let unknown = names
-            .into_keys()
-            .filter(|name| !known.iter().any(|entry| entry.name == *name))
-            .map(|name| IndexEntry { name, version: None, state: None, reason: String::new() })
+            .into_iter()
+            .filter(|(name, _)| !known.iter().any(|entry| entry.name == *name))
+            .map(|(name, directories)| match directories.len() {
+                1 => IndexEntry { name, version: None, state: None, reason: String::new() },
+                _ => {
+                    let state = Some(ModelState::Unavailable);
+                    IndexEntry { name, version: None, state, reason: AMBIGUOUS.to_owned() }
+                }
+            })
             .collect::<Vec<_>>();
         let mut index = known;
         index.extend(unknown);

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The index's reason for a name that is taken twice.
-const AMBIGUOUS: &str = "model appears in two or more repositories";
+pub(crate) const AMBIGUOUS: &str = "model appears in two or more repositories";
 
 /// Every model of the operation, prepared or refused.
 pub(crate) type Plan = BTreeMap<String, Result<Prepared, InferError>>;

@@ -195,3 +195,57 @@ fn an_ensemble_goes_with_its_member_and_comes_back_with_it() {
     repository.load("model", LoadOverrides::default()).unwrap();
     assert_eq!(index(&repository), [LOADED, "pipeline:1 READY"]);
 }
+
+#[test]
+fn a_name_in_two_repositories_is_shown_as_such_and_cannot_be_loaded() {
+    let (models, other) = (Models::new(), Models::new());
+    models.file("model/1/model.fake", "1");
+    other.file("model/1/model.fake", "2");
+    let mut settings = models.settings(ControlMode::Explicit, &[]);
+    settings.paths.push(other.path().to_owned());
+    let repository = Repository::new(settings, models.loader());
+    repository.start().unwrap();
+    let ambiguous = "model UNAVAILABLE model appears in two or more repositories";
+    assert_eq!(index(&repository), [ambiguous]);
+    let error = repository.load("model", LoadOverrides::default()).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "failed to load 'model', failed to poll from model repository: model appears in two or more repositories"
+    );
+    assert_eq!(index(&repository), [ambiguous]);
+    std::fs::remove_dir_all(other.path().join("model")).unwrap();
+    repository.load("model", LoadOverrides::default()).unwrap();
+    assert_eq!(index(&repository), [LOADED]);
+}
+
+#[test]
+fn loads_and_unloads_of_related_models_at_the_same_time_leave_each_other_whole() {
+    let models = Models::new();
+    for name in ["outer", "inner"] {
+        models.file(&format!("{name}/1/keep"), "");
+    }
+    models.file("outer/config.pbtxt", &ensemble(&["inner", "b"]));
+    models.file("inner/config.pbtxt", &ensemble(&["a", "b"]));
+    for name in ["a", "b"] {
+        models.file(&format!("{name}/1/model.fake"), "1");
+    }
+    let repository = models.repository(ControlMode::Explicit, &["*"]);
+    assert!(repository.start().unwrap().is_success());
+    thread::scope(|scope| {
+        for (worker, name) in ["outer", "inner", "a", "b"].into_iter().enumerate() {
+            let (repository, models) = (&repository, &models);
+            scope.spawn(move || {
+                for round in 0..40 {
+                    match (round + worker) % 4 {
+                        0 => repository.unload(name, worker % 2 == 0).unwrap(),
+                        1 if worker > 1 => models.file(&format!("{name}/1/model.fake"), &round.to_string()),
+                        _ => drop(repository.load(name, LoadOverrides::default())),
+                    }
+                }
+            });
+        }
+    });
+    repository.load("outer", LoadOverrides::default()).unwrap();
+    let ready = ["a:1 READY", "b:1 READY", "inner:1 READY", "outer:1 READY"];
+    assert_eq!(index(&repository), ready);
+}
