@@ -146,6 +146,24 @@ def scalar_per_row():
     save("scalar_per_row", nodes, [tensor("X", TensorProto.INT64, ["batch"])], [tensor("Y", TensorProto.INT64, ["batch"])])
 
 
+def sequence_sum(name, id_type):
+    """The sum of a sequence's inputs, kept by the host; what the control inputs said comes back as outputs; batches."""
+    nodes = [
+        helper.make_node("Mul", ["INPUT", "READY"], ["MEANT"]),
+        helper.make_node("Add", ["SUM_IN", "MEANT"], ["OUTPUT"]),
+        helper.make_node("Identity", ["OUTPUT"], ["SUM_OUT"]),
+        helper.make_node("Identity", ["START"], ["STARTED"]),
+        helper.make_node("Identity", ["END"], ["ENDED"]),
+        helper.make_node("Identity", ["ID"], ["SEQUENCE"]),
+    ]
+    column = ["batch", 1]
+    inputs = [tensor(name, TensorProto.INT32, column) for name in ("INPUT", "READY", "SUM_IN")]
+    inputs += [tensor("START", TensorProto.FLOAT, column), tensor("END", TensorProto.BOOL, column)]
+    outputs = [tensor(name, TensorProto.INT32, column) for name in ("OUTPUT", "SUM_OUT")]
+    outputs += [tensor("STARTED", TensorProto.FLOAT, column), tensor("ENDED", TensorProto.BOOL, column)]
+    save(name, nodes, inputs + [tensor("ID", id_type, column)], outputs + [tensor("SEQUENCE", id_type, column)])
+
+
 def sequence_output():
     """A tensor, and a sequence of tensors, which the protocol cannot carry."""
     nodes = [
@@ -173,5 +191,7 @@ if __name__ == "__main__":
     batch_gain()
     lookup()
     scalar_per_row()
+    sequence_sum("sequence_sum", TensorProto.UINT64)
+    sequence_sum("sequence_sum_text", TensorProto.STRING)
     sequence_output()
     future_opset()

@@ -58,7 +58,7 @@ impl Backend for FakeBackend {
     }
 
     fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError> {
-        let signature = Signature::from_config(&source.config)?;
+        let signature = Signature::of_backend(&source.config)?;
         Ok(Arc::new(FakeModel { behaviour: self.behaviour.clone(), signature }))
     }
 }

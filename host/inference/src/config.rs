@@ -19,8 +19,9 @@ pub use self::{
         ModelPriority, Optimization,
     },
     scheduling::{
-        ControlInput, ControlKind, ControlSpec, DynamicBatching, EnsembleScheduling, EnsembleStep, InitialState,
-        InitialStateData, QueuePolicy, Scheduling, SequenceBatching, SequenceStrategy, StateSpec, TimeoutAction,
+        CONTROL_DIMS, ControlInput, ControlKind, ControlSpec, DynamicBatching, EnsembleScheduling, EnsembleStep,
+        InitialState, InitialStateData, QueuePolicy, Scheduling, SequenceBatching, SequenceStrategy, StateSpec,
+        TimeoutAction,
     },
     tensors::{
         BatchInput, BatchInputKind, BatchOutput, BatchOutputKind, ConfigDataType, ModelInput, ModelOutput, Reshape,
@@ -121,6 +122,14 @@ impl ModelConfig {
     pub fn ensemble(&self) -> Option<&EnsembleScheduling> {
         match &self.scheduling {
             Some(Scheduling::Ensemble(ensemble)) => Some(ensemble),
+            _ => None,
+        }
+    }
+
+    /// How sequences are kept together, when the model serves them.
+    pub fn sequences(&self) -> Option<&SequenceBatching> {
+        match &self.scheduling {
+            Some(Scheduling::Sequence(sequences)) => Some(sequences),
             _ => None,
         }
     }

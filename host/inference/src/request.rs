@@ -70,6 +70,8 @@ pub struct CallChain {
 pub struct CheckedRequest {
     request: InferRequest,
     batch_size: u64,
+    /// Outputs that the host wants, besides those that the client does.
+    attached_outputs: Option<Arc<[Arc<str>]>>,
 }
 
 // === impl InferRequest ===
@@ -134,7 +136,7 @@ impl fmt::Display for CallChain {
 impl CheckedRequest {
     /// Only [`crate::Signature::check`] makes one.
     pub(crate) fn new(request: InferRequest, batch_size: u64) -> Self {
-        Self { request, batch_size }
+        Self { request, batch_size, attached_outputs: None }
     }
 
     /// Rows along the batch dimension; 1 for models without batching.
@@ -158,17 +160,49 @@ impl CheckedRequest {
     }
 
     /// Whether the client wants the output called `name`.
-    pub fn wants(&self, name: &str) -> bool {
+    pub fn is_requested(&self, name: &str) -> bool {
         let requested = &self.request.requested_outputs;
         requested.is_empty() || requested.iter().any(|output| &**output == name)
     }
 
+    /// Whether the client or the host wants the output called `name`.
+    pub fn wants(&self, name: &str) -> bool {
+        self.is_requested(name) || self.is_attached(name)
+    }
+
     /// Where a backend may write the output called `name`; `None` when the client wants it in the response, or gave
-    /// less memory than `length_bytes`.
+    /// less memory than `length_bytes`, or when the host keeps the output too.
     ///
     /// The client can read and change what is written while it is written: only for elements that nobody reads back.
     pub fn output_target(&self, name: &str, length_bytes: usize) -> Option<BufferMut> {
+        if self.is_attached(name) {
+            return None;
+        }
         let output = self.request.output_memory.iter().find(|output| &*output.name == name)?;
         output.memory.target(length_bytes)
+    }
+
+    /// Gives the model inputs that clients cannot send, and asks it for outputs that they did not: the control signals
+    /// and the state of its sequence. They must be those of [`crate::Signature::of_backend`].
+    pub fn attach(&mut self, inputs: Vec<NamedTensor>, outputs: Option<Arc<[Arc<str>]>>) {
+        self.request.inputs.extend(inputs);
+        self.attached_outputs = outputs;
+    }
+
+    fn is_attached(&self, name: &str) -> bool {
+        self.attached_outputs.iter().flat_map(|outputs| outputs.iter()).any(|output| &**output == name)
+    }
+
+    /// A request of the same inputs that belongs to no sequence: it fills a row of a batch.
+    #[must_use]
+    pub fn as_padding(&self) -> Self {
+        let request = InferRequest {
+            id: String::new(),
+            inputs: self.request.inputs.clone(),
+            requested_outputs: self.request.requested_outputs.clone(),
+            received: self.request.received,
+            ..InferRequest::new(Vec::new())
+        };
+        Self { request, batch_size: self.batch_size, attached_outputs: None }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Error texts are those of Triton's request normalisation (`infer_request.cc`), because clients' tests match on them.
 
+mod backend_side;
+
 use std::{fmt::Write, sync::Arc};
 
 use nereid_tensor::{DataType, Shape};

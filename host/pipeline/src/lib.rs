@@ -13,6 +13,7 @@ mod model_file;
 mod recorder;
 mod roster;
 mod scheduling;
+mod sequences;
 mod warmup;
 
 pub use crate::loader::Loader;

@@ -7,7 +7,7 @@ use nereid_inference::{InferError, ModelConfig, ModelLoader, ModelSource, Served
 use nereid_telemetry::{Telemetry, check_metric_control};
 use tokio::runtime::Handle;
 
-use crate::{ensemble::Ensemble, instances::wanted_instances, model::BackendModel};
+use crate::{ensemble::Ensemble, instances::wanted_instances, model::BackendModel, scheduling::scheduler_settings};
 
 /// The word that a configuration's `platform` has for ensembles.
 const ENSEMBLE_PLATFORM: &str = "ensemble";
@@ -111,9 +111,10 @@ impl ModelLoader for Loader {
         if is_ensemble(&source.config) {
             return Ensemble::validate(&source.config, peers);
         }
-        Signature::from_config(&source.config)?;
+        Signature::of_backend(&source.config)?;
         self.backend(source)?;
-        wanted_instances(&source.config).map(|_| ())
+        wanted_instances(&source.config)?;
+        scheduler_settings(source).map(|_| ())
     }
 
     fn load(&self, source: ModelSource) -> Result<Arc<dyn ServedModel>, InferError> {

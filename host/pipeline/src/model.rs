@@ -49,13 +49,14 @@ impl BackendModel {
         let started = Instant::now();
         let signature = Signature::from_config(&source.config)?;
         let labels = OutputLabels::read(&source)?;
-        let warmup = Warmup::read(&source, &signature)?;
+        let warmup = Warmup::read(&source)?;
+        let settings = scheduler_settings(&source)?;
         let loaded = backend.load(&source)?;
         let maker = Maker { loaded, warmup, runtime: runtime.clone() };
         let metrics = telemetry.model(&source.identity, &source.config);
         let recorder = Arc::new(Recorder::new(metrics, source.config.is_decoupled()));
         let observer: Arc<dyn Observer> = recorder.clone();
-        let start = |instances| Scheduler::start(scheduler_settings(&source.config), instances, observer);
+        let start = |instances| Scheduler::start(settings, instances, observer);
         let roster = Roster::start(&source.config, maker, start)?;
         recorder.loaded(started.elapsed());
         let core = Core { identity: source.identity, signature, labels, roster, recorder };

@@ -17,6 +17,8 @@ use nereid_inference::{
 };
 use tokio::runtime::Handle;
 
+use crate::sequences::lone_request_inputs;
+
 /// What each instance of a model is to execute.
 #[derive(Debug)]
 pub(crate) struct Warmup {
@@ -39,10 +41,11 @@ impl Warmup {
     ///
     /// # Errors
     /// `InvalidArgument`, naming model, sample and input: a sample does not fit the model, or its file cannot be used.
-    pub(crate) fn read(source: &ModelSource, signature: &Signature) -> Result<Self, InferError> {
+    pub(crate) fn read(source: &ModelSource) -> Result<Self, InferError> {
+        let signature = Signature::of_backend(&source.config)?;
         let samples = source.config.warmup.iter().filter(|sample| sample.batch_size > 0);
         let samples = samples.map(|sample| {
-            Sample::read(sample, source, signature).map_err(|problem| {
+            Sample::read(sample, source, &signature).map_err(|problem| {
                 let (model, sample) = (&source.identity.name, &sample.name);
                 InferError::invalid_argument(format!("warm-up sample '{sample}' of model '{model}': {problem}"))
             })
@@ -80,7 +83,10 @@ impl Sample {
                 .map_err(|problem| format!("input '{name}' {problem}"))?;
             Ok(NamedTensor::new(name.as_str(), tensor))
         };
-        let inputs = sample.inputs.iter().map(tensor).collect::<Result<Vec<_>, String>>()?;
+        let mut inputs = sample.inputs.iter().map(tensor).collect::<Result<Vec<_>, String>>()?;
+        // A sample may say what the host would tell a model of sequences; it need not.
+        let told = lone_request_inputs(source).map_err(|error| error.message().to_owned())?;
+        inputs.extend(told.into_iter().filter(|input| !sample.inputs.contains_key(&*input.name)));
         let request = InferRequest { id: format!("warmup-{}", sample.name), ..InferRequest::new(inputs) };
         let request = signature.check(request).map_err(|error| error.message().to_owned())?;
         let requests = (0..sample.batch_size).map(|_| request.clone()).collect();

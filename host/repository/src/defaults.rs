@@ -2,7 +2,7 @@
 
 use nereid_inference::{
     ModelConfig,
-    config::{InstanceGroup, InstanceKind, Optimization, Scheduling},
+    config::{InstanceGroup, InstanceKind, Optimization, Scheduling, SequenceBatching, SequenceStrategy},
 };
 
 use crate::{platform::ENSEMBLE, versions};
@@ -10,14 +10,15 @@ use crate::{platform::ENSEMBLE, versions};
 /// The version of an ensemble's step that follows the newest one.
 const LATEST_VERSION: i64 = -1;
 
+/// How long a sequence may be silent; Triton's default.
+const SEQUENCE_IDLE_MICROSECONDS: u64 = 1_000_000;
+
 /// Fills in what is left open.
 pub(crate) fn fill(config: &mut ModelConfig) {
     config.version_policy.get_or_insert(versions::DEFAULT_POLICY);
     match &mut config.scheduling {
         Some(Scheduling::Dynamic(batching)) => {
-            if batching.preferred_batch_sizes.is_empty() && config.max_batch_size > 0 {
-                batching.preferred_batch_sizes.push(config.max_batch_size);
-            }
+            prefer_the_largest(&mut batching.preferred_batch_sizes, config.max_batch_size);
         }
         Some(Scheduling::Ensemble(ensemble)) => {
             // A step without a version says 0 in the message.
@@ -25,13 +26,29 @@ pub(crate) fn fill(config: &mut ModelConfig) {
                 step.model_version = LATEST_VERSION;
             }
         }
-        Some(Scheduling::Sequence(_)) | None => {}
+        Some(Scheduling::Sequence(sequences)) => fill_sequences(sequences, config.max_batch_size),
+        None => {}
     }
     if config.platform != ENSEMBLE {
         fill_instance_groups(config);
         let optimization = config.optimization.get_or_insert_with(Optimization::default);
         optimization.input_pinned_memory.get_or_insert(true);
         optimization.output_pinned_memory.get_or_insert(true);
+    }
+}
+
+fn fill_sequences(sequences: &mut SequenceBatching, max_batch_size: i32) {
+    if sequences.max_sequence_idle_microseconds == 0 {
+        sequences.max_sequence_idle_microseconds = SEQUENCE_IDLE_MICROSECONDS;
+    }
+    if let Some(SequenceStrategy::Oldest { preferred_batch_sizes, .. }) = &mut sequences.strategy {
+        prefer_the_largest(preferred_batch_sizes, max_batch_size);
+    }
+}
+
+fn prefer_the_largest(preferred_batch_sizes: &mut Vec<i32>, max_batch_size: i32) {
+    if preferred_batch_sizes.is_empty() && max_batch_size > 0 {
+        preferred_batch_sizes.push(max_batch_size);
     }
 }
 
@@ -92,6 +109,16 @@ mod tests {
         assert_eq!(sizes("max_batch_size: 8 dynamic_batching { }"), [8]);
         assert_eq!(sizes("max_batch_size: 8 dynamic_batching { preferred_batch_size: [ 2, 4 ] }"), [2, 4]);
         assert!(sizes("dynamic_batching { }").is_empty());
+    }
+
+    #[test]
+    fn a_sequence_may_be_silent_for_a_second() {
+        let sequences = |text| check(text).sequences().cloned().unwrap();
+        assert_eq!(sequences("sequence_batching { }").max_sequence_idle_microseconds, 1_000_000);
+        let oldest = sequences("max_batch_size: 4 sequence_batching { oldest { } max_sequence_idle_microseconds: 5 }");
+        assert_eq!(oldest.max_sequence_idle_microseconds, 5);
+        let Some(SequenceStrategy::Oldest { preferred_batch_sizes, .. }) = oldest.strategy else { panic!("oldest") };
+        assert_eq!(preferred_batch_sizes, [4]);
     }
 
     #[test]

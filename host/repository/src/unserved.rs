@@ -9,7 +9,7 @@
 
 use nereid_inference::{
     InferError, ModelConfig,
-    config::{InstanceGroup, InstanceKind, ModelInput, ModelOutput, Scheduling},
+    config::{InstanceGroup, InstanceKind, ModelInput, ModelOutput},
 };
 
 /// One field: its path, and which part of the model uses it.
@@ -39,9 +39,11 @@ const UNSERVED: &[Unserved] = &[
     Unserved { path: "batch_output", used_by: |config| flag(!config.batch_outputs.is_empty()) },
     Unserved { path: "optimization.execution_accelerators", used_by: accelerators },
     Unserved {
-        path: "sequence_batching",
-        used_by: |config| flag(matches!(config.scheduling, Some(Scheduling::Sequence(_)))),
+        path: "sequence_batching.iterative_sequence",
+        used_by: |config| flag(config.sequences().is_some_and(|sequences| sequences.iterative_sequence)),
     },
+    // In Triton too it needs a GPU.
+    Unserved { path: "sequence_batching.state.use_growable_memory", used_by: growable_state },
     Unserved {
         path: "ensemble_scheduling.max_inflight_requests",
         used_by: |config| flag(config.ensemble().is_some_and(|ensemble| ensemble.max_inflight_requests > 0)),
@@ -122,6 +124,11 @@ fn group(config: &ModelConfig, used: fn(&InstanceGroup) -> bool) -> Option<Strin
     Some(if group.name.is_empty() { format!("group {index}") } else { format!("group '{}'", group.name) })
 }
 
+fn growable_state(config: &ModelConfig) -> Option<String> {
+    let state = config.sequences()?.states.iter().find(|state| state.use_growable_memory)?;
+    Some(format!("state '{}'", state.input_name))
+}
+
 fn accelerators(config: &ModelConfig) -> Option<String> {
     let accelerators = config.optimization.as_ref()?.execution_accelerators.as_ref()?;
     accelerators.gpu.iter().chain(&accelerators.cpu).next().map(|accelerator| format!("'{}'", accelerator.name))
@@ -174,7 +181,11 @@ mod tests {
                 "optimization.execution_accelerators",
                 "optimization { execution_accelerators { cpu_execution_accelerator { name: 'openvino' } } }",
             ),
-            ("sequence_batching", "sequence_batching { }"),
+            ("sequence_batching.iterative_sequence", "sequence_batching { iterative_sequence: true }"),
+            (
+                "sequence_batching.state.use_growable_memory",
+                "sequence_batching { state { input_name: 'i' use_growable_memory: true } }",
+            ),
             ("ensemble_scheduling.max_inflight_requests", "ensemble_scheduling { max_inflight_requests: 1 }"),
             ("ensemble_scheduling.step.model_namespace", "ensemble_scheduling { step { model_namespace: 'n' } }"),
             ("instance_group.rate_limiter", "instance_group { rate_limiter { } }"),
@@ -218,6 +229,7 @@ mod tests {
             "dynamic_batching { priority_levels: 2 default_priority_level: 1 priority_queue_policy { key: 1 } }",
             &[],
         );
+        check("sequence_batching { oldest { max_candidate_sequences: 4 } state { input_name: 'i' } }", &[]);
         check("ensemble_scheduling { step { model_name: 'a' input_map { key: 'x' value: 'y' } } }", &[]);
     }
 

@@ -1,6 +1,8 @@
 //! Whether a complete configuration makes sense. Texts are those of Triton's `ValidateModelConfig`, because users know
 //! and search for them.
 
+mod sequences;
+
 use std::{
     collections::BTreeSet,
     path::{Component, Path},
@@ -39,8 +41,10 @@ fn first_mistake(config: &ModelConfig, model_directory: &Path) -> Result<(), Str
     model_file(config)?;
     tensors(config)?;
     labels(config, model_directory)?;
-    if let Some(Scheduling::Dynamic(batching)) = &config.scheduling {
-        dynamic_batching(config, batching)?;
+    match &config.scheduling {
+        Some(Scheduling::Dynamic(batching)) => dynamic_batching(config, batching)?,
+        Some(Scheduling::Sequence(sequences)) => sequences::sequence_batching(config, sequences)?,
+        Some(Scheduling::Ensemble(_)) | None => {}
     }
     config.instance_groups.iter().try_for_each(|group| instance_group(name, group))
 }

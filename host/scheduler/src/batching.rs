@@ -19,6 +19,20 @@ pub(crate) trait Batchable {
     fn is_cancelled(&self) -> bool;
 }
 
+impl<T: Batchable> Batchable for &T {
+    fn rows(&self) -> u64 {
+        (**self).rows()
+    }
+
+    fn fits(&self, other: &Self) -> bool {
+        (**self).fits(other)
+    }
+
+    fn is_cancelled(&self) -> bool {
+        (**self).is_cancelled()
+    }
+}
+
 /// What to do with the requests at the head of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
@@ -30,34 +44,34 @@ pub(crate) enum Decision {
     Nothing,
 }
 
-/// Decides over `waiting`, given oldest first with their time of arrival, while an instance is idle.
-pub(crate) fn decide<'a, T: Batchable + 'a>(
+/// Decides over `waiting`, given in the order in which they should run, with their times of arrival, while an instance is
+/// idle.
+pub(crate) fn decide<T: Batchable>(
     settings: &SchedulerSettings,
     now: Instant,
-    waiting: impl Iterator<Item = (&'a T, Instant)>,
+    mut waiting: impl Iterator<Item = (T, Instant)>,
 ) -> Decision {
-    let mut waiting = waiting.peekable();
-    let Some((first, mut oldest)) = waiting.peek().copied() else { return Decision::Nothing };
+    let Some((first, mut oldest)) = waiting.next() else { return Decision::Nothing };
     let Some(batching) = &settings.batching else { return Decision::Run { requests: 1 } };
 
     let largest = batching.preferred_rows.last().copied().unwrap_or(settings.batch_rows_max);
-    let (mut rows, mut requests, mut preferred, mut closed) = (0, 0, None, false);
-    for (request, arrived) in waiting {
+    let is_preferred = |rows: u64| batching.preferred_rows.contains(&rows);
+    let (mut rows, mut requests) = (first.rows(), 1);
+    let mut preferred = is_preferred(rows).then_some(requests);
+    let mut closed = rows >= settings.batch_rows_max;
+    while !closed && let Some((request, arrived)) = waiting.next() {
         let together = rows + request.rows();
-        if requests > 0 && (together > settings.batch_rows_max || !request.fits(first)) {
+        if together > settings.batch_rows_max || !request.fits(&first) {
             closed = true;
             break;
         }
         (rows, requests) = (together, requests + 1);
         // One that is past its queue time runs last and has waited longest.
         oldest = oldest.min(arrived);
-        if batching.preferred_rows.contains(&rows) {
+        if is_preferred(rows) {
             preferred = Some(requests);
         }
-        if rows >= settings.batch_rows_max {
-            closed = true;
-            break;
-        }
+        closed = rows >= settings.batch_rows_max;
     }
     if let Some(requests) = preferred {
         return Decision::Run { requests };
@@ -103,6 +117,7 @@ mod tests {
             batching: Some(BatchingSettings { preferred_rows: preferred.to_vec(), delay_max: delay }),
             queue: QueueSettings::default(),
             preserve_order: false,
+            sequences: None,
             brief_execution_max: Duration::ZERO,
         };
         let start = *START;

@@ -1,7 +1,8 @@
 //! Which request runs when, where, and together with which others.
 //!
-//! The decisions are pure: [`queue`], [`batching`] and [`state`] take the time as an argument and neither spawn, sleep,
-//! lock nor log, so that a seeded simulation drives the very code that serves. [`worker`] is the one file that acts.
+//! The decisions are pure: a [`policy`] takes the time as an argument and neither spawns, sleeps, locks nor logs, so that a
+//! seeded simulation drives the very code that serves. [`state`] is the policy of independent requests, [`sequence`] that
+//! of requests that belong together. [`worker`] is the one file that acts.
 //!
 //! Invariant: every admitted request is answered once: executed, refused, expired, or found cancelled.
 //!
@@ -11,14 +12,20 @@ mod batching;
 mod brevity;
 mod job;
 mod observer;
+mod policy;
 mod queue;
 mod roster;
+mod sequence;
 mod settings;
 mod state;
 mod worker;
 
 pub use crate::{
     observer::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord},
+    sequence::{
+        CorrelationInput, DirectSettings, SequenceSettings, SequenceStrategy, SequenceTensors, Signal, SignalKind,
+        StateInput,
+    },
     settings::{
         BRIEF_EXECUTION_MAX, BatchingSettings, ExpiryAction, PrioritySettings, QUEUE_REQUESTS_MAX, QueuePolicy,
         QueueSettings, SchedulerSettings,
@@ -26,5 +33,7 @@ pub use crate::{
     worker::{InstanceId, Scheduler, run_here_or_spawn},
 };
 
+#[cfg(test)]
+mod random;
 #[cfg(test)]
 mod simulation;

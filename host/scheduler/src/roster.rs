@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::state::InstanceIndex;
+use crate::policy::InstanceIndex;
 
 /// The instances of one model.
 #[derive(Debug, Default)]

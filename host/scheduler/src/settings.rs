@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use crate::SequenceSettings;
+
 /// Requests that may wait for one model when its configuration names no `max_queue_size`. At a millisecond per
 /// execution the last of them would wait a quarter of a minute: longer queues only hide an overload.
 pub const QUEUE_REQUESTS_MAX: usize = 16_384;
@@ -20,6 +22,8 @@ pub struct SchedulerSettings {
     pub queue: QueueSettings,
     /// Answers are given in order of arrival, whichever instance is ready first.
     pub preserve_order: bool,
+    /// `None` takes every request for itself.
+    pub sequences: Option<SequenceSettings>,
     /// Usually [`BRIEF_EXECUTION_MAX`]; zero gives every execution of a blocking instance to its thread.
     pub brief_execution_max: Duration,
 }
@@ -81,6 +85,7 @@ impl SchedulerSettings {
             batching: None,
             queue: QueueSettings::default(),
             preserve_order: false,
+            sequences: None,
             brief_execution_max: BRIEF_EXECUTION_MAX,
         }
     }

@@ -1,16 +1,14 @@
-//! Queue and instances of one model as a state machine: it is told what happened and when, and says what to do.
+//! The policy of models whose requests are independent: one queue, and whichever instance is idle.
 
 use std::time::{Duration, Instant};
 
 use crate::{
     SchedulerSettings,
     batching::{Batchable, Decision, decide},
+    policy::{Actions, Event, InstanceIndex, Policy, Refusal, Run},
     queue::{Queue, Ticket, Wish},
     roster::{Presence, Roster},
 };
-
-/// Index of an instance.
-pub(crate) type InstanceIndex = usize;
 
 /// Requests that wait and instances that do.
 pub(crate) struct State<T> {
@@ -29,35 +27,24 @@ enum Life {
     Draining,
 }
 
-/// What to do now.
-#[derive(Debug)]
-pub(crate) struct Actions<T> {
-    /// Executions to start.
-    pub(crate) runs: Vec<Run<T>>,
-    /// Waited too long: to be refused.
-    pub(crate) expired: Vec<T>,
-    /// Nobody waits for them any more.
-    pub(crate) cancelled: Vec<T>,
-    /// Refused because the queue is full.
-    pub(crate) refused: Option<T>,
-    /// An instance that left: nothing refers to it any more.
-    pub(crate) gone: Option<InstanceIndex>,
-    /// When to ask again even if nothing happens.
-    pub(crate) wake_at: Option<Instant>,
-    /// The number of requests in the queue, when it has changed; what the pending gauge shows.
-    pub(crate) waiting: Option<usize>,
-}
-
-/// One execution to start.
-#[derive(Debug)]
-pub(crate) struct Run<T> {
-    pub(crate) instance: InstanceIndex,
-    pub(crate) requests: Vec<T>,
-    /// No other request of the model waits or runs: the load is so low that a thread of its own would first have to wake.
-    pub(crate) is_alone: bool,
-}
-
 // === impl State ===
+
+impl<T: Batchable + Send> Policy<T> for State<T> {
+    fn on(&mut self, now: Instant, event: Event<T>) -> Actions<T> {
+        match event {
+            Event::Arrive { item, wish } => self.arrive(now, item, wish),
+            Event::InstanceIdle(instance) => self.instance_idle(now, instance),
+            Event::InstanceAdded(instance) => self.add_instance(now, instance),
+            Event::InstanceRetired(instance) => self.retire_instance(now, instance),
+            Event::Wake => self.wake(now),
+            Event::Drain => self.drain(now),
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.is_drained()
+    }
+}
 
 impl<T: Batchable> State<T> {
     pub(crate) fn new(settings: SchedulerSettings, instances: usize) -> Self {
@@ -79,7 +66,9 @@ impl<T: Batchable> State<T> {
             return Actions { runs, ..Actions::nothing() };
         }
         let refused = self.queue.push(now, item, wish).err();
-        Actions { refused, ..self.advance(now) }
+        let mut actions = self.advance(now);
+        actions.refused.extend(refused.map(|item| (item, Refusal::QueueFull)));
+        actions
     }
 
     /// An instance has finished its execution.
@@ -125,7 +114,8 @@ impl<T: Batchable> State<T> {
     }
 
     fn advance(&mut self, now: Instant) -> Actions<T> {
-        let mut actions = Actions { expired: self.queue.expire(now), ..Actions::nothing() };
+        let expired = self.queue.expire(now).into_iter().map(|item| (item, Refusal::Expired));
+        let mut actions = Actions { refused: expired.collect(), ..Actions::nothing() };
         let mut batch_due = None;
         while let Some(instance) = self.roster.next() {
             self.drop_cancelled_head(&mut actions.cancelled);
@@ -174,22 +164,6 @@ impl<T: Batchable> State<T> {
     }
 }
 
-// === impl Actions ===
-
-impl<T> Actions<T> {
-    fn nothing() -> Self {
-        Self {
-            runs: vec![],
-            expired: vec![],
-            cancelled: vec![],
-            refused: None,
-            gone: None,
-            wake_at: None,
-            waiting: None,
-        }
-    }
-}
-
-fn gone(instance: InstanceIndex, presence: Presence) -> Option<InstanceIndex> {
-    (presence == Presence::Gone).then_some(instance)
+fn gone(instance: InstanceIndex, presence: Presence) -> Vec<InstanceIndex> {
+    if presence == Presence::Gone { vec![instance] } else { vec![] }
 }

@@ -1,4 +1,4 @@
-//! Acts on the decisions of [`crate::state`]: the one file that reads the clock, owns threads and polls futures.
+//! Acts on the decisions of a [`crate::policy`]: the one file that reads the clock, owns threads and polls futures.
 //!
 //! A blocking instance has an OS thread; a task instance runs where the request arrives. A request that finds an idle
 //! task instance is executed by the caller itself, without a hop; what cannot finish at once goes on as a task. A lone
@@ -27,11 +27,13 @@ use tokio::{runtime::Handle, sync::Notify, time::sleep_until};
 pub use self::instances::InstanceId;
 use self::instances::{BlockingSlot, Slot, Slots};
 use crate::{
-    ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord, SchedulerSettings,
+    ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord, SchedulerSettings, SequenceSettings,
     batching::Batchable,
-    job::Job,
+    job::{Job, Origin},
+    policy::{Actions, Event, InstanceIndex, Policy, Refusal, Run},
     queue::Wish,
-    state::{Actions, InstanceIndex, Run, State},
+    sequence::SequencePolicy,
+    state::State,
 };
 
 /// Queue and instances of one model. Dropping it drains it: what was admitted is still answered.
@@ -40,7 +42,8 @@ pub struct Scheduler {
 }
 
 struct Shared {
-    state: Mutex<State<Job>>,
+    policy: Mutex<Box<dyn Policy<Job>>>,
+    sequences: Option<SequenceSettings>,
     slots: Slots,
     observer: Arc<dyn Observer>,
     runtime: Handle,
@@ -72,13 +75,19 @@ impl Scheduler {
         observer: Arc<dyn Observer>,
     ) -> Result<Self, InferError> {
         let keeps_time = settings.queue.keeps_time()
+            || settings.sequences.is_some()
             || settings.batching.as_ref().is_some_and(|batching| !batching.delay_max.is_zero());
         let brief_execution_max = settings.brief_execution_max;
         let order = settings.preserve_order.then(ResponseOrder::default);
-        let state = Mutex::new(State::new(settings, 0));
+        let sequences = settings.sequences.clone();
+        let policy: Box<dyn Policy<Job>> = match &sequences {
+            Some(sequences) => Box::new(SequencePolicy::new(settings, sequences.clone())),
+            None => Box::new(State::new(settings, 0)),
+        };
         let (runtime, alarm) = (Handle::current(), Arc::default());
         let slots = Slots::default();
-        let shared = Shared { state, slots, observer, runtime, alarm, brief_execution_max, order };
+        let policy = Mutex::new(policy);
+        let shared = Shared { policy, sequences, slots, observer, runtime, alarm, brief_execution_max, order };
         let scheduler = Self { shared: Arc::new(shared) };
         for (name, instance) in instances {
             scheduler.add_instance(&name, instance)?;
@@ -98,15 +107,19 @@ impl Scheduler {
         if let Some(order) = &self.shared.order {
             order.admit(&mut sender);
         }
-        let job = Job { request, sender, queued };
-        let actions = self.shared.decide(|state| state.arrive(queued, job, wish));
+        let sequences = self.shared.sequences.as_ref();
+        let job = Job::new(request, sender, queued, sequences.map(|sequences| sequences.tensors.clone()));
+        if let Some(Err(error)) = sequences.map(|sequences| sequences.check(&job.request)) {
+            return self.shared.conclude(job, error, FailureReason::Other);
+        }
+        let actions = self.shared.decide(queued, Event::Arrive { item: job, wish });
         self.shared.perform(actions);
     }
 }
 
 impl Drop for Scheduler {
     fn drop(&mut self) {
-        let actions = self.shared.decide(|state| state.drain(Instant::now()));
+        let actions = self.shared.decide(Instant::now(), Event::Drain);
         self.shared.perform(actions);
         self.shared.dismiss_if_drained();
     }
@@ -115,11 +128,11 @@ impl Drop for Scheduler {
 // === impl Shared ===
 
 impl Shared {
-    /// Tells the state machine something. Alarm and gauge follow under the same lock: set outside it, a thread that
+    /// Tells the policy something. Alarm and gauge follow under the same lock: set outside it, a thread that
     /// decided earlier and got here later would put back an alarm that is out of date.
-    fn decide(&self, tell: impl FnOnce(&mut State<Job>) -> Actions<Job>) -> Actions<Job> {
-        let mut state = self.state.lock();
-        let actions = tell(&mut state);
+    fn decide(&self, now: Instant, event: Event<Job>) -> Actions<Job> {
+        let mut policy = self.policy.lock();
+        let actions = policy.on(now, event);
         self.alarm.set(actions.wake_at);
         if let Some(waiting) = actions.waiting {
             self.observer.waiting_changed(waiting);
@@ -128,21 +141,26 @@ impl Shared {
     }
 
     fn perform(self: &Arc<Self>, actions: Actions<Job>) {
-        let Actions { runs, expired, cancelled, refused, gone, .. } = actions;
+        let Actions { runs, refused, cancelled, gone, restarted, .. } = actions;
+        if let (Some(id), Some(sequences)) = (restarted, &self.sequences) {
+            let model = &sequences.model_name;
+            tracing::warn!(
+                "sequence {id:?} for model '{model}' has a conflict. The previous sequence did not end before this \
+                 sequence start. Previous sequence will be terminated early."
+            );
+        }
         for run in runs {
             self.start(run);
         }
-        if let Some(slot) = gone.and_then(|instance| self.slots.take(instance)) {
+        for slot in gone.into_iter().filter_map(|instance| self.slots.take(instance)) {
             slot.dismiss();
         }
-        if let Some(job) = refused {
-            self.reject(job, "Exceeds maximum queue size");
-        }
-        for job in expired {
-            self.reject(job, "Request timeout expired");
+        for (job, refusal) in refused {
+            self.refuse(job, refusal);
         }
         for job in cancelled {
-            self.conclude(job, InferError::cancelled("the client is gone"), FailureReason::Cancelled);
+            let text = if job.sender.is_cancelled() { "the client is gone" } else { "the sequence was cancelled" };
+            self.conclude(job, InferError::cancelled(text), FailureReason::Cancelled);
         }
     }
 
@@ -169,12 +187,12 @@ impl Shared {
             let slot = self.slots.get(index);
             let Some(Slot::Task(slot)) = slot.as_deref() else { return };
             let Some(mut instance) = slot.lock().take() else { return };
-            let (mut batch, queued) = Job::into_batch(requests);
+            let (mut batch, origins) = Job::into_batch(requests);
             if let Err(panic) = AssertUnwindSafe(instance.execute(&mut batch)).catch_unwind().await {
                 fail_after_panic(&mut batch, panic.as_ref());
             }
             *slot.lock() = Some(instance);
-            self.finish(batch, &queued);
+            self.finish(batch, origins);
             if let Some(run) = self.instance_idle(index) {
                 self.runtime.spawn(self.clone().run_task(index, run.requests));
             }
@@ -195,13 +213,13 @@ impl Shared {
 
     /// Executes one batch on the calling thread.
     fn execute_blocking(&self, slot: &BlockingSlot, requests: Vec<Job>) {
-        let (mut batch, queued) = Job::into_batch(requests);
+        let (mut batch, origins) = Job::into_batch(requests);
         let executed = catch_unwind(AssertUnwindSafe(|| slot.instance.lock().execute(&mut batch)));
         if let Err(panic) = executed {
             fail_after_panic(&mut batch, panic.as_ref());
         }
         slot.brevity.lock().record(batch.rows(), batch.timeline().started.elapsed());
-        self.finish(batch, &queued);
+        self.finish(batch, origins);
     }
 
     /// Whether the caller may execute these requests: one that is expected to take no longer than a hop would.
@@ -214,7 +232,7 @@ impl Shared {
 
     /// Reports an idle instance; returns its own next execution and performs everything else.
     fn instance_idle(self: &Arc<Self>, index: InstanceIndex) -> Option<Run<Job>> {
-        let mut actions = self.decide(|state| state.instance_idle(Instant::now(), index));
+        let mut actions = self.decide(Instant::now(), Event::InstanceIdle(index));
         let own = actions.runs.iter().position(|run| run.instance == index);
         let own = own.map(|position| actions.runs.swap_remove(position));
         self.perform(actions);
@@ -225,12 +243,16 @@ impl Shared {
     }
 
     /// Counts the batch, then sends its answers.
-    fn finish(&self, batch: Batch, queued: &[Instant]) {
+    fn finish(&self, batch: Batch, origins: Vec<Origin>) {
         let execution = ExecutionRecord { rows: batch.rows(), timeline: batch.timeline(), ended: Instant::now() };
         if !batch.is_empty() {
             self.observer.batch_executed(&execution);
         }
-        for (finished, queued) in batch.finish().zip(queued) {
+        let requests = origins.len();
+        for (mut finished, origin) in batch.finish().zip(origins).filter(|(_, origin)| !origin.is_padding) {
+            if let (Some(tensors), Some((_, Ok(response)))) = (&origin.tensors, &mut finished.answer) {
+                tensors.keep(response, &finished.request, &origin.kept, requests);
+            }
             let outcome = match &finished.answer {
                 Some((_, Err(error))) if error.kind() == ErrorKind::Cancelled => {
                     Outcome::Failure(FailureReason::Cancelled)
@@ -242,7 +264,7 @@ impl Shared {
                 outcome,
                 rows: finished.request.batch_size(),
                 received: finished.request.get().received,
-                queued: *queued,
+                queued: origin.queued,
                 execution: Some(execution),
                 ended: execution.ended,
             });
@@ -252,9 +274,20 @@ impl Shared {
         }
     }
 
-    fn reject(&self, job: Job, reason: &str) {
-        let text = format!("{}{reason}", job.request.get().error_prefix());
-        self.conclude(job, InferError::unavailable(text), FailureReason::Rejected);
+    /// Answers a request that the policy does not execute, in Triton's words.
+    fn refuse(&self, job: Job, refusal: Refusal) {
+        let prefixed = |text: &str| InferError::unavailable(format!("{}{text}", job.request.get().error_prefix()));
+        let (error, reason) = match (refusal, &self.sequences) {
+            (Refusal::QueueFull, _) => (prefixed("Exceeds maximum queue size"), FailureReason::Rejected),
+            (Refusal::Expired, _) => (prefixed("Request timeout expired"), FailureReason::Rejected),
+            (Refusal::SequenceExpired, _) => {
+                let text = "timeout of the corresponding sequence has been expired";
+                (InferError::unavailable(text), FailureReason::Rejected)
+            }
+            (Refusal::NotStarted, Some(sequences)) => (sequences.not_started(&job.request), FailureReason::Other),
+            (Refusal::NotStarted, None) => (InferError::internal("the model has no sequences"), FailureReason::Other),
+        };
+        self.conclude(job, error, reason);
     }
 
     /// Answers a request that never ran.
@@ -263,7 +296,7 @@ impl Shared {
             outcome: Outcome::Failure(reason),
             rows: job.request.batch_size(),
             received: job.request.get().received,
-            queued: job.queued,
+            queued: job.origin.queued,
             execution: None,
             ended: Instant::now(),
         });
@@ -272,7 +305,7 @@ impl Shared {
 
     /// Lets the threads go once no request can come any more.
     fn dismiss_if_drained(&self) {
-        if !self.state.lock().is_drained() {
+        if !self.policy.lock().is_drained() {
             return;
         }
         self.slots.all().for_each(|slot| slot.dismiss());
@@ -322,7 +355,7 @@ async fn keep_time(shared: Weak<Shared>, alarm: Arc<Alarm>) {
             () = alarm.changed.notified() => {}
             () = sleep_until(at.into()) => {
                 let Some(shared) = shared.upgrade() else { return };
-                let actions = shared.decide(|state| state.wake(Instant::now()));
+                let actions = shared.decide(Instant::now(), Event::Wake);
                 shared.perform(actions);
             }
         }

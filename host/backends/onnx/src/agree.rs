@@ -2,7 +2,7 @@
 
 use nereid_inference::{
     InferError, ModelConfig,
-    config::{ConfigDataType, Reshape},
+    config::{CONTROL_DIMS, ConfigDataType, Reshape, SequenceBatching},
 };
 
 use crate::{complete::Declared, model_file::FileTensor};
@@ -37,13 +37,17 @@ pub(crate) fn check(model_config: &ModelConfig, declared: Declared<'_>, file_nam
         dims: &output.dims,
         reshape: output.reshape.as_ref(),
     });
-    for written in inputs {
+    let sequences = model_config.sequences();
+    for written in inputs.chain(sequences.into_iter().flat_map(given_inputs)) {
         check_tensor(&written, declared.inputs, model_config.max_batch_size, file_name).map_err(failed)?;
     }
-    for written in outputs {
+    for written in outputs.chain(sequences.into_iter().flat_map(kept_outputs)) {
         check_tensor(&written, declared.outputs, model_config.max_batch_size, file_name).map_err(failed)?;
     }
-    let is_written = |tensor: &&FileTensor| model_config.inputs.iter().any(|input| input.name == tensor.name);
+    let is_written = |tensor: &&FileTensor| {
+        model_config.inputs.iter().any(|input| input.name == tensor.name)
+            || sequences.is_some_and(|sequences| sequences.gives_input(&tensor.name))
+    };
     if let Some(missing) = declared.inputs.iter().find(|tensor| !is_written(tensor)) {
         let text = format!("input {} of {file_name} is missing from the configuration", print_declared(missing));
         return Err(failed(text));
@@ -52,6 +56,30 @@ pub(crate) fn check(model_config: &ModelConfig, declared: Declared<'_>, file_nam
         return Err(failed(format!("{file_name} has no output that can be served and the configuration names none")));
     }
     Ok(())
+}
+
+/// The inputs that the host gives to models of sequences.
+fn given_inputs(sequences: &SequenceBatching) -> impl Iterator<Item = Written<'_>> {
+    let controls = sequences.control_types().map(|(name, data_type)| (name, data_type, CONTROL_DIMS.as_slice()));
+    let states = sequences.states.iter().map(|state| (state.input_name.as_str(), state.data_type, &*state.dims));
+    controls.chain(states).map(|(name, data_type, dims)| Written {
+        role: "input",
+        name,
+        data_type,
+        dims,
+        reshape: None,
+    })
+}
+
+/// The outputs that it keeps.
+fn kept_outputs(sequences: &SequenceBatching) -> impl Iterator<Item = Written<'_>> {
+    sequences.states.iter().map(|state| Written {
+        role: "output",
+        name: &state.output_name,
+        data_type: state.data_type,
+        dims: &state.dims,
+        reshape: None,
+    })
 }
 
 fn check_tensor(
@@ -113,7 +141,7 @@ fn print_dims(dims: &[i64]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use nereid_inference::config::{ModelInput, ModelOutput};
+    use nereid_inference::config::{ControlInput, ControlSpec, ModelInput, ModelOutput, Scheduling, StateSpec};
     use nereid_tensor::DataType;
 
     use super::*;
@@ -153,6 +181,39 @@ mod tests {
     #[test]
     fn agrees_with_the_same_tensors() {
         check_inputs(&[("x", DataType::Fp32, &[4])], 8, None);
+    }
+
+    #[test]
+    fn control_inputs_and_state_come_from_the_host_and_must_be_in_the_file() {
+        let sequences = |text: &str| {
+            let start = ControlSpec { int32_false_true: vec![0, 1], ..ControlSpec::default() };
+            let state = StateSpec {
+                input_name: "in".into(),
+                output_name: "out".into(),
+                data_type: DataType::Fp32.into(),
+                dims: vec![4],
+                ..StateSpec::default()
+            };
+            SequenceBatching {
+                control_inputs: vec![ControlInput { name: text.into(), controls: vec![start] }],
+                states: vec![state],
+                ..SequenceBatching::default()
+            }
+        };
+        let declared_inputs = [tensor("start", DataType::Int32, &[-1, 1]), tensor("in", DataType::Fp32, &[-1, 4])];
+        let declared_outputs = [tensor("out", DataType::Fp32, &[-1, 4]), tensor("y", DataType::Int64, &[-1, 2])];
+        let declared = Declared { inputs: &declared_inputs, outputs: &declared_outputs };
+        let check = |text: &str| {
+            let scheduling = Some(Scheduling::Sequence(sequences(text)));
+            let config = ModelConfig { name: "m".into(), max_batch_size: 8, scheduling, ..ModelConfig::default() };
+            let completed = crate::complete::complete(&config, declared, 4);
+            assert!(completed.inputs.len() < 2, "{:?}", completed.inputs);
+            assert_eq!(completed.outputs.len(), 1, "state is not an output unless it is written as one");
+            check(&completed, declared, "model.onnx").map_err(|error| error.message().to_owned())
+        };
+        assert_eq!(check("start"), Ok(()));
+        let text = check("begin").unwrap_err();
+        assert!(text.contains("the configuration names input 'begin', which model.onnx does not have"), "{text}");
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Backend for OnnxBackend {
         let model_config = &source.config;
         let options = SessionOptions::from_config(model_config)?;
         refuse_unserved(model_config)?;
-        let signature = Signature::from_config(model_config)?;
+        let signature = Signature::of_backend(model_config)?;
         let file = ModelFile::open(&self.settings, source, options)?;
         agree::check(model_config, file.declared(), &file.file_name)?;
         let plan = Plan::new(model_config, &signature, &file.inputs, &file.outputs)

@@ -59,7 +59,9 @@ fn can_batch(model_config: &ModelConfig, declared: Declared<'_>) -> bool {
 
 fn complete_inputs(model_config: &mut ModelConfig, declared: &[FileTensor]) {
     let batching = model_config.has_batching();
-    for tensor in declared {
+    let sequences = model_config.sequences().cloned();
+    let given = |tensor: &&FileTensor| sequences.as_ref().is_some_and(|sequences| sequences.gives_input(&tensor.name));
+    for tensor in declared.iter().filter(|tensor| !given(tensor)) {
         let position = model_config.inputs.iter().position(|input| input.name == tensor.name).unwrap_or_else(|| {
             model_config.inputs.push(ModelInput { name: tensor.name.clone(), ..ModelInput::default() });
             model_config.inputs.len() - 1
@@ -70,11 +72,13 @@ fn complete_inputs(model_config: &mut ModelConfig, declared: &[FileTensor]) {
     }
 }
 
-/// Outputs that are written are a choice; only when none is written are all served that can be.
+/// Outputs that are written are a choice; only when none is written are all served that can be, and are not kept as state.
 fn complete_outputs(model_config: &mut ModelConfig, declared: &[FileTensor]) {
     let batching = model_config.has_batching();
     if model_config.outputs.is_empty() {
-        let served = declared.iter().filter(|tensor| tensor.data_type.is_some());
+        let sequences = model_config.sequences();
+        let kept = |tensor: &&FileTensor| sequences.is_some_and(|sequences| sequences.keeps_output(&tensor.name));
+        let served = declared.iter().filter(|tensor| tensor.data_type.is_some() && !kept(tensor));
         model_config.outputs =
             served.map(|tensor| ModelOutput { name: tensor.name.clone(), ..ModelOutput::default() }).collect();
     }

@@ -44,8 +44,10 @@ impl Plan {
         inputs: &[FileTensor],
         outputs: &[FileTensor],
     ) -> Result<Self, NulError> {
-        let input_reshapes = model_config.inputs.iter().map(|input| input.reshape.as_ref());
-        let output_reshapes = model_config.outputs.iter().map(|output| output.reshape.as_ref());
+        // What the host adds for sequences comes after the clients' tensors, and as it is.
+        let as_it_is = || std::iter::repeat(None);
+        let input_reshapes = model_config.inputs.iter().map(|input| input.reshape.as_ref()).chain(as_it_is());
+        let output_reshapes = model_config.outputs.iter().map(|output| output.reshape.as_ref()).chain(as_it_is());
         let planned = |spec: &nereid_inference::TensorSpec, reshape: Option<&Reshape>, declared: &[FileTensor]| {
             let file_tensor = declared.iter().find(|tensor| *tensor.name == *spec.name);
             Ok(PlannedTensor {

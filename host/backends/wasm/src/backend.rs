@@ -109,7 +109,7 @@ impl Backend for WasmBackend {
         let spec = PluginSpec {
             plugin: file_name(&source.config).to_owned(),
             model: source.identity.clone(),
-            signature: Signature::from_config(&source.config)?,
+            signature: Signature::of_backend(&source.config)?,
             parameters: source.config.parameters.clone(),
             limits,
             service: self.service.clone(),

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use nereid_tensor::DataType;
+
 use super::ConfigDataType;
+
+/// A control tensor has one element, besides the batch dimension.
+pub const CONTROL_DIMS: [i64; 1] = [1];
 
 /// The scheduler that a model chooses; without a choice requests run one by one in order of arrival.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,4 +149,56 @@ pub struct EnsembleStep {
     pub input_map: BTreeMap<String, String>,
     pub output_map: BTreeMap<String, String>,
     pub model_namespace: String,
+}
+
+// === impl SequenceBatching ===
+
+impl SequenceBatching {
+    /// Names and types of the inputs that say where a request stands in its sequence.
+    pub fn control_types(&self) -> impl Iterator<Item = (&str, ConfigDataType)> {
+        let first = |input: &ControlInput| input.controls.first().map(ControlSpec::tensor_type);
+        self.control_inputs.iter().filter_map(move |input| Some((input.name.as_str(), first(input)?)))
+    }
+
+    /// Whether the host, and no client, gives the input called `name`.
+    pub fn gives_input(&self, name: &str) -> bool {
+        self.control_inputs.iter().any(|input| input.name == name)
+            || self.states.iter().any(|state| state.input_name == name)
+    }
+
+    /// Whether the host keeps the output called `name`.
+    pub fn keeps_output(&self, name: &str) -> bool {
+        self.states.iter().any(|state| state.output_name == name)
+    }
+}
+
+// === impl ControlKind ===
+
+impl ControlKind {
+    /// The word in a configuration.
+    pub fn config_name(self) -> &'static str {
+        match self {
+            Self::Start => "CONTROL_SEQUENCE_START",
+            Self::Ready => "CONTROL_SEQUENCE_READY",
+            Self::End => "CONTROL_SEQUENCE_END",
+            Self::CorrelationId => "CONTROL_SEQUENCE_CORRID",
+        }
+    }
+}
+
+// === impl ControlSpec ===
+
+impl ControlSpec {
+    /// The type of its tensor; which pair of values is written says it.
+    pub fn tensor_type(&self) -> ConfigDataType {
+        if self.kind == ControlKind::CorrelationId {
+            self.data_type
+        } else if !self.int32_false_true.is_empty() {
+            DataType::Int32.into()
+        } else if !self.fp32_false_true.is_empty() {
+            DataType::Fp32.into()
+        } else {
+            DataType::Bool.into()
+        }
+    }
 }

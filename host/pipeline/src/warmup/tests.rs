@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use nereid_backend::{Instance, fake::FakeBehaviour};
 use nereid_inference::{
-    ModelConfig, ModelSource, Signature,
+    ModelConfig, ModelSource,
     config::{WarmupData, WarmupInput, WarmupSample},
 };
 use nereid_tensor::DataType;
@@ -23,8 +23,7 @@ fn with(data_type: DataType, sample: WarmupSample) -> ModelConfig {
 }
 
 fn read(config: ModelConfig, model_directory: &Path) -> Result<Warmup, InferError> {
-    let signature = Signature::from_config(&config)?;
-    Warmup::read(&ModelSource { model_directory: model_directory.into(), ..source(config) }, &signature)
+    Warmup::read(&ModelSource { model_directory: model_directory.into(), ..source(config) })
 }
 
 #[track_caller]

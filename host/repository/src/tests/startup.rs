@@ -67,7 +67,7 @@ fn each_model_fails_with_its_own_reason_and_the_others_go_on() {
     models.file("panics_early/1/model.fake", "panic early");
     models.file("renamed/config.pbtxt", "name: 'other'");
     models.file("sequence/1/model.fake", "1");
-    models.file("sequence/config.pbtxt", "backend: 'fake' sequence_batching { }");
+    models.file("sequence/config.pbtxt", "backend: 'fake' sequence_batching { iterative_sequence: true }");
     models.file("unversioned/01/model.fake", "1");
     let repository = models.repository(ControlMode::None, &[]);
     let report = repository.start().unwrap();
@@ -91,8 +91,9 @@ fn each_model_fails_with_its_own_reason_and_the_others_go_on() {
              while completing the configuration: early",
             "renamed UNAVAILABLE unexpected directory name 'renamed' for model 'other', directory name must equal model \
              name",
-            "sequence UNAVAILABLE model 'sequence' uses the configuration field 'sequence_batching', which is understood \
-             but not served yet; remove it from config.pbtxt, or serve this model with a release that lists it as served",
+            "sequence UNAVAILABLE model 'sequence' uses the configuration field 'sequence_batching.iterative_sequence', \
+             which is understood but not served yet; remove it from config.pbtxt, or serve this model with a release that \
+             lists it as served",
             &at_least_one("unversioned"),
         ]
     );

@@ -114,6 +114,69 @@ fn impossible_batching_is_refused() {
 }
 
 #[test]
+fn impossible_sequences_are_refused() {
+    let start = "control { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] }";
+    let input = |control: &str| format!("control_input {{ name: 's' {control} }}");
+    for (sequences, expected) in [
+        (input(start), ""),
+        ("direct { minimum_slot_utilization: 1.0 }".into(), ""),
+        (
+            "direct { minimum_slot_utilization: 1.5 }".into(),
+            "sequence batching minimum slot utilization must be in range (0.0, 1.0] for m",
+        ),
+        ("oldest { preferred_batch_size: 0 }".into(), "sequence batching preferred batch size must be positive for m"),
+        (
+            "oldest { preferred_batch_size: 9 }".into(),
+            "sequence batching preferred batch size must be <= max batch size for m",
+        ),
+        (format!("control_input {{ {start} }}"), "sequence batching control tensor must have a name for m"),
+        (
+            format!(
+                "{} {}",
+                input(start),
+                input("control { kind: CONTROL_SEQUENCE_END bool_false_true: [ false, true ] }")
+            ),
+            "sequence batching control tensor 's' is specified for multiple control kinds for m",
+        ),
+        (
+            format!("{} control_input {{ name: 't' {start} }}", input(start)),
+            "sequence batching specifies multiple CONTROL_SEQUENCE_START tensors for m",
+        ),
+        (
+            input("control { kind: CONTROL_SEQUENCE_READY }"),
+            "sequence batching must specify either 'int32_false_true', 'fp32_false_true' or 'bool_false_true' for \
+             CONTROL_SEQUENCE_READY for m",
+        ),
+        (
+            input("control { int32_false_true: [ 0, 1 ] fp32_false_true: [ 0, 1 ] }"),
+            "sequence batching specifies more than one from 'int32_false_true', 'fp32_false_true' and 'bool_false_true' \
+             for CONTROL_SEQUENCE_START for m",
+        ),
+        (
+            input("control { fp32_false_true: [ 0 ] }"),
+            "sequence batching control 'fp32_false_true' must have exactly 2 entries for CONTROL_SEQUENCE_START for m",
+        ),
+        (
+            input("control { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_FP32 }"),
+            "unexpected data type for control CONTROL_SEQUENCE_CORRID for m. Allowed data types are TYPE_UINT64, \
+             TYPE_INT64, TYPE_UINT32, TYPE_INT32 and TYPE_STRING",
+        ),
+        (
+            input("control { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_INT32 int32_false_true: [ 0, 1 ] }"),
+            "sequence batching must not specify either 'int32_false_true', 'fp32_false_true' or 'bool_false_true' for \
+             CONTROL_SEQUENCE_CORRID for m",
+        ),
+        (
+            "state { input_name: 'i' output_name: 'o' }".into(),
+            "sequence batching state 'i' must specify 'data_type' for m",
+        ),
+        ("state { input_name: 'i' }".into(), "sequence batching state must specify 'output_name' for m"),
+    ] {
+        check(&format!("{GOOD} sequence_batching {{ {sequences} }}"), expected);
+    }
+}
+
+#[test]
 fn impossible_instance_groups_are_refused() {
     for (group, expected) in [
         ("kind: KIND_CPU gpus: 0", "instance group m_0 of model m has kind KIND_CPU but specifies one or more GPUs"),

@@ -15,7 +15,11 @@ use nereid_inference::InferError;
 use parking_lot::Mutex;
 
 use super::Scheduler;
-use crate::{brevity::Brevity, job::Job, state::InstanceIndex};
+use crate::{
+    brevity::Brevity,
+    job::Job,
+    policy::{Event, InstanceIndex},
+};
 
 /// Longest thread name that Linux keeps.
 const THREAD_NAME_BYTES_MAX: usize = 15;
@@ -68,7 +72,7 @@ impl Scheduler {
                 index
             }
         };
-        let actions = shared.decide(|state| state.add_instance(Instant::now(), index));
+        let actions = shared.decide(Instant::now(), Event::InstanceAdded(index));
         shared.perform(actions);
         Ok(InstanceId(index))
     }
@@ -81,7 +85,7 @@ impl Scheduler {
 
     /// Lets an instance go: it gets no more work, finishes what it executes, and is dropped.
     pub fn retire_instance(&self, instance: InstanceId) {
-        let actions = self.shared.decide(|state| state.retire_instance(Instant::now(), instance.0));
+        let actions = self.shared.decide(Instant::now(), Event::InstanceRetired(instance.0));
         self.shared.perform(actions);
     }
 }

@@ -1,0 +1,93 @@
+//! The seam between deciding and acting: a policy is told what happened and when, and says what to do.
+
+use std::time::Instant;
+
+use nereid_inference::SequenceId;
+
+use crate::queue::Wish;
+
+/// Index of an instance.
+pub(crate) type InstanceIndex = usize;
+
+/// Decides which request runs when and where. Neither spawns, sleeps, locks nor logs.
+pub(crate) trait Policy<T>: Send {
+    /// Something happened at `now`.
+    fn on(&mut self, now: Instant, event: Event<T>) -> Actions<T>;
+
+    /// No more requests come, and nothing waits: instances that are idle are not needed again.
+    fn is_drained(&self) -> bool;
+}
+
+/// What can happen.
+#[derive(Debug)]
+pub(crate) enum Event<T> {
+    /// A request arrives.
+    Arrive { item: T, wish: Wish },
+    /// An instance has finished its execution.
+    InstanceIdle(InstanceIndex),
+    /// An instance is there that was not; it is idle.
+    InstanceAdded(InstanceIndex),
+    /// An instance is to leave; what it executes now is finished.
+    InstanceRetired(InstanceIndex),
+    /// The time that [`Actions::wake_at`] named has come.
+    Wake,
+    /// No more requests will come.
+    Drain,
+}
+
+/// What to do now.
+#[derive(Debug)]
+pub(crate) struct Actions<T> {
+    /// Executions to start.
+    pub(crate) runs: Vec<Run<T>>,
+    /// To be answered with an error each.
+    pub(crate) refused: Vec<(T, Refusal)>,
+    /// Nobody waits for them any more.
+    pub(crate) cancelled: Vec<T>,
+    /// Instances that left: nothing refers to them any more.
+    pub(crate) gone: Vec<InstanceIndex>,
+    /// When to ask again even if nothing happens.
+    pub(crate) wake_at: Option<Instant>,
+    /// The number of requests in the queue, when it has changed; what the pending gauge shows.
+    pub(crate) waiting: Option<usize>,
+    /// The request that arrived starts a sequence whose id is in use: the earlier one ends here.
+    pub(crate) restarted: Option<SequenceId>,
+}
+
+/// One execution to start.
+#[derive(Debug)]
+pub(crate) struct Run<T> {
+    pub(crate) instance: InstanceIndex,
+    pub(crate) requests: Vec<T>,
+    /// No other request of the model waits or runs: the load is so low that a thread of its own would first have to wake.
+    pub(crate) is_alone: bool,
+}
+
+/// Why a request is not executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// As many wait as may.
+    QueueFull,
+    /// Its time in the queue is over.
+    Expired,
+    /// The time of its sequence is over, which still waited for a slot.
+    SequenceExpired,
+    /// Its sequence is not known, and it does not start one.
+    NotStarted,
+}
+
+// === impl Actions ===
+
+impl<T> Actions<T> {
+    pub(crate) fn nothing() -> Self {
+        Self {
+            runs: vec![],
+            refused: vec![],
+            cancelled: vec![],
+            gone: vec![],
+            wake_at: None,
+            waiting: None,
+            restarted: None,
+        }
+    }
+}
