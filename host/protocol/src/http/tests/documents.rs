@@ -77,7 +77,8 @@ fn server_metadata_lists_what_is_served() {
         &encode_server_metadata(ServerIdentity { id: "triton", version: "1.0" }),
         concat!(
             r#"{"name":"triton","version":"1.0","extensions":["classification","model_repository","#,
-            r#""model_repository(unload_dependents)","schedule_policy","model_configuration","binary_tensor_data","parameters","statistics"]}"#
+            r#""model_repository(unload_dependents)","schedule_policy","model_configuration","system_shared_memory","#,
+            r#""binary_tensor_data","parameters","statistics"]}"#
         ),
     );
 }
