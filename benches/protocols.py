@@ -3,10 +3,11 @@
 
     benches/protocols.py [--profile release] [--seconds 3] [--rounds 3] [--connections 8] [--sizes 64,4096,602112,4194304]
 
-One model, `identity`, is asked in six ways: tensors as JSON, as bytes behind JSON, as a gRPC message, as messages on a gRPC
-stream, and in shared memory by way of HTTP and of gRPC. Each is loaded in turn with wrk or h2load, round by round so that
-noise of the machine hits all alike. The echo answers the same bytes: bare hyper under HTTP, bare tonic under gRPC, message by
-message on streams. A stream carries many messages; what is counted is a message.
+One model, `identity`, is asked in eight ways: tensors as JSON, as bytes behind JSON, as a gRPC message, as messages on a gRPC
+stream, and in shared memory by way of HTTP and of gRPC, where the output is in place or one copy away (shared_memory.py).
+Each is loaded in turn with wrk or h2load, round by round so that noise of the machine hits all alike. The echo answers the
+same bytes: bare hyper under HTTP, bare tonic under gRPC, message by message on streams. A stream carries many messages; what
+is counted is a message.
 
 Needs what end_to_end.py needs. A cell whose requests the server's statistics do not confirm is marked with '!'.
 """
@@ -18,24 +19,23 @@ import pathlib
 import random
 import re
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
-import urllib.request
 
-from end_to_end import ROOT, cpu_seconds, field, free_port, grpc_body, http_body, successes, varint, wait_for
+from end_to_end import ROOT, cpu_seconds, free_port, grpc_body, http_body, successes, wait_for
+from shared_memory import SharedCell, registered
 
 MODEL = """backend: "identity"
 input [ { name: "INPUT0" data_type: TYPE_FP32 dims: [ -1 ] } ]
 output [ { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ -1 ] } ]
 instance_group [ { kind: KIND_CPU count: 8 } ]
 """
-WAYS = ("json", "binary", "shared memory, http", "grpc", "stream", "shared memory, grpc")
+IN_PLACE, COPIED = "shared memory in place", "shared memory, one copy"
+WAYS = {"http": ("json", "binary", IN_PLACE, COPIED), "grpc": ("message", "stream", IN_PLACE, COPIED)}
 # What travels on one stream: enough that opening it does not count, no more than is sent in a blink.
 STREAM_BYTES = 4 << 20
 STREAM_MESSAGES_MAX = 100
-REGIONS = ("input", "output")
 
 
 def json_body(floats: int) -> bytes:
@@ -45,56 +45,34 @@ def json_body(floats: int) -> bytes:
     return json.dumps({"inputs": [{"name": "INPUT0", "shape": [floats], "datatype": "FP32", "data": data}]}).encode()
 
 
-def shared(region: str, floats: int) -> dict:
-    return {"shared_memory_region": f"{region}{floats}", "shared_memory_byte_size": floats * 4}
-
-
-def shared_http_body(floats: int) -> bytes:
-    tensor = {"name": "INPUT0", "shape": [floats], "datatype": "FP32", "parameters": shared("input", floats)}
-    return json.dumps({"inputs": [tensor], "outputs": [{"name": "OUTPUT0", "parameters": shared("output", floats)}]}).encode()
-
-
-def shared_grpc_body(floats: int) -> bytes:
-    def entries(number: int, region: str) -> bytes:
-        found = b""
-        for key, value in shared(region, floats).items():
-            choice = field(3, value.encode()) if isinstance(value, str) else varint(2 << 3) + varint(value)
-            found += field(number, field(1, key.encode()) + field(2, choice))
-        return found
-
-    tensor = field(1, b"INPUT0") + field(2, b"FP32") + field(3, varint(floats)) + entries(4, "input")
-    message = field(1, b"identity") + field(5, tensor) + field(6, field(1, b"OUTPUT0") + entries(2, "output"))
-    return b"\0" + struct.pack(">I", len(message)) + message
-
-
 class Cell:
     """One way, one size, one server."""
 
-    def __init__(self, way: str, size: int, is_echo: bool, folder: pathlib.Path, place: tuple):
-        self.way, self.size, self.is_echo, self.folder = way, size, is_echo, folder
+    def __init__(self, protocol: str, way: str, size: int, is_echo: bool, folder: pathlib.Path, place: tuple):
+        self.protocol, self.way, self.size, self.is_echo, self.folder = protocol, way, size, is_echo, folder
         self.process, self.port, self.http_port = place
         self.messages = max(1, min(STREAM_MESSAGES_MAX, STREAM_BYTES // size)) if way == "stream" else 1
         self.cpu, self.rate, self.agrees = [], [], True
 
     def body(self) -> bytes:
         floats = self.size // 4
+        if self.way in (IN_PLACE, COPIED):
+            offset = 0 if self.way == IN_PLACE else self.size
+            shared = SharedCell("", self.protocol, self.size, 0, 0, self.folder, 0, offset)
+            return shared.http_body(floats)[1] if self.protocol == "http" else shared.grpc_body("identity", floats)
         match self.way:
             case "json":
                 return json_body(floats)
             case "binary":
                 return http_body(floats)[1]
-            case "shared memory, http":
-                return shared_http_body(floats)
-            case "shared memory, grpc":
-                return shared_grpc_body(floats)
             case _:
                 return grpc_body("identity", floats) * self.messages
 
     def command(self, seconds: int, connections: int) -> list[str]:
-        path = self.folder / f"{self.way.replace(' ', '_')}-{self.size}.body"
+        path = self.folder / f"{self.protocol}-{self.way.replace(' ', '_')}-{self.size}.body"
         if not path.exists():
             path.write_bytes(self.body())
-        if self.way in ("grpc", "stream", "shared memory, grpc"):
+        if self.protocol == "grpc":
             rpc = "ModelStreamInfer" if self.way == "stream" else "ModelInfer"
             url = f"http://127.0.0.1:{self.port}/inference.GRPCInferenceService/{rpc}"
             return [
@@ -122,25 +100,6 @@ class Cell:
         self.agrees &= "Non-2xx" not in output
         self.cpu.append(spent / max(1, served) * 1e6)
         self.rate.append(served / seconds)
-
-
-@contextlib.contextmanager
-def regions(http_port: int, sizes: list[int]):
-    """Objects in shared memory of every size, registered with the server."""
-    paths = []
-    try:
-        for size in sizes:
-            for region in REGIONS:
-                key = f"nereid_bench_{os.getpid()}_{region}{size}"
-                paths.append(pathlib.Path("/dev/shm") / key)
-                paths[-1].write_bytes(bytes(size))
-                url = f"http://127.0.0.1:{http_port}/v2/systemsharedmemory/region/{region}{size // 4}/register"
-                body = json.dumps({"key": f"/{key}", "byte_size": size}).encode()
-                urllib.request.urlopen(urllib.request.Request(url, body, method="POST")).close()
-        yield
-    finally:
-        for path in paths:
-            path.unlink()
 
 
 @contextlib.contextmanager
@@ -185,15 +144,15 @@ def main():
     with tempfile.TemporaryDirectory(prefix="nereid-bench-") as name, servers(target, pathlib.Path(name)) as places:
         http, grpc, bare_http, bare_grpc = places
         cells = []
-        for way in WAYS:
-            served, bare = (http, bare_http) if way in WAYS[:3] else (grpc, bare_grpc)
-            for size in sizes:
-                for is_echo, place in ((True, bare), (False, served)):
-                    cells.append(Cell(way, size, is_echo, pathlib.Path(name), (*place, http[1])))
-        with regions(http[1], sizes):
+        for protocol, served, bare in (("http", http, bare_http), ("grpc", grpc, bare_grpc)):
+            for way in WAYS[protocol]:
+                for size in sizes:
+                    for is_echo, place in ((True, bare), (False, served)):
+                        cells.append(Cell(protocol, way, size, is_echo, pathlib.Path(name), (*place, http[1])))
+        with registered(http[1], max(sizes)):
             for number in range(arguments.rounds):
                 for index, cell in enumerate(cells):
-                    text = f"round {number + 1}/{arguments.rounds}, cell {index + 1}/{len(cells)}: {cell.way} {cell.size}"
+                    text = f"round {number + 1}/{arguments.rounds}, cell {index + 1}/{len(cells)}: {cell.protocol} {cell.way} {cell.size}"
                     print(f"\r{text:<78}", end="", file=sys.stderr, flush=True)
                     cell.measure(arguments.seconds, arguments.connections)
         print(f"\r{'':<78}\r", end="", file=sys.stderr)
@@ -206,14 +165,15 @@ def print_table(cells: list[Cell], arguments):
         f"{arguments.profile} build, {os.cpu_count()} cores, {arguments.connections} connections or streams, "
         f"{arguments.rounds} rounds of {arguments.seconds} s, medians; load average at the end {load}\n"
     )
-    print("| tensors | bytes | echo, CPU µs | nereid, CPU µs | ratio to echo | ratio to 64 bytes | requests/s |")
-    print("|---|---|---|---|---|---|---|")
+    print("| protocol | tensors | bytes | echo, CPU µs | nereid, CPU µs | ratio to echo | ratio to 64 bytes | requests/s |")
+    print("|---|---|---|---|---|---|---|---|")
     for echo, cell in zip(cells[::2], cells[1::2], strict=True):
         echo_cpu, cpu = statistics.median(echo.cpu), statistics.median(cell.cpu)
-        smallest = statistics.median(next(first for first in cells if first.way == cell.way and not first.is_echo).cpu)
+        kin = (first for first in cells if (first.protocol, first.way, first.is_echo) == (cell.protocol, cell.way, False))
+        smallest = statistics.median(next(kin).cpu)
         mark = "" if cell.agrees and echo.agrees else " !"
         print(
-            f"| {cell.way} | {cell.size} | {echo_cpu:.1f} | {cpu:.1f}{mark} | {cpu / echo_cpu:.2f} | {cpu / smallest:.2f} | "
+            f"| {cell.protocol} | {cell.way} | {cell.size} | {echo_cpu:.1f} | {cpu:.1f}{mark} | {cpu / echo_cpu:.2f} | {cpu / smallest:.2f} | "
             f"{statistics.median(cell.rate):.0f} |"
         )
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use libfuzzer_sys::fuzz_target;
 use nereid_fuzz::{echo, every_kind, expect_explained, identity, signature};
-use nereid_inference::Signature;
+use nereid_inference::{SharedTensors, Signature};
 use nereid_protocol::http::{decode_generate_request, encode_event, encode_generate_response};
 use nereid_tensor::DataType;
 
@@ -19,7 +19,8 @@ fuzz_target!(|data: &[u8]| {
         Err(error) => return expect_explained(&error),
     };
     let id = request.id.clone();
-    match encode_generate_response(&echo(request), &id, &identity()) {
+    let response = echo(request, &SharedTensors::default());
+    match response.and_then(|response| encode_generate_response(&response, &id, &identity())) {
         Ok(json) => {
             let event = encode_event(&json);
             assert!(event.starts_with(b"data: {") && event.ends_with(b"}\n\n"));

@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use nereid_fuzz::{echo, every_kind, expect_explained, identity};
-use nereid_inference::NoRegions;
+use nereid_fuzz::{Regions, echo, every_kind, expect_explained, identity};
 use nereid_protocol::grpc::{
     RequestEcho, decode_infer_request, encode_infer_response, parse_version, proto::ModelInferRequest,
     proto::ModelInferResponse,
@@ -20,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
     if let Err(error) = version {
         expect_explained(&error);
     }
-    let decoded = match decode_infer_request(message, Instant::now(), &NoRegions) {
+    let decoded = match decode_infer_request(message, Instant::now(), &Regions) {
         Ok(decoded) => decoded,
         Err(error) => return expect_explained(&error),
     };
@@ -28,7 +27,10 @@ fuzz_target!(|data: &[u8]| {
         expect_explained(&error);
     }
     let outputs = decoded.request.inputs.len();
-    let response = echo(decoded.request);
+    let response = match echo(decoded.request, &decoded.shared) {
+        Ok(response) => response,
+        Err(error) => return expect_explained(&error),
+    };
     let on_stream = request_echo.response(&identity(), (response.clone(), &decoded.shared), true);
     let response = encode_infer_response(&identity(), request_echo.id().to_owned(), (response, &decoded.shared));
     let again = ModelInferResponse::decode(response.encode_to_vec().as_slice());

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use nereid_fuzz::{INPUT_BYTES_MAX, echo, every_kind, expect_explained, identity, signature};
-use nereid_inference::{InferError, NoRegions, Signature};
+use nereid_fuzz::{INPUT_BYTES_MAX, Regions, echo, every_kind, expect_explained, identity, signature};
+use nereid_inference::{InferError, Signature};
 use nereid_protocol::http::{
     DecodedRequest, EncodedResponse, HeaderLength, InferBody, RequestContext, ResponseContext, decode_infer_request,
     decode_raw_infer_request, encode_infer_response,
@@ -47,17 +47,17 @@ fn json_bytes_then(json_bytes: Option<usize>, body: Bytes) -> Result<(), InferEr
 }
 
 fn context(signature: &Signature) -> RequestContext<'_> {
-    RequestContext { signature, received: Instant::now(), input_bytes_max: INPUT_BYTES_MAX, regions: &NoRegions }
+    RequestContext { signature, received: Instant::now(), input_bytes_max: INPUT_BYTES_MAX, regions: &Regions }
 }
 
 fn answer(decoded: DecodedRequest, signature: &Signature) -> Result<(), InferError> {
-    let DecodedRequest { request, outputs, .. } = decoded;
+    let DecodedRequest { request, outputs, shared } = decoded;
     if let Err(error) = signature.check(request.clone()) {
         expect_explained(&error);
     }
     let (id, identity) = (request.id.clone(), identity());
     let context = ResponseContext { id: &id, identity: &identity, outputs: &outputs };
-    let EncodedResponse { frames, json_bytes } = encode_infer_response(echo(request), &context)?;
+    let EncodedResponse { frames, json_bytes } = encode_infer_response(echo(request, &shared)?, &context)?;
     let bytes = frames.concat();
     let json = &bytes[..json_bytes.unwrap_or(bytes.len())];
     assert!(json.starts_with(b"{") && json.ends_with(b"}"));
