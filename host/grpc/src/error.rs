@@ -8,6 +8,12 @@ pub(crate) fn status(error: &InferError) -> Status {
     Status::new(code(error.kind()), error.message())
 }
 
+/// The word of the log for how a request ended.
+pub(crate) fn outcome<T>(result: &Result<T, InferError>) -> String {
+    let code = result.as_ref().map_or_else(|error| code(error.kind()), |_| Code::Ok);
+    format!("{code:?}")
+}
+
 /// Triton's codes for the kinds that it has; the standard's for the others.
 fn code(kind: ErrorKind) -> Code {
     match kind {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nereid_inference::{InferError, InferenceService, ModelControl, ServedModel};
+use nereid_inference::{Diagnostics, InferError, InferenceService, ModelControl, ServedModel};
 use nereid_protocol::grpc::parse_version;
 use nereid_shared_memory::SharedMemory;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use crate::settings::GrpcSettings;
 pub struct GrpcFrontend {
     pub service: Arc<dyn InferenceService>,
     pub control: Arc<dyn ModelControl>,
+    pub diagnostics: Arc<dyn Diagnostics>,
     pub shared_memory: SharedMemory,
     pub settings: GrpcSettings,
 }
@@ -22,6 +23,7 @@ pub struct GrpcFrontend {
 pub(crate) struct Running {
     pub(crate) service: Arc<dyn InferenceService>,
     pub(crate) control: Arc<dyn ModelControl>,
+    pub(crate) diagnostics: Arc<dyn Diagnostics>,
     pub(crate) shared_memory: SharedMemory,
     pub(crate) settings: GrpcSettings,
     /// Fires when the server stops: streams take no more requests.
@@ -33,8 +35,8 @@ pub(crate) struct Running {
 impl Running {
     /// The frontend in operation until `stopping` fires.
     pub(crate) fn new(frontend: GrpcFrontend, stopping: CancellationToken) -> Self {
-        let GrpcFrontend { service, control, shared_memory, settings } = frontend;
-        Self { service, control, shared_memory, settings, stopping }
+        let GrpcFrontend { service, control, diagnostics, shared_memory, settings } = frontend;
+        Self { service, control, diagnostics, shared_memory, settings, stopping }
     }
 
     /// The model that a request names.

@@ -11,6 +11,7 @@ mod access;
 mod codec;
 mod connections;
 mod deadline;
+mod diagnostics;
 mod error;
 mod forwarding;
 mod frontend;
@@ -31,6 +32,7 @@ mod settings;
 mod shared_memory;
 mod statistics;
 mod stream;
+mod trace;
 
 /// The generated trait of the service, and a client of it.
 #[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub)]

@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures_util::Stream;
+use http::HeaderMap;
 use nereid_inference::{Delivery, InferError, InferResponse, Parameters, ResponseStream, ServedModel, SharedTensors};
 use nereid_protocol::{
     ClassCounts,
@@ -18,13 +19,29 @@ use nereid_protocol::{
         proto::{ModelInferRequest, ModelStreamInferResponse},
     },
 };
+use nereid_telemetry::RequestLine;
 
-use crate::{forwarding, frontend::Running, panic::guard};
+use crate::{
+    error::outcome,
+    forwarding,
+    frontend::Running,
+    panic::guard,
+    trace::{GrpcTrace, Sending},
+};
+
+/// What a client said when it opened its stream; it holds for every request.
+pub(crate) struct StreamHead {
+    pub(crate) headers: HeaderMap,
+    /// What the headers add to each request.
+    pub(crate) forwarded: Result<Parameters, InferError>,
+}
 
 /// A message for the client, and the error in it, if it is one.
 pub(crate) struct Answer {
     pub(crate) message: ModelStreamInferResponse,
     pub(crate) error: Option<InferError>,
+    /// To be dropped when the message is sent.
+    pub(crate) sending: Option<Sending>,
 }
 
 /// A request under way.
@@ -57,18 +74,18 @@ struct Exchange {
     classes: ClassCounts,
     shared: SharedTensors,
     message_bytes_max: usize,
+    trace: GrpcTrace,
+    line: RequestLine,
 }
 
 // === impl Pending ===
 
 impl Pending {
     /// Hands a request to its model. Refusals, and panics, are answers like any other.
-    pub(crate) fn begin(
-        running: &Running,
-        forwarded: &Result<Parameters, InferError>,
-        message: ModelInferRequest,
-    ) -> Self {
+    pub(crate) fn begin(running: &Running, head: &StreamHead, message: ModelInferRequest) -> Self {
         let received = Instant::now();
+        let mut line = RequestLine::begin("gRPC stream", &message.model_name);
+        let mut trace = GrpcTrace::default();
         let echo = RequestEcho::of(&message);
         let message_bytes_max = running.settings.limits.message_bytes_max;
         let (mut classes, mut shared) = (ClassCounts::default(), SharedTensors::default());
@@ -77,10 +94,13 @@ impl Pending {
             Err(error) => (None, false, Err(error)),
             Ok(model) => {
                 let decoupled = model.config().is_decoupled();
+                trace = GrpcTrace::start(running, model.identity(), &head.headers, received);
                 let started = guard(|| {
                     let mut decoded = decode_infer_request(message, received, &running.shared_memory)?;
-                    forwarding::add(forwarded.as_ref().map_err(Clone::clone)?, &mut decoded.request.parameters);
+                    forwarding::add(head.forwarded.as_ref().map_err(Clone::clone)?, &mut decoded.request.parameters);
                     (classes, shared) = (decoded.classes, decoded.shared);
+                    decoded.request.trace = trace.handle();
+                    line.identify(model.identity().version, &decoded.request.id);
                     Ok((model.infer(decoded.request), decoded.empty_final_response))
                 });
                 (Some(model), decoupled, started)
@@ -88,7 +108,7 @@ impl Pending {
         };
         let (responses, empty_final_response) =
             started.unwrap_or_else(|error| (ResponseStream::ready(Err(error)), false));
-        let exchange = Exchange { echo, model, responses, classes, shared, message_bytes_max };
+        let exchange = Exchange { echo, model, responses, classes, shared, message_bytes_max, trace, line };
         match decoupled {
             true => Self::Decoupled(Decoupled { exchange, empty_final_response, ended: false }),
             false => Self::Single(Single { exchange, first: None, responses_total: 0 }),
@@ -103,6 +123,7 @@ impl Single {
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
         while let Some(delivery) = ready!(self.exchange.responses.poll_next(context)) {
             if let Some(response) = delivery.response {
+                self.exchange.trace.response_complete();
                 self.responses_total += 1;
                 self.first.get_or_insert(response);
             }
@@ -130,9 +151,14 @@ impl Stream for Decoupled {
         };
         this.ended = last;
         Poll::Ready(match response {
-            Some(response) => Some(this.exchange.answer(response, last)),
-            None if this.empty_final_response => Some(Answer { message: this.exchange.echo.empty(last), error: None }),
-            None => None,
+            Some(response) => {
+                this.exchange.trace.response_complete();
+                Some(this.exchange.answer(response, last))
+            }
+            None => {
+                this.exchange.line.end(outcome(&Ok(())));
+                this.empty_final_response.then(|| this.exchange.empty(last))
+            }
         })
     }
 }
@@ -140,12 +166,28 @@ impl Stream for Decoupled {
 // === impl Exchange ===
 
 impl Exchange {
-    fn answer(&self, response: Result<InferResponse, InferError>, last: bool) -> Answer {
-        self.encode(response, last)
-            .unwrap_or_else(|error| Answer { message: self.echo.failure(&error, last), error: Some(error) })
+    fn answer(&mut self, response: Result<InferResponse, InferError>, last: bool) -> Answer {
+        let message = self.encode(response, last);
+        if last {
+            self.line.end(outcome(&message));
+        }
+        let sending = self.trace.sending();
+        match message {
+            Ok(message) => Answer { message, error: None, sending },
+            Err(error) => Answer { message: self.echo.failure(&error, last), error: Some(error), sending },
+        }
     }
 
-    fn encode(&self, response: Result<InferResponse, InferError>, last: bool) -> Result<Answer, InferError> {
+    /// Says that nothing more comes, or that something may.
+    fn empty(&self, last: bool) -> Answer {
+        Answer { message: self.echo.empty(last), error: None, sending: self.trace.sending() }
+    }
+
+    fn encode(
+        &self,
+        response: Result<InferResponse, InferError>,
+        last: bool,
+    ) -> Result<ModelStreamInferResponse, InferError> {
         let response = self.shared.settle(response)?;
         let Some(model) = &self.model else {
             return Err(InferError::internal("a response arrived that no model gave"));
@@ -155,6 +197,6 @@ impl Exchange {
         if let Some(response) = &message.infer_response {
             check_response_size(response, self.message_bytes_max)?;
         }
-        Ok(Answer { message, error: None })
+        Ok(message)
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     panic::CatchPanic,
     reflection::add_reflection,
     service::InferenceRpcs,
+    trace::TraceSending,
 };
 
 /// Serves until `shutdown` is ready and everything that was under way then has ended.
@@ -35,7 +36,7 @@ pub async fn serve(
     let settings = frontend.settings.clone();
     let stopping = CancellationToken::new();
     let running = Arc::new(Running::new(frontend, stopping.clone()));
-    let service = CatchPanic(Guard::new(Deadline(routes(running)?), settings.policy.clone()));
+    let service = CatchPanic(Guard::new(Deadline(TraceSending(routes(running)?)), settings.policy.clone()));
     let connections = Connections::new(&settings, stopping.clone());
     let serving =
         connections.serve(incoming(listener, settings.tls.clone(), settings.connections.tcp_keepalive), service);

@@ -7,8 +7,8 @@ use nereid_protocol::grpc::proto;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    error::status, frontend::Running, generated::grpc_inference_service_server::GrpcInferenceService, health, infer,
-    metadata, repository, shared_memory, statistics, stream::InferStream,
+    diagnostics, error::status, frontend::Running, generated::grpc_inference_service_server::GrpcInferenceService,
+    health, infer, metadata, repository, shared_memory, statistics, stream::InferStream,
 };
 
 /// The service over one running frontend.
@@ -59,7 +59,7 @@ impl GrpcInferenceService for InferenceRpcs {
 
     async fn model_infer(&self, request: Request<proto::ModelInferRequest>) -> Answer<proto::ModelInferResponse> {
         let (metadata, _, message) = request.into_parts();
-        answer(infer::model_infer(&self.0, metadata.as_ref(), message).await)
+        infer::model_infer(&self.0, metadata.as_ref(), message).await.map_err(|error| status(&error))
     }
 
     async fn model_stream_infer(&self, request: Request<Streaming<proto::ModelInferRequest>>) -> Answer<InferStream> {
@@ -129,19 +129,15 @@ impl GrpcInferenceService for InferenceRpcs {
         answer(shared_memory::cuda_unregister(&self.0, request.get_ref()))
     }
 
-    async fn trace_setting(&self, _: Request<proto::TraceSettingRequest>) -> Answer<proto::TraceSettingResponse> {
-        not_offered("TraceSetting", "requests are not traced")
+    async fn trace_setting(&self, request: Request<proto::TraceSettingRequest>) -> Answer<proto::TraceSettingResponse> {
+        answer(diagnostics::trace_setting(&self.0, request.get_ref()))
     }
 
-    async fn log_settings(&self, _: Request<proto::LogSettingsRequest>) -> Answer<proto::LogSettingsResponse> {
-        not_offered("LogSettings", "choose the log level when the server starts")
+    async fn log_settings(&self, request: Request<proto::LogSettingsRequest>) -> Answer<proto::LogSettingsResponse> {
+        answer(diagnostics::log_settings(&self.0, request.get_ref()))
     }
 }
 
 fn answer<T>(result: Result<T, InferError>) -> Answer<T> {
     result.map(Response::new).map_err(|error| status(&error))
-}
-
-fn not_offered<T>(rpc: &str, instead: &str) -> Answer<T> {
-    answer(Err(InferError::unsupported(format!("RPC {rpc} is not offered by this server: {instead}"))))
 }

@@ -18,7 +18,7 @@ use futures_util::{
     Stream, StreamExt,
     stream::{SelectAll, select_all},
 };
-use nereid_inference::{InferError, Parameters};
+use nereid_inference::InferError;
 use nereid_protocol::grpc::proto::{ModelInferRequest, ModelStreamInferResponse};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Request, Status, Streaming};
@@ -27,7 +27,8 @@ use crate::{
     error::status,
     forwarding,
     frontend::Running,
-    pending::{Answer, Decoupled, Pending, Single},
+    pending::{Answer, Decoupled, Pending, Single, StreamHead},
+    trace::Sending,
 };
 
 /// Metadata with which a client asks that the first error ends the stream with its real status.
@@ -36,8 +37,7 @@ const STRICT_ERRORS_METADATA: &str = "triton_grpc_error";
 /// The responses of one stream.
 pub(crate) struct InferStream {
     running: Arc<Running>,
-    /// What the stream's metadata adds to each of its requests.
-    forwarded: Result<Parameters, InferError>,
+    head: StreamHead,
     requests: Source,
     /// Requests answered in their order; only the first one is polled.
     ordered: VecDeque<Single>,
@@ -45,6 +45,8 @@ pub(crate) struct InferStream {
     decoupled: SelectAll<Decoupled>,
     strict: bool,
     ended: bool,
+    /// Of the message that was given out last, until the next one is asked for.
+    sending: Option<Sending>,
 }
 
 /// Where requests come from, as long as they come.
@@ -66,16 +68,18 @@ impl InferStream {
     pub(crate) fn new(running: Arc<Running>, request: Request<Streaming<ModelInferRequest>>) -> Self {
         let strict = request.metadata().get(STRICT_ERRORS_METADATA).is_some_and(|value| value == "true");
         let stopping = Box::pin(running.stopping.clone().cancelled_owned());
-        let pattern = running.settings.forwarded_headers.as_ref();
-        let forwarded = forwarding::forwarded(pattern, request.metadata().as_ref());
+        let (metadata, _, messages) = request.into_parts();
+        let headers = metadata.into_headers();
+        let forwarded = forwarding::forwarded(running.settings.forwarded_headers.as_ref(), &headers);
         Self {
             running,
-            forwarded,
-            requests: Source::Open { messages: Box::new(request.into_inner()), stopping },
+            head: StreamHead { headers, forwarded },
+            requests: Source::Open { messages: Box::new(messages), stopping },
             ordered: VecDeque::new(),
             decoupled: select_all([]),
             strict,
             ended: false,
+            sending: None,
         }
     }
 
@@ -99,7 +103,7 @@ impl InferStream {
             }
             Poll::Ready(Some(Err(status))) => Err(status),
             Poll::Ready(Some(Ok(message))) => {
-                match Pending::begin(&self.running, &self.forwarded, message) {
+                match Pending::begin(&self.running, &self.head, message) {
                     Pending::Single(single) => self.ordered.push_back(single),
                     Pending::Decoupled(decoupled) => self.decoupled.push(decoupled),
                 }
@@ -156,6 +160,7 @@ impl Stream for InferStream {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        this.sending = None;
         if this.ended {
             return Poll::Ready(None);
         }
@@ -166,7 +171,8 @@ impl Stream for InferStream {
                 Err(status) => return this.fail(status),
             };
             let in_flight = this.in_flight();
-            if let Poll::Ready(Answer { message, error }) = this.poll_answer(context) {
+            if let Poll::Ready(Answer { message, error, sending }) = this.poll_answer(context) {
+                this.sending = sending;
                 return match error.filter(|_| this.strict) {
                     Some(error) => this.fail(status(&error)),
                     None => Poll::Ready(Some(Ok(message))),

@@ -10,11 +10,15 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use smallvec::SmallVec;
 
+use crate::trace::Sending;
+
 /// Parts of a body in the order in which they are sent.
 #[derive(Debug)]
 pub struct FrameBody {
     frames: smallvec::IntoIter<[Bytes; 3]>,
     rest_bytes: u64,
+    /// Dropped with the body, which is when the response is sent.
+    _sending: Option<Sending>,
 }
 
 // === impl FrameBody ===
@@ -23,6 +27,11 @@ impl FrameBody {
     /// The parts that were not sent yet.
     pub(crate) fn into_frames(self) -> impl Iterator<Item = Bytes> {
         self.frames
+    }
+
+    /// The same body, which tells a trace when it is sent.
+    pub(crate) fn traced(self, sending: Option<Sending>) -> Self {
+        Self { _sending: sending, ..self }
     }
 }
 
@@ -36,7 +45,7 @@ impl Default for FrameBody {
 impl From<SmallVec<[Bytes; 3]>> for FrameBody {
     fn from(frames: SmallVec<[Bytes; 3]>) -> Self {
         let rest_bytes = frames.iter().map(|frame| frame.len() as u64).sum();
-        Self { frames: frames.into_iter(), rest_bytes }
+        Self { frames: frames.into_iter(), rest_bytes, _sending: None }
     }
 }
 

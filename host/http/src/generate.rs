@@ -22,12 +22,14 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, heade
 use http_body::{Body, Frame};
 use nereid_inference::{InferError, InferResponse, ResponseStream, ServedModel};
 use nereid_protocol::http::{decode_generate_request, encode_error, encode_event, encode_generate_response};
+use nereid_telemetry::RequestLine;
 
 use crate::{
     FrameBody, HttpFrontend,
     body::{BodyLimits, drain, gather},
     error::{Refusal, error_response, json_response, status},
     model_path::ModelTarget,
+    trace::{HttpTrace, Sending},
 };
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -41,12 +43,15 @@ struct Generation {
     model: Arc<dyn ServedModel>,
     id: String,
     responses: ResponseStream,
+    trace: HttpTrace,
+    line: RequestLine,
 }
 
 /// The body of an event stream.
 struct Events {
     first: Option<Bytes>,
     generation: Generation,
+    _sending: Option<Sending>,
 }
 
 /// `generate`: the answer of a request that has exactly one.
@@ -81,12 +86,14 @@ async fn begin(
 ) -> Result<Generation, Response<FrameBody>> {
     let (head, body) = request.into_parts();
     let mut body = pin!(body);
-    let refusal = match start(frontend, target, (&head.headers, body.as_mut())).await {
-        Ok(generation) => return Ok(generation),
+    let mut line = RequestLine::begin("HTTP generate", &target.model);
+    let refusal = match start(frontend, target, (&head.headers, body.as_mut()), &mut line).await {
+        Ok(generation) => return Ok(Generation { line, ..generation }),
         Err(refusal) => refusal,
     };
     let is_slow = matches!(refusal, Refusal::SlowBody);
     let mut response = Response::from(refusal);
+    line.end(response.status());
     let is_read = body.is_end_stream() || !is_slow && drain(body, BodyLimits::new(&frontend.settings)).await;
     // HTTP/2 has no such header: there a stream ends without its connection.
     if !is_read && head.version < Version::HTTP_2 {
@@ -99,17 +106,22 @@ async fn start(
     frontend: &HttpFrontend,
     target: &ModelTarget,
     (headers, body): (&HeaderMap, Pin<&mut AxumBody>),
+    line: &mut RequestLine,
 ) -> Result<Generation, Refusal> {
     let received = Instant::now();
     let model = frontend.service.model(&target.model, target.version)?;
     check_encoding(headers)?;
+    let trace = HttpTrace::start(frontend, model.identity(), headers);
     let body = gather(body, BodyLimits::new(&frontend.settings), 0).await?;
+    trace.received(received);
     let request = decode_generate_request(&body, model.signature(), received)?;
     let id = request.id.clone();
     // Checked here, and by the model again, to tell a wrong request from a failed one.
-    let request = model.signature().check(request)?.into_inner();
+    let mut request = model.signature().check(request)?.into_inner();
+    request.trace = trace.handle();
+    line.identify(model.identity().version, &id);
     let responses = model.infer(request);
-    Ok(Generation { model, id, responses })
+    Ok(Generation { model, id, responses, trace, line: RequestLine::default() })
 }
 
 /// These endpoints take bodies only as they are.
@@ -129,9 +141,18 @@ impl Generation {
     fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Vec<u8>, InferError>>> {
         loop {
             match ready!(self.responses.poll_next(context)).map(|delivery| delivery.response) {
-                None => return Poll::Ready(None),
+                None => {
+                    self.line.end("ended");
+                    return Poll::Ready(None);
+                }
                 Some(None) => {}
-                Some(Some(response)) => return Poll::Ready(Some(self.encode(response))),
+                Some(Some(response)) => {
+                    self.trace.response_complete();
+                    if let Err(error) = &response {
+                        self.line.end(status(error.kind()));
+                    }
+                    return Poll::Ready(Some(self.encode(response)));
+                }
             }
         }
     }
@@ -149,7 +170,7 @@ impl Generation {
         let Some(first) = self.next_answer().await else { return error_response(StatusCode::OK, NOT_EXACTLY_ONE) };
         let is_only = self.next_answer().await.is_none();
         match first {
-            Ok(json) if is_only => json_response(json),
+            Ok(json) if is_only => json_response(json).map(|body| body.traced(self.trace.sending())),
             Err(error) if is_only => error_response(status(error.kind()), error.message()),
             first => error_response(status_of(&first), NOT_EXACTLY_ONE),
         }
@@ -159,7 +180,8 @@ impl Generation {
     async fn into_events(mut self) -> Response<Events> {
         let first = self.next_answer().await;
         let status = first.as_ref().map_or(StatusCode::OK, status_of);
-        let mut response = Response::new(Events { first: first.map(event), generation: self });
+        let sending = self.trace.clone().sending();
+        let mut response = Response::new(Events { first: first.map(event), generation: self, _sending: sending });
         *response.status_mut() = status;
         response.headers_mut().insert(header::CONTENT_TYPE, EVENT_STREAM);
         response

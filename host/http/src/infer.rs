@@ -23,6 +23,7 @@ use nereid_protocol::http::{
     DecodedRequest, HeaderLength, INFERENCE_HEADER_CONTENT_LENGTH, InferBody, OutputFormats, RequestContext,
     ResponseContext, decode_infer_request, decode_raw_infer_request, encode_infer_response,
 };
+use nereid_telemetry::RequestLine;
 
 use crate::{
     FrameBody, HttpFrontend,
@@ -30,6 +31,7 @@ use crate::{
     compression::{Unpacked, compress, decompress, request_coding, response_coding},
     error::{Refusal, error_response, json_response},
     model_path::ModelPath,
+    trace::HttpTrace,
 };
 
 const HEADER_LENGTH: HeaderName = HeaderName::from_static(INFERENCE_HEADER_CONTENT_LENGTH);
@@ -55,14 +57,20 @@ where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
 {
+    let mut line = RequestLine::begin("HTTP infer", &path.model);
     let (head, body) = request.into_parts();
     let mut body = pin!(body);
-    let refusal = match answer(frontend, path, (&head.headers, body.as_mut())).await {
-        Ok(response) => return response,
+    let answer = answer(frontend, path, (&head.headers, body.as_mut()), &mut line).await;
+    let refusal = match answer {
+        Ok(response) => {
+            line.end(response.status());
+            return response;
+        }
         Err(refusal) => refusal,
     };
     let is_slow = matches!(refusal, Refusal::SlowBody);
     let mut response = Response::from(refusal);
+    line.end(response.status());
     let is_read = body.is_end_stream() || !is_slow && drain(body, BodyLimits::new(&frontend.settings)).await;
     // HTTP/2 has no such header: there a stream ends without its connection.
     if !is_read && head.version < Version::HTTP_2 {
@@ -75,6 +83,7 @@ async fn answer<B>(
     frontend: &HttpFrontend,
     path: &ModelPath<'_>,
     (headers, body): (&HeaderMap, Pin<&mut B>),
+    line: &mut RequestLine,
 ) -> Result<Response<FrameBody>, Refusal>
 where
     B: Body<Data = Bytes>,
@@ -90,7 +99,9 @@ where
     let header_length = header_length(headers)?;
     let json_bytes = header_length.map_or(0, HeaderLength::unchecked);
     let input_bytes_max = frontend.settings.input_bytes_max;
+    let trace = HttpTrace::start(frontend, model.identity(), headers);
     let mut body = gather(body, BodyLimits::new(&frontend.settings), json_bytes).await?;
+    trace.received(received);
     if let Some(coding) = request_coding {
         body = decompress(body, coding, Unpacked { bytes_max: input_bytes_max, json_bytes }).await?;
     }
@@ -101,14 +112,17 @@ where
         let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         pattern.forward(headers, &mut request.parameters)?;
     }
+    request.trace = trace.handle();
     let id = request.id.clone();
-    let response = shared.settle(model.infer(request).single().await)?;
-    let response = outputs.classify(response, model.as_ref())?;
-    let response = encode(model.as_ref(), response, (&id, &outputs))?;
-    match response_coding(headers) {
-        None => Ok(response),
-        Some(coding) => Ok(compress(response, coding).await?),
+    line.identify(model.identity().version, &id);
+    let response = model.infer(request).single().await;
+    trace.response_complete();
+    let response = outputs.classify(shared.settle(response)?, model.as_ref())?;
+    let mut response = encode(model.as_ref(), response, (&id, &outputs))?;
+    if let Some(coding) = response_coding(headers) {
+        response = compress(response, coding).await?;
     }
+    Ok(response.map(|body| body.traced(trace.sending())))
 }
 
 /// JSON with or without binary tensors, or, at a header length of 0, one raw tensor.

@@ -10,6 +10,7 @@ mod access;
 mod body;
 mod compression;
 mod config;
+mod diagnostics;
 mod error;
 mod frame_body;
 mod generate;
@@ -23,7 +24,7 @@ mod server;
 mod settings;
 mod shared_memory;
 mod statistics;
-mod unserved;
+mod trace;
 
 pub use crate::{
     access::denied,

@@ -10,8 +10,8 @@ use http::{Response, StatusCode, Uri};
 use nereid_access::Category;
 
 use crate::{
-    FrameBody, HttpFrontend, access, config, error::error_response, generate, health, infer, metadata,
-    model_path::ModelPath, repository, shared_memory, statistics, unserved,
+    FrameBody, HttpFrontend, access, config, diagnostics, error::error_response, generate, health, infer, metadata,
+    model_path::ModelPath, repository, shared_memory, statistics,
 };
 
 /// Handlers by method, before they know their frontend.
@@ -45,9 +45,13 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/v2/models/{model}/versions/{version}/generate", Category::Inference, || post(generate::single)),
     route("/v2/models/{model}/generate_stream", Category::Inference, || post(generate::stream)),
     route("/v2/models/{model}/versions/{version}/generate_stream", Category::Inference, || post(generate::stream)),
-    route("/v2/models/{model}/trace/setting", Category::Trace, unserved::setting),
-    route("/v2/trace/setting", Category::Trace, unserved::setting),
-    route("/v2/logging", Category::Logging, unserved::setting),
+    route("/v2/models/{model}/trace/setting", Category::Trace, || {
+        get(diagnostics::model_trace_settings).post(diagnostics::change_model_trace_settings)
+    }),
+    route("/v2/trace/setting", Category::Trace, || {
+        get(diagnostics::trace_settings).post(diagnostics::change_trace_settings)
+    }),
+    route("/v2/logging", Category::Logging, || get(diagnostics::log_settings).post(diagnostics::change_log_settings)),
     route("/v2/repository/index", Category::ModelRepository, || post(repository::index)),
     route("/v2/repository/models/{model}/load", Category::ModelRepository, || post(repository::load)),
     route("/v2/repository/models/{model}/unload", Category::ModelRepository, || post(repository::unload)),

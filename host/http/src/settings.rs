@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use nereid_access::{Policy, Tls};
-use nereid_inference::{InferenceService, ModelControl};
+use nereid_inference::{Diagnostics, InferenceService, ModelControl};
 use nereid_protocol::HeaderPattern;
 use nereid_shared_memory::SharedMemory;
 
@@ -28,6 +28,7 @@ pub(crate) const CONNECTIONS_MAX: usize = 4096;
 pub struct HttpFrontend {
     pub service: Arc<dyn InferenceService>,
     pub control: Arc<dyn ModelControl>,
+    pub diagnostics: Arc<dyn Diagnostics>,
     pub shared_memory: SharedMemory,
     pub settings: HttpSettings,
 }

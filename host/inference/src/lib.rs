@@ -8,6 +8,7 @@
 pub mod config;
 pub mod limits;
 
+mod diagnostics;
 mod error;
 mod external_memory;
 mod load;
@@ -20,9 +21,13 @@ mod response_watch;
 mod service;
 mod signature;
 mod statistics;
+mod trace;
 
 pub use crate::{
     config::ModelConfig,
+    diagnostics::{
+        Change, Diagnostics, LogChange, LogFormat, LogSettings, TraceChange, TraceLevel, TraceMode, TraceSettings,
+    },
     error::{ErrorKind, InferError},
     external_memory::{
         CudaRegion, ExternalMemory, MemoryRegions, NoRegions, OutputMemory, SharedTensors, SystemRegion,
@@ -43,4 +48,5 @@ pub use crate::{
         BatchStatistics, DurationStatistic, InferStatistics, MemoryKind, MemoryUsage, ModelStatistics,
         ResponseStatistics,
     },
+    trace::{Activity, RequestTrace, TensorActivity},
 };

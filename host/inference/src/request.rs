@@ -8,7 +8,7 @@ use std::{
 
 use nereid_tensor::{BufferMut, Tensor};
 
-use crate::{OutputMemory, Parameters};
+use crate::{OutputMemory, Parameters, RequestTrace};
 
 /// A tensor under the name that a signature gives it.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct InferRequest {
     pub received: Instant,
     /// The models that wait for this request, when a model made it.
     pub callers: Option<Arc<CallChain>>,
+    /// Who is told what happens, when the request is traced.
+    pub trace: Option<Arc<dyn RequestTrace>>,
 }
 
 /// Where a request stands in its sequence.
@@ -90,6 +92,7 @@ impl InferRequest {
             sequence: None,
             received: Instant::now(),
             callers: None,
+            trace: None,
         }
     }
 

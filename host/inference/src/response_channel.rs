@@ -17,8 +17,8 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    Delivery, InferError, InferResponse, ResponseObserver, ResponseOutcome, response_order::Turn,
-    response_watch::ResponseWatch,
+    Delivery, InferError, InferResponse, RequestTrace, ResponseObserver, ResponseOutcome, TensorActivity,
+    response_order::Turn, response_watch::ResponseWatch,
 };
 
 /// Responses that wait for a slow reader before [`ResponseSender::send`] makes the sender wait too.
@@ -32,6 +32,7 @@ pub struct ResponseSender {
     /// Where answers are given in order; let go after the last delivery.
     turn: Option<Turn>,
     watch: Option<Box<ResponseWatch>>,
+    trace: Option<Arc<dyn RequestTrace>>,
 }
 
 /// The asking side.
@@ -56,13 +57,21 @@ pub(crate) struct Channel {
 /// A connected pair.
 pub fn response_channel() -> (ResponseSender, ResponseStream) {
     let channel = Arc::new(Mutex::new(Channel::default()));
-    let sender = ResponseSender { channel: channel.clone(), finished: false, turn: None, watch: None };
+    let sender = ResponseSender { channel: channel.clone(), finished: false, turn: None, watch: None, trace: None };
     (sender, ResponseStream { channel, ended: false })
 }
 
 // === impl ResponseSender ===
 
 impl ResponseSender {
+    /// The same sender, which shows every output that it sends to `trace`.
+    #[must_use]
+    pub fn traced(self, trace: Option<Arc<dyn RequestTrace>>) -> Self {
+        let mut sender = self;
+        sender.trace = trace;
+        sender
+    }
+
     /// Reports every response to `observer` from now on.
     pub fn watch(&mut self, observer: Arc<dyn ResponseObserver>) {
         self.watch = Some(Box::new(ResponseWatch::new(observer)));
@@ -143,6 +152,15 @@ impl ResponseSender {
         if let (Some(watch), Some(handed_over)) = (&mut self.watch, handed_over) {
             let is_cancelled = self.channel.lock().cancelled;
             watch.sent(if is_cancelled { ResponseOutcome::Cancelled } else { delivery.outcome() }, handed_over);
+        }
+        if let (Some(trace), Some(Ok(response))) = (&self.trace, &delivery.response) {
+            for output in &response.outputs {
+                trace.tensor(TensorActivity::BackendOutput, &output.name, &output.tensor);
+            }
+        }
+        if delivery.last {
+            // Gone before the answer arrives, so that the trace of an answered request is complete with its frontend.
+            self.trace = None;
         }
         let mut channel = self.channel.lock();
         if channel.cancelled {

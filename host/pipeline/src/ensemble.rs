@@ -10,15 +10,16 @@ use std::{sync::Arc, time::Instant};
 
 use nereid_backend::Timeline;
 use nereid_inference::{
-    CheckedRequest, ErrorKind, InferError, InferRequest, InferResponse, ModelConfig, ModelIdentity, ModelSource,
-    ModelStatistics, ResponseSender, ResponseStream, ServedModel, ServiceHandle, Signature, response_channel,
+    Activity, CheckedRequest, ErrorKind, InferError, InferRequest, InferResponse, ModelConfig, ModelIdentity,
+    ModelSource, ModelStatistics, ResponseSender, ResponseStream, ServedModel, ServiceHandle, Signature,
+    response_channel,
 };
 use nereid_scheduler::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord, run_here_or_spawn};
 use nereid_telemetry::ModelMetrics;
 use tokio::runtime::Handle;
 
 use self::plan::{Member, Plan};
-use crate::{labels::OutputLabels, recorder::Recorder};
+use crate::{entrance, labels::OutputLabels, recorder::Recorder};
 
 /// One loaded generation of an ensemble.
 pub(crate) struct Ensemble {
@@ -92,6 +93,7 @@ impl ServedModel for Ensemble {
         match self.signature.check(request) {
             Ok(request) => {
                 let (sender, stream) = response_channel();
+                let sender = entrance::trace(&request, &self.shared.identity, sender);
                 let shared = self.shared.clone();
                 run_here_or_spawn(&self.runtime, Box::pin(async move { shared.serve(request, sender).await }));
                 stream
@@ -111,6 +113,7 @@ impl Shared {
     async fn serve(&self, request: CheckedRequest, sender: ResponseSender) {
         let started = Instant::now();
         let (rows, received) = (request.batch_size(), request.get().received);
+        let trace = request.get().trace.clone();
         let result = tokio::select! {
             biased;
             result = run::run(&self.plan, &self.identity.name, &self.service, request) => result,
@@ -128,6 +131,11 @@ impl Shared {
             execution: Some(execution),
             ended,
         });
+        // An ensemble computes nothing itself: its steps have traces of their own.
+        if let Some(trace) = trace {
+            trace.event(Activity::QueueStart, started);
+            trace.event(Activity::RequestEnd, ended);
+        }
         sender.respond(result);
     }
 }

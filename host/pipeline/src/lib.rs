@@ -5,6 +5,7 @@
 //! Deliberately absent: wire formats, threads, and knowledge of any particular backend.
 
 mod ensemble;
+mod entrance;
 mod instances;
 mod labels;
 mod loader;

@@ -12,6 +12,7 @@ use nereid_telemetry::Telemetry;
 use tokio::runtime::Handle;
 
 use crate::{
+    entrance,
     labels::OutputLabels,
     recorder::{Recorder, ResponseCounter},
     roster::{Maker, Roster},
@@ -85,6 +86,7 @@ impl ServedModel for BackendModel {
         match self.core.signature.check(request) {
             Ok(request) => {
                 let (mut sender, stream) = response_channel();
+                sender = entrance::trace(&request, &self.core.identity, sender);
                 let recorder = &self.core.recorder;
                 if recorder.counts_responses() {
                     sender.watch(ResponseCounter::new(recorder.clone(), request.get().received));

@@ -120,8 +120,12 @@ impl Sandbox {
     fn begin(&mut self, checked: &CheckedRequest) -> (Resource<RequestHandle>, Vec<Named>) {
         let request = checked.get();
         let state = self.store.data_mut();
-        let (id, callers) = (request.id.clone(), request.callers.clone());
-        state.begin(Serving { id, priority: request.priority, callers });
+        state.begin(Serving {
+            id: request.id.clone(),
+            priority: request.priority,
+            callers: request.callers.clone(),
+            trace: request.trace.clone(),
+        });
         let handle = Resource::new_own(state.requests.insert(RequestHandle::new(checked)));
         let inputs = request.inputs.iter().map(|input| {
             let tensor = TensorHandle::free_of_charge(input.tensor.clone());

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use nereid_inference::{CallChain, InferError};
+use nereid_inference::{CallChain, InferError, RequestTrace};
 use wasmtime::{ResourceLimiter, UpdateDeadline, component::Resource};
 
 use crate::{
@@ -59,6 +59,7 @@ pub(crate) struct Serving {
     pub(crate) id: String,
     pub(crate) priority: u64,
     pub(crate) callers: Option<Arc<CallChain>>,
+    pub(crate) trace: Option<Arc<dyn RequestTrace>>,
 }
 
 /// Counts linear memory and tables, and refuses what goes beyond the limits.
@@ -100,6 +101,10 @@ impl PluginState {
     /// Ends a call: frees everything that the guest left open, and says how many handles that were.
     pub(crate) fn end(&mut self) -> usize {
         let open = self.open_handles();
+        if let Some(serving) = &mut self.call.serving {
+            // An idle guest must not keep a trace from being complete.
+            serving.trace = None;
+        }
         self.tensors.clear();
         self.requests.clear();
         self.pending.clear();

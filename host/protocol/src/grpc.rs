@@ -11,11 +11,13 @@ mod contents;
 mod infer_request;
 mod infer_response;
 mod inputs;
+mod log_settings;
 mod metadata;
 mod parameters;
 mod repository;
 mod shared_memory;
 mod statistics;
+mod trace_settings;
 mod version;
 
 /// The message types of package `inference`, generated from `proto/grpc_service.proto`.
@@ -27,9 +29,11 @@ pub mod proto {
 pub use self::{
     infer_request::{DecodedRequest, decode_infer_request},
     infer_response::{FINAL_RESPONSE_PARAMETER, RequestEcho, check_response_size, encode_infer_response},
+    log_settings::{decode_log_change, encode_log_settings},
     metadata::{encode_model_metadata, encode_server_metadata},
     repository::{decode_load_request, encode_index, unload_dependents},
     shared_memory::{decode_register_request, encode_cuda_regions, encode_system_regions},
     statistics::encode_statistics,
+    trace_settings::{decode_trace_change, encode_trace_settings},
     version::parse_version,
 };

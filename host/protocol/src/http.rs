@@ -9,6 +9,7 @@ mod elements;
 mod generate;
 mod generate_response;
 mod header_length;
+mod log_settings;
 mod metadata;
 mod numbers;
 mod outputs;
@@ -18,6 +19,7 @@ mod response;
 mod scalar;
 mod shared_memory;
 mod statistics;
+mod trace_settings;
 mod wire;
 
 pub use self::{
@@ -25,6 +27,7 @@ pub use self::{
     generate::decode_generate_request,
     generate_response::{encode_event, encode_generate_response},
     header_length::{HeaderLength, INFERENCE_HEADER_CONTENT_LENGTH},
+    log_settings::{decode_log_change, encode_log_settings},
     metadata::{
         ServerIdentity, encode_config, encode_error, encode_index, encode_model_metadata, encode_server_metadata,
     },
@@ -34,6 +37,7 @@ pub use self::{
     response::{EncodedResponse, ResponseContext, encode_infer_response},
     shared_memory::{decode_register_request, encode_cuda_regions, encode_system_regions},
     statistics::encode_statistics,
+    trace_settings::{decode_trace_change, encode_trace_settings},
 };
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod http;
 mod classification;
 mod extensions;
 mod forwarding;
+mod trace_settings;
 
 #[cfg(test)]
 mod test_regions;

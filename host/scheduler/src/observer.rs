@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nereid_backend::Timeline;
+use nereid_inference::{Activity, RequestTrace};
 
 /// Keeps statistics; called on the thread that executes, so it must be quick.
 pub trait Observer: Send + Sync {
@@ -97,5 +98,17 @@ impl RequestRecord {
     pub fn queue(&self) -> Duration {
         let left = self.execution.map_or(self.ended, |execution| execution.timeline.started);
         left.saturating_duration_since(self.queued)
+    }
+
+    /// Tells a trace what happened. A request that never ran has no moments of computation.
+    pub(crate) fn report(&self, trace: &dyn RequestTrace) {
+        trace.event(Activity::QueueStart, self.queued);
+        if let Some(execution) = &self.execution {
+            trace.event(Activity::ComputeStart, execution.timeline.started);
+            trace.event(Activity::ComputeInputEnd, execution.inputs_ready());
+            trace.event(Activity::ComputeOutputStart, execution.outputs_started());
+            trace.event(Activity::ComputeEnd, execution.ended);
+        }
+        trace.event(Activity::RequestEnd, self.ended);
     }
 }

@@ -260,14 +260,15 @@ impl Shared {
                 Some((_, Err(_))) => Outcome::Failure(FailureReason::Backend),
                 Some((_, Ok(_))) | None => Outcome::Success,
             };
-            self.observer.request_finished(&RequestRecord {
+            let record = RequestRecord {
                 outcome,
                 rows: finished.request.batch_size(),
                 received: finished.request.get().received,
                 queued: origin.queued,
                 execution: Some(execution),
                 ended: execution.ended,
-            });
+            };
+            self.report(&finished.request, &record);
             if let Some((sender, result)) = finished.answer {
                 sender.respond(result);
             }
@@ -292,15 +293,24 @@ impl Shared {
 
     /// Answers a request that never ran.
     fn conclude(&self, job: Job, error: InferError, reason: FailureReason) {
-        self.observer.request_finished(&RequestRecord {
+        let record = RequestRecord {
             outcome: Outcome::Failure(reason),
             rows: job.request.batch_size(),
             received: job.request.get().received,
             queued: job.origin.queued,
             execution: None,
             ended: Instant::now(),
-        });
+        };
+        self.report(&job.request, &record);
         job.sender.respond(Err(error));
+    }
+
+    /// Counts a request, and tells its trace.
+    fn report(&self, request: &CheckedRequest, record: &RequestRecord) {
+        self.observer.request_finished(record);
+        if let Some(trace) = &request.get().trace {
+            record.report(&**trace);
+        }
     }
 
     /// Lets the threads go once no request can come any more.

@@ -9,6 +9,7 @@ mod grpc;
 mod hints;
 mod metrics_config;
 mod serve;
+mod trace;
 mod unserved;
 mod values;
 
@@ -23,6 +24,7 @@ pub use self::{
     hints::HintArguments,
     metrics_config::MetricsSetting,
     serve::{BackendArguments, LogArguments, ModelArguments, ServeArguments, ServiceArguments},
+    trace::TraceArguments,
     values::{BackendSetting, ControlMode},
 };
 

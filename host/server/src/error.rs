@@ -8,7 +8,7 @@ use std::{
 
 use nereid_access::{KeyFileError, NewKeyError, TlsError};
 use nereid_inference::InferError;
-use nereid_telemetry::LogError;
+use nereid_telemetry::{LogError, TraceError};
 
 use crate::{arguments::ArgumentError, sockets::Service};
 
@@ -25,6 +25,8 @@ pub(crate) enum ServerError {
     NewKey(#[from] NewKeyError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     #[error("model repository '{}' {problem}", path.display())]
     Repository { path: PathBuf, problem: String },
     #[error("failed to start {} service: Unavailable - Socket '{address}' already in use", service.name())]

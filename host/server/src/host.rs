@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nereid_backend::Backend;
-use nereid_inference::{InferError, InferenceService, ModelControl, ServiceHandle};
+use nereid_inference::{Diagnostics, InferError, InferenceService, ModelControl, ServiceHandle};
 use nereid_pipeline::Loader;
 use nereid_repository::{Repository, RepositorySettings, StartReport};
 use nereid_shared_memory::SharedMemory;
@@ -20,6 +20,7 @@ use crate::{
 pub(crate) struct Host {
     pub(crate) repository: Arc<Repository>,
     pub(crate) backends: Vec<Arc<dyn Backend>>,
+    pub(crate) diagnostics: Arc<dyn Diagnostics>,
     pub(crate) shared_memory: SharedMemory,
 }
 
@@ -30,13 +31,17 @@ impl Host {
     ///
     /// # Errors
     /// A setting that no backend understands, or a repository that cannot be read.
-    pub(crate) fn assemble(arguments: &ServeArguments, telemetry: &Arc<Telemetry>) -> Result<Self, ServerError> {
+    pub(crate) fn assemble(
+        arguments: &ServeArguments,
+        telemetry: &Arc<Telemetry>,
+        diagnostics: Arc<dyn Diagnostics>,
+    ) -> Result<Self, ServerError> {
         let service = ServiceHandle::default();
         let backends = backends(&arguments.backends, &service)?;
         let loader = Loader::new(backends.clone(), Arc::clone(telemetry), service.clone(), Handle::current());
         let repository = Repository::new(repository_settings(&arguments.models), loader);
         let shared_memory = SharedMemory::new(arguments.services.shared_memory());
-        let host = Self { repository, backends, shared_memory };
+        let host = Self { repository, backends, diagnostics, shared_memory };
         service.set(&host.ports().0);
         Ok(host)
     }

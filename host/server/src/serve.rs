@@ -2,7 +2,7 @@
 //!
 //! Order of the start: log, repositories exist, keys and certificates read, ports taken, models loaded, tables, ports opened. What can fail quickly
 //! fails before the models are loaded. Order of the end: health says so, ports closed, requests under way answered,
-//! models dropped.
+//! models dropped, traces written.
 
 use std::{
     future::Future,
@@ -13,12 +13,12 @@ use std::{
 
 use nereid_grpc::{GrpcFrontend, GrpcSettings};
 use nereid_http::{HttpFrontend, HttpSettings};
-use nereid_inference::InferError;
-use nereid_telemetry::{Telemetry, init_logging, log_panics};
+use nereid_inference::{Diagnostics, InferError};
+use nereid_telemetry::{LogControl, ServerDiagnostics, Telemetry, Traces, init_logging, log_panics};
 use tokio::{
     net::TcpListener,
     runtime,
-    task::JoinHandle,
+    task::{JoinHandle, spawn_blocking},
     time::{MissedTickBehavior, interval},
 };
 
@@ -42,9 +42,12 @@ const UNLOAD_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
 /// Serves until a signal. Returns once every request is answered.
 pub(crate) fn serve(arguments: &ServeArguments) -> Result<(), ServerError> {
-    init_logging(&arguments.log.settings())?;
+    let log = init_logging(arguments.log.settings())?;
     log_panics();
     arguments.hints.log();
+    for deprecation in arguments.trace.deprecations() {
+        tracing::warn!("{deprecation}");
+    }
     for path in &arguments.models.model_repositories {
         path.read_dir().map_err(|error| ServerError::repository(path, &error))?;
     }
@@ -52,17 +55,23 @@ pub(crate) fn serve(arguments: &ServeArguments) -> Result<(), ServerError> {
     let ports = sockets::reserve(&wanted_ports(arguments))?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().thread_name("nereid-worker").build();
     let runtime = runtime.map_err(ServerError::Runtime)?;
-    let outcome = runtime.block_on(run(arguments, access, ports));
+    let outcome = runtime.block_on(run(arguments, (access, log), ports));
     // What is still running was given up on: it ends with the process.
     runtime.shutdown_background();
     outcome
 }
 
-async fn run(arguments: &ServeArguments, access: Access, ports: Vec<ReservedPort>) -> Result<(), ServerError> {
+async fn run(
+    arguments: &ServeArguments,
+    (access, log): (Access, Arc<LogControl>),
+    ports: Vec<ReservedPort>,
+) -> Result<(), ServerError> {
     let mut signals = Signals::new().map_err(ServerError::Runtime)?;
     access.follow().map_err(ServerError::Runtime)?;
     let telemetry = Telemetry::new(arguments.services.metrics_settings());
-    let host = Host::assemble(arguments, &telemetry)?;
+    let traces = Traces::start(arguments.trace.options()?)?;
+    let diagnostics: Arc<dyn Diagnostics> = Arc::new(ServerDiagnostics { traces: Arc::clone(&traces), log });
+    let host = Host::assemble(arguments, &telemetry, diagnostics)?;
     let report = tokio::select! {
         report = host.load() => report?,
         signal = signals.next() => return Err(ServerError::StoppedWhileLoading { signal }),
@@ -83,8 +92,12 @@ async fn run(arguments: &ServeArguments, access: Access, ports: Vec<ReservedPort
     };
     host.repository.begin_exit();
     tracing::info!("Waiting for in-flight requests to complete.");
-    running.close(host, arguments.services.exit_timeout(), &mut signals).await?;
-    outcome
+    let closed = running.close(host, arguments.services.exit_timeout(), &mut signals).await;
+    // Also when requests were given up on: the traces of the others are complete.
+    if let Err(error) = spawn_blocking(move || traces.close()).await {
+        tracing::error!("the last traces may not be written: {error}");
+    }
+    closed.and(outcome)
 }
 
 /// The services in two groups: metrics can be read until the last request is answered.
@@ -198,8 +211,9 @@ fn serve_http(
         ..HttpSettings::new(&arguments.id, VERSION)
     };
     let (service, control) = host.ports();
+    let diagnostics = Arc::clone(&host.diagnostics);
     let shared_memory = host.shared_memory.clone();
-    nereid_http::serve(listener, HttpFrontend { service, control, shared_memory, settings }, stopped)
+    nereid_http::serve(listener, HttpFrontend { service, control, diagnostics, shared_memory, settings }, stopped)
 }
 
 fn serve_grpc(
@@ -219,6 +233,7 @@ fn serve_grpc(
         ..GrpcSettings::new(&arguments.services.id, VERSION)
     };
     let (service, control) = host.ports();
+    let diagnostics = Arc::clone(&host.diagnostics);
     let shared_memory = host.shared_memory.clone();
-    nereid_grpc::serve(listener, GrpcFrontend { service, control, shared_memory, settings }, stopped)
+    nereid_grpc::serve(listener, GrpcFrontend { service, control, diagnostics, shared_memory, settings }, stopped)
 }

@@ -1,10 +1,11 @@
-//! Every metric and the log lines, typed, once.
+//! Every metric, the log lines and the request traces, typed, once.
 //!
 //! Invariant: recording is a handful of relaxed atomic additions; names, labels and texts are put together only when
 //! the page is asked for. One label set is one series, however many generations of a model version feed it.
 //!
-//! Deliberately absent: sockets, timers, and metrics that nobody records.
+//! Deliberately absent: timers, and metrics that nobody records. The only sockets are those to a collector of spans.
 
+mod diagnostics;
 mod families;
 mod first_response;
 mod host_usage;
@@ -14,11 +15,14 @@ mod model_metrics;
 mod page;
 mod summaries;
 mod telemetry;
+mod trace;
 
 pub use crate::{
+    diagnostics::ServerDiagnostics,
     first_response::check_metric_control,
-    logging::{LogError, LogFormat, LogSettings, init_logging, log_panics},
+    logging::{LogControl, LogError, RequestLine, init_logging, log_panics},
     metrics_settings::MetricsSettings,
     model_metrics::{FailureReason, ModelMetrics, RequestDurations},
     telemetry::Telemetry,
+    trace::{OpenTelemetryOptions, TraceError, TraceOptions, Traces},
 };

@@ -11,6 +11,7 @@ use nereid_protocol::grpc::proto::{
     model_infer_request::InferInputTensor,
 };
 use nereid_shared_memory::{SharedMemory, SharedMemorySettings};
+use nereid_telemetry::ServerDiagnostics;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
@@ -85,7 +86,13 @@ impl Fixture {
         let (service, held) = FakeService::new();
         let (service, control) = (Arc::new(service), Arc::new(FakeControl::default()));
         let shared_memory = SharedMemory::new(SharedMemorySettings::new(true));
-        let frontend = GrpcFrontend { service: service.clone(), control: control.clone(), shared_memory, settings };
+        let frontend = GrpcFrontend {
+            service: service.clone(),
+            control: control.clone(),
+            diagnostics: ServerDiagnostics::detached(),
+            shared_memory,
+            settings,
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, stopped) = oneshot::channel();

@@ -128,18 +128,27 @@ async fn the_repository_is_shown_and_controlled() {
 }
 
 #[tokio::test]
-async fn what_is_not_offered_is_refused_by_name() {
+async fn traces_and_the_log_are_shown_and_changed() {
     let mut fixture = Fixture::start().await;
     let client = &mut fixture.client;
-    let refused = [
-        within(client.trace_setting(TraceSettingRequest::default())).await.err(),
-        within(client.log_settings(LogSettingsRequest::default())).await.err(),
-    ];
-    let names = ["TraceSetting", "LogSettings"];
-    for (status, name) in refused.into_iter().zip(names) {
-        let status = status.unwrap();
-        assert_eq!(status.code(), Code::Unimplemented);
-        let start = format!("RPC {name} is not offered by this server: ");
-        assert!(status.message().starts_with(&start), "{status}");
-    }
+    let value =
+        |texts: &[&str]| trace_setting_request::SettingValue { value: texts.iter().map(|t| t.to_string()).collect() };
+    let settings = [("trace_rate".to_owned(), value(&["5"])), ("trace_count".to_owned(), value(&[]))];
+    let change = TraceSettingRequest { settings: settings.into(), model_name: "echo".into() };
+    let shown = within(client.trace_setting(change)).await.unwrap().into_inner().settings;
+    let of = |key: &str| shown.get(key).map(|setting| setting.value.join(",")).unwrap_or_default();
+    assert_eq!((of("trace_rate"), of("trace_count"), of("trace_level")), ("5".into(), "-1".into(), "OFF".into()));
+    let shown = within(client.trace_setting(TraceSettingRequest::default())).await.unwrap().into_inner().settings;
+    assert_eq!(shown.get("trace_rate").unwrap().value, ["1000"]);
+    let unknown = TraceSettingRequest { model_name: "nobody".into(), ..Default::default() };
+    let refused = within(client.trace_setting(unknown)).await;
+    assert_status(refused, Code::InvalidArgument, "Request for unknown model : nobody");
+
+    let choice = log_settings_request::setting_value::ParameterChoice::BoolParam(false);
+    let setting = log_settings_request::SettingValue { parameter_choice: Some(choice) };
+    let change = LogSettingsRequest { settings: [("log_info".to_owned(), setting)].into() };
+    let shown = within(client.log_settings(change)).await.unwrap().into_inner().settings;
+    assert_eq!(shown.len(), 6);
+    let shown = format!("{:?}", shown.get("log_info").unwrap());
+    assert!(shown.contains("BoolParam(false)"), "{shown}");
 }

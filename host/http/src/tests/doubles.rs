@@ -12,6 +12,7 @@ use nereid_inference::{
     TensorSpec, config::TransactionPolicy, response_channel,
 };
 use nereid_shared_memory::{SharedMemory, SharedMemorySettings};
+use nereid_telemetry::ServerDiagnostics;
 use nereid_tensor::DataType;
 use tokio::sync::mpsc;
 use tower_service::Service;
@@ -77,6 +78,7 @@ pub(super) fn frontend_in(models: Vec<Double>, state: ServerState) -> (HttpFront
     let frontend = HttpFrontend {
         service: Arc::new(Doubles { models: models.into_iter().map(Arc::new).collect(), state }),
         control: Arc::new(ControlDouble(calls)),
+        diagnostics: ServerDiagnostics::detached(),
         shared_memory: SharedMemory::new(SharedMemorySettings::new(true)),
         settings: HttpSettings { input_bytes_max: 4096, ..HttpSettings::new("triton", "9.9") },
     };

@@ -64,15 +64,6 @@ async fn unknown_paths_and_wrong_methods_are_told_apart() {
 }
 
 #[tokio::test]
-async fn endpoints_that_are_not_served_say_so_by_name() {
-    for line in ["GET /v2/models/m/trace/setting", "GET /v2/trace/setting"] {
-        let path = line.split_once(' ').unwrap().1;
-        let text = format!(r#"{{"error":"the endpoint '{path}' is not offered by this server"}}"#);
-        check(line, "", (501, &text)).await;
-    }
-}
-
-#[tokio::test]
 async fn documents_are_json_and_query_strings_are_ignored() {
     let metadata = r#"{"name":"m","versions":["1"],"platform":"double","inputs":[{"name":"X","datatype":"FP32","shape":[-1]}],"outputs":[{"name":"X","datatype":"FP32","shape":[-1]}]}"#;
     check("GET /v2/models/m?x=1", "", (200, metadata)).await;

@@ -121,6 +121,7 @@ impl<'a> Journey<'a> {
             timeout: self.request.timeout,
             sequence: (self.sequence != NO_SEQUENCE).then(|| self.sequence.clone()),
             callers: Some(self.callers.clone()),
+            trace: self.request.trace.as_ref().map(|trace| trace.child()),
             ..InferRequest::new(inputs.map(|(name, tensor)| NamedTensor::new(name.clone(), tensor)).collect())
         }
     }

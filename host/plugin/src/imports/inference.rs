@@ -115,6 +115,7 @@ impl PluginState {
             parameters: convert::parameters_in(call.parameters),
             priority: serving.priority,
             callers: Some(callers),
+            trace: serving.trace.map(|trace| trace.child()),
             ..InferRequest::new(inputs)
         };
         let model = self.spec.service.get().and_then(|service| service.model(&call.model, call.version));

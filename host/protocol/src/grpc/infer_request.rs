@@ -50,6 +50,7 @@ pub fn decode_infer_request(
         sequence,
         received,
         callers: None,
+        trace: None,
     };
     let decoder = InputDecoder::new(&model_name, &request, raw_input_contents);
     request.inputs = decoder.decode(inputs, regions, &mut shared)?;

@@ -7,12 +7,13 @@ use std::{
 };
 
 use clap::{ArgAction, Args};
+use nereid_inference::{LogFormat, LogSettings};
 use nereid_protocol::HeaderPattern;
 use nereid_shared_memory::SharedMemorySettings;
-use nereid_telemetry::{LogFormat, LogSettings, MetricsSettings};
+use nereid_telemetry::MetricsSettings;
 
 use crate::arguments::{
-    AccessArguments, ArgumentError,
+    AccessArguments, ArgumentError, TraceArguments,
     grpc::GrpcArguments,
     hints::HintArguments,
     metrics_config::MetricsSetting,
@@ -44,6 +45,8 @@ pub struct ServeArguments {
     pub backends: BackendArguments,
     #[command(flatten)]
     pub log: LogArguments,
+    #[command(flatten)]
+    pub trace: TraceArguments,
 }
 
 /// Which models, and what a failing one means.
@@ -185,7 +188,7 @@ pub struct BackendArguments {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Log")]
 pub struct LogArguments {
-    /// 0 for none; 1 logs more, 2 everything
+    /// 0 for none; 1 logs every inference request, and more; 2 everything
     #[arg(long, value_name = "LEVEL", num_args = 0..=1, default_missing_value = "1", default_value_t = 0)]
     pub log_verbose: u32,
     /// Log what happens
@@ -224,6 +227,7 @@ impl ServeArguments {
         if !self.services.allow_http && !self.grpc.allow_grpc {
             return Err(ArgumentError::new("--allow-http=false with --allow-grpc=false leaves nobody to serve"));
         }
+        self.trace.options()?;
         self.access.validate()
     }
 }
@@ -282,7 +286,7 @@ impl LogArguments {
             error: self.log_error,
             verbose_level: self.log_verbose,
             format: self.log_format,
-            file: self.log_file.clone(),
+            file: self.log_file.as_ref().map(|path| path.display().to_string()),
         }
     }
 }

@@ -16,10 +16,6 @@ const UNSERVED: &[(&[&str], &str)] = &[
     ),
     (&["rate-limit-resource"], "instances are not rate limited"),
     (&["cache-config", "cache-directory", "response-cache-byte-size"], "responses are not cached"),
-    (
-        &["trace-config", "trace-file", "trace-level", "trace-rate", "trace-count", "trace-log-frequency"],
-        "requests are not traced",
-    ),
     (&["repoagent-directory"], "there are no repository agents"),
     (&["model-load-gpu-limit"], "models run on the processor only; leave the flag out"),
     (&["host-policy"], "instances are not bound to cores or memory nodes"),

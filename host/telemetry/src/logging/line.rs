@@ -3,9 +3,11 @@
 use std::{
     fmt::{self, Write as _},
     process,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use nereid_inference::LogFormat;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -15,11 +17,11 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::LogFormat;
+use crate::LogControl;
 
-/// Writes events in the format chosen at the start.
+/// Writes events in the format that is set.
 pub(crate) struct LineFormat {
-    format: LogFormat,
+    control: Arc<LogControl>,
     process_id: u32,
 }
 
@@ -55,8 +57,8 @@ struct CalendarTime {
 // === impl LineFormat ===
 
 impl LineFormat {
-    pub(crate) fn new(format: LogFormat) -> Self {
-        Self { format, process_id: process::id() }
+    pub(crate) fn new(control: Arc<LogControl>) -> Self {
+        Self { control, process_id: process::id() }
     }
 }
 
@@ -77,7 +79,7 @@ where
             line: metadata.line().unwrap_or(0),
             text: &text,
         };
-        writeln!(writer, "{}", line.written(self.format)?)
+        writeln!(writer, "{}", line.written(self.control.format())?)
     }
 }
 
@@ -109,7 +111,7 @@ impl Line<'_> {
 }
 
 /// Quotes the text and escapes what would let it pass for another line of the log.
-fn write_quoted(out: &mut String, text: &str) -> fmt::Result {
+pub(crate) fn write_quoted(out: &mut String, text: &str) -> fmt::Result {
     out.push('"');
     for character in text.chars() {
         match character {
