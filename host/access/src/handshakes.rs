@@ -8,7 +8,7 @@ use crate::{Connection, Tls};
 
 /// Handshakes at one time; beyond it connections stay in the listen queue. Each costs one descriptor and about 10 KiB,
 /// and ends by itself.
-const HANDSHAKES_MAX: usize = 1024;
+pub const HANDSHAKES_MAX: usize = 1024;
 
 /// Handshakes under way, of a service that may do without any.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use crate::{Categories, Category};
 pub(crate) type KeyDigest = [u8; 32];
 
 /// Most keys of one server; a look-up compares them all, 1,000 in about ten microseconds.
-pub(crate) const KEYS_MAX: usize = 1000;
+pub const KEYS_MAX: usize = 1000;
 
 /// Everything that a file of keys says.
 #[derive(Clone, Debug)]

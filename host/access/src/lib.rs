@@ -21,11 +21,12 @@ mod tls;
 pub use crate::{
     category::{Categories, Category},
     connection::Connection,
-    handshakes::Handshakes,
+    handshakes::{HANDSHAKES_MAX, Handshakes},
     key_file::{KeyFile, KeyFileError},
+    keys::KEYS_MAX,
     new_key::{NewKey, NewKeyError},
     policy::{Denial, Policy},
-    reload::{Look, Reload},
+    reload::{FILE_BYTES_MAX, Look, Reload},
     restriction::{RestrictionError, Restrictions, Surface},
-    tls::{Tls, TlsError, TlsFiles},
+    tls::{HANDSHAKE_MAX, Tls, TlsError, TlsFiles},
 };

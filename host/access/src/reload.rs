@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 /// Largest file of keys or certificates, in bytes: thousands of entries; what is larger is some other file.
-pub(crate) const FILE_BYTES_MAX: u64 = 1 << 20;
+pub const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Something that follows files.
 pub trait Reload: Send + Sync {

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// A handshake is two round trips and some arithmetic; ten seconds are enough across any network that works.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// The files of one service, in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,18 +11,14 @@ use axum::{
     response::Response as AxumResponse,
 };
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
 use nereid_access::{Category, Denial};
 
 use crate::{
-    FrameBody, HttpFrontend,
-    body::{BodyLimits, drain},
-    error::error_response,
-    routes::Handlers,
+    FrameBody, HttpFrontend, body::BodyLimits, error::error_response, refusal::answer_without, routes::Handlers,
 };
 
-const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 
 /// The handlers behind the check. A server that denies nothing pays nothing for it.
@@ -55,13 +51,7 @@ where
 {
     let version = request.version();
     let body = pin!(request.into_body());
-    let is_read = body.is_end_stream() || drain(body, BodyLimits::of_strangers(&frontend.settings)).await;
-    let mut response = denied(denial);
-    // HTTP/2 has no such header: there a stream ends without its connection.
-    if !is_read && version < Version::HTTP_2 {
-        response.headers_mut().insert(header::CONNECTION, CLOSE);
-    }
-    response
+    answer_without((version, body), Some(BodyLimits::of_strangers(&frontend.settings)), denied(denial)).await
 }
 
 /// The one place that turns a denial into a status of HTTP.

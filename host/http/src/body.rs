@@ -5,7 +5,7 @@
 //! after the JSON is 64-byte aligned: the first binary tensor can be used where it lies. Only a body of unknown length
 //! (chunked) may be copied again while it grows, by doubling.
 //!
-//! Refuses: more bytes than the limit, JSON and binary tensors together. (Triton checks the JSON alone and lets binary
+//! Refuses: more bytes than the limit, JSON and binary tensors together, and a chunked body in very many pieces. (Triton checks the JSON alone and lets binary
 //! tensors of any size in, which leaves its memory to the clients.) A body that stalls, drips, or breaks off.
 
 use std::{
@@ -24,13 +24,12 @@ use crate::{HttpSettings, error::Refusal};
 /// First allocation for a body of unknown length.
 const GROWING_BYTES_MIN: usize = 64 << 10;
 
-/// Time for the body of a request that was denied: enough for a client on a slow line to get to its answer.
-const STRANGER_READ_MAX: Duration = Duration::from_secs(10);
-
 /// The limits of one body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyLimits {
     bytes_max: usize,
+    /// Pieces of a body whose length is not announced.
+    chunks_max: usize,
     idle_max: Duration,
     read_max: Duration,
 }
@@ -69,9 +68,14 @@ where
         gathered.reserve(announced);
     }
     let mut next = Some(second);
+    let mut chunks = 1;
     limits.check(first.len() as u64)?;
     gathered.append(&first);
     while let Some(data) = next {
+        chunks += 1;
+        if announced.is_none() && chunks > limits.chunks_max {
+            return Err(Refusal::TooManyChunks { chunks_max: limits.chunks_max });
+        }
         limits.check((gathered.len() + data.len()) as u64)?;
         gathered.append(&data);
         if started.elapsed() > limits.read_max {
@@ -129,17 +133,20 @@ where
 
 impl BodyLimits {
     pub(crate) fn new(settings: &HttpSettings) -> Self {
-        Self { bytes_max: settings.input_bytes_max, idle_max: settings.body_idle_max, read_max: settings.body_read_max }
+        let limits = &settings.limits;
+        Self {
+            bytes_max: limits.input_bytes_max,
+            chunks_max: limits.chunks_max,
+            idle_max: limits.body_idle_max,
+            read_max: limits.body_read_max,
+        }
     }
 
     /// The limits of a body that is only read to be dropped, of a client that may not send one.
     pub(crate) fn of_strangers(settings: &HttpSettings) -> Self {
         let limits = Self::new(settings);
-        Self {
-            idle_max: limits.idle_max.min(STRANGER_READ_MAX),
-            read_max: limits.read_max.min(STRANGER_READ_MAX),
-            ..limits
-        }
+        let read_max = settings.limits.denied_body_read_max;
+        Self { idle_max: limits.idle_max.min(read_max), read_max: limits.read_max.min(read_max), ..limits }
     }
 
     /// Refuses a body of `length_bytes`.

@@ -17,6 +17,10 @@ pub(crate) enum Refusal {
     Encoding,
     /// The body did not arrive in time.
     SlowBody,
+    /// The body came in too many pieces.
+    TooManyChunks {
+        chunks_max: usize,
+    },
 }
 
 /// The status of an error.
@@ -60,6 +64,13 @@ pub(crate) fn empty_response(status: StatusCode) -> Response<FrameBody> {
 
 // === impl Refusal ===
 
+impl Refusal {
+    /// Whether the rest of the body is not worth waiting for.
+    pub(crate) fn ends_the_connection(&self) -> bool {
+        matches!(self, Self::SlowBody | Self::TooManyChunks { .. })
+    }
+}
+
 impl From<InferError> for Refusal {
     fn from(error: InferError) -> Self {
         Self::Error(error)
@@ -72,6 +83,13 @@ impl From<Refusal> for Response<FrameBody> {
             Refusal::Error(error) => error_response(status(error.kind()), error.message()),
             Refusal::SlowBody => {
                 error_response(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time; it was given up")
+            }
+            Refusal::TooManyChunks { chunks_max } => {
+                let text = format!(
+                    "Chunked request body exceeds maximum of {chunks_max} non-empty chunks. Send fewer or larger HTTP \
+                     chunks."
+                );
+                error_response(StatusCode::BAD_REQUEST, &text)
             }
             Refusal::Encoding => {
                 let mut response = error_response(StatusCode::NOT_IMPLEMENTED, "Unsupported compression type");

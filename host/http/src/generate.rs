@@ -18,21 +18,22 @@ use axum::{
     response::{IntoResponse, Response as AxumResponse},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use nereid_inference::{InferError, InferResponse, ResponseStream, ServedModel};
 use nereid_protocol::http::{decode_generate_request, encode_error, encode_event, encode_generate_response};
 use nereid_telemetry::RequestLine;
 
 use crate::{
-    FrameBody, HttpFrontend,
-    body::{BodyLimits, drain, gather},
+    FrameBody, HttpFrontend, blocking,
+    body::{BodyLimits, gather},
     error::{Refusal, error_response, json_response, status},
+    load_metrics,
     model_path::ModelTarget,
+    refusal::refuse,
     trace::{HttpTrace, Sending},
 };
 
-const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 
 const NOT_EXACTLY_ONE: &str = "generate expects model to produce exactly 1 response, use generate stream for model that \
@@ -60,8 +61,13 @@ pub(crate) async fn single(
     target: ModelTarget,
     request: Request<AxumBody>,
 ) -> Response<FrameBody> {
+    let asked = load_metrics::asked(request.headers());
     match begin(&frontend, &target, request).await {
-        Ok(generation) => generation.into_single().await,
+        Ok(generation) => {
+            let mut response = generation.into_single().await;
+            load_metrics::report(&frontend.settings, asked, response.headers_mut());
+            response
+        }
         Err(refused) => refused,
     }
 }
@@ -72,8 +78,13 @@ pub(crate) async fn stream(
     target: ModelTarget,
     request: Request<AxumBody>,
 ) -> AxumResponse {
+    let asked = load_metrics::asked(request.headers());
     match begin(&frontend, &target, request).await {
-        Ok(generation) => generation.into_events().await.map(AxumBody::new),
+        Ok(generation) => {
+            let mut response = generation.into_events().await;
+            load_metrics::report(&frontend.settings, asked, response.headers_mut());
+            response.map(AxumBody::new)
+        }
         Err(refused) => refused.into_response(),
     }
 }
@@ -87,19 +98,14 @@ async fn begin(
     let (head, body) = request.into_parts();
     let mut body = pin!(body);
     let mut line = RequestLine::begin("HTTP generate", &target.model);
-    let refusal = match start(frontend, target, (&head.headers, body.as_mut()), &mut line).await {
-        Ok(generation) => return Ok(Generation { line, ..generation }),
-        Err(refusal) => refusal,
-    };
-    let is_slow = matches!(refusal, Refusal::SlowBody);
-    let mut response = Response::from(refusal);
-    line.end(response.status());
-    let is_read = body.is_end_stream() || !is_slow && drain(body, BodyLimits::new(&frontend.settings)).await;
-    // HTTP/2 has no such header: there a stream ends without its connection.
-    if !is_read && head.version < Version::HTTP_2 {
-        response.headers_mut().insert(header::CONNECTION, CLOSE);
+    match start(frontend, target, (&head.headers, body.as_mut()), &mut line).await {
+        Ok(generation) => Ok(Generation { line, ..generation }),
+        Err(refusal) => {
+            let response = refuse(refusal, (head.version, body), BodyLimits::new(&frontend.settings)).await;
+            line.end(response.status());
+            Err(response)
+        }
     }
-    Err(response)
 }
 
 async fn start(
@@ -114,7 +120,10 @@ async fn start(
     let trace = HttpTrace::start(frontend, model.identity(), headers);
     let body = gather(body, BodyLimits::new(&frontend.settings), 0).await?;
     trace.received(received);
-    let request = decode_generate_request(&body, model.signature(), received)?;
+    let is_small = body.len() <= frontend.settings.limits.json_inline_bytes_max;
+    let decoding = model.clone();
+    let request =
+        blocking::run(is_small, move || decode_generate_request(&body, decoding.signature(), received)).await?;
     let id = request.id.clone();
     // Checked here, and by the model again, to tell a wrong request from a failed one.
     let mut request = model.signature().check(request)?.into_inner();

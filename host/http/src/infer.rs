@@ -16,7 +16,7 @@ use axum::{
     response::Response as AxumResponse,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
 use nereid_inference::{InferError, ServedModel};
 use nereid_protocol::http::{
@@ -26,16 +26,16 @@ use nereid_protocol::http::{
 use nereid_telemetry::RequestLine;
 
 use crate::{
-    FrameBody, HttpFrontend,
-    body::{BodyLimits, drain, gather},
+    FrameBody, HttpFrontend, blocking,
+    body::{BodyLimits, gather},
     compression::{Unpacked, compress, decompress, request_coding, response_coding},
     error::{Refusal, error_response, json_response},
     model_path::ModelPath,
+    refusal::refuse,
     trace::HttpTrace,
 };
 
 const HEADER_LENGTH: HeaderName = HeaderName::from_static(INFERENCE_HEADER_CONTENT_LENGTH);
-const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// The router's entrance.
@@ -49,9 +49,6 @@ pub(crate) async fn handle(State(frontend): State<Arc<HttpFrontend>>, request: A
 }
 
 /// Answers one inference request. Dropping the future cancels the request.
-///
-/// A refusal comes after the rest of the body was read; where that is not possible it tells the client that the
-/// connection ends, which otherwise would find out with its next request.
 pub(crate) async fn infer<B>(frontend: &HttpFrontend, path: &ModelPath<'_>, request: Request<B>) -> Response<FrameBody>
 where
     B: Body<Data = Bytes>,
@@ -60,22 +57,11 @@ where
     let mut line = RequestLine::begin("HTTP infer", &path.model);
     let (head, body) = request.into_parts();
     let mut body = pin!(body);
-    let answer = answer(frontend, path, (&head.headers, body.as_mut()), &mut line).await;
-    let refusal = match answer {
-        Ok(response) => {
-            line.end(response.status());
-            return response;
-        }
-        Err(refusal) => refusal,
+    let response = match answer(frontend, path, (&head.headers, body.as_mut()), &mut line).await {
+        Ok(response) => response,
+        Err(refusal) => refuse(refusal, (head.version, body), BodyLimits::new(&frontend.settings)).await,
     };
-    let is_slow = matches!(refusal, Refusal::SlowBody);
-    let mut response = Response::from(refusal);
     line.end(response.status());
-    let is_read = body.is_end_stream() || !is_slow && drain(body, BodyLimits::new(&frontend.settings)).await;
-    // HTTP/2 has no such header: there a stream ends without its connection.
-    if !is_read && head.version < Version::HTTP_2 {
-        response.headers_mut().insert(header::CONNECTION, CLOSE);
-    }
     response
 }
 
@@ -98,16 +84,21 @@ where
     let request_coding = request_coding(headers)?;
     let header_length = header_length(headers)?;
     let json_bytes = header_length.map_or(0, HeaderLength::unchecked);
-    let input_bytes_max = frontend.settings.input_bytes_max;
+    let input_bytes_max = frontend.settings.limits.input_bytes_max;
     let trace = HttpTrace::start(frontend, model.identity(), headers);
     let mut body = gather(body, BodyLimits::new(&frontend.settings), json_bytes).await?;
     trace.received(received);
     if let Some(coding) = request_coding {
         body = decompress(body, coding, Unpacked { bytes_max: input_bytes_max, json_bytes }).await?;
     }
-    let regions = &frontend.shared_memory;
-    let context = RequestContext { signature: model.signature(), received, input_bytes_max, regions };
-    let DecodedRequest { mut request, outputs, shared } = decode(body, header_length, &context)?;
+    let json_inline_bytes_max = frontend.settings.limits.json_inline_bytes_max;
+    let is_small = header_length.map_or(body.len(), HeaderLength::unchecked) <= json_inline_bytes_max;
+    let (decoding, regions) = (model.clone(), frontend.shared_memory.clone());
+    let DecodedRequest { mut request, outputs, shared } = blocking::run(is_small, move || {
+        let context = RequestContext { signature: decoding.signature(), received, input_bytes_max, regions: &regions };
+        decode(body, header_length, &context)
+    })
+    .await?;
     if let Some(pattern) = &frontend.settings.forwarded_headers {
         let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         pattern.forward(headers, &mut request.parameters)?;
@@ -117,8 +108,13 @@ where
     line.identify(model.identity().version, &id);
     let response = model.infer(request).single().await;
     trace.response_complete();
-    let response = outputs.classify(shared.settle(response)?, model.as_ref())?;
-    let mut response = encode(model.as_ref(), response, (&id, &outputs))?;
+    let response = shared.settle(response)?;
+    let is_small = outputs.rewritten_bytes(&response) <= json_inline_bytes_max;
+    let mut response = blocking::run(is_small, move || {
+        let response = outputs.classify(response, model.as_ref())?;
+        encode(model.as_ref(), response, (&id, &outputs))
+    })
+    .await?;
     if let Some(coding) = response_coding(headers) {
         response = compress(response, coding).await?;
     }
@@ -142,7 +138,7 @@ fn encode(
     model: &dyn ServedModel,
     response: nereid_inference::InferResponse,
     (id, outputs): (&str, &OutputFormats),
-) -> Result<Response<FrameBody>, Refusal> {
+) -> Result<Response<FrameBody>, InferError> {
     let context = ResponseContext { id, identity: model.identity(), outputs };
     let encoded = encode_infer_response(response, &context)?;
     let Some(json_bytes) = encoded.json_bytes else {

@@ -7,6 +7,7 @@
 //! Deliberately absent: wire formats (`nereid-protocol`), who may ask for what (`nereid-access`), and anything that the gRPC frontend needs too.
 
 mod access;
+mod blocking;
 mod body;
 mod compression;
 mod config;
@@ -16,8 +17,11 @@ mod frame_body;
 mod generate;
 mod health;
 mod infer;
+mod limits;
+mod load_metrics;
 mod metadata;
 mod model_path;
+mod refusal;
 mod repository;
 mod routes;
 mod server;
@@ -30,9 +34,10 @@ pub use crate::{
     access::denied,
     compression::{Coding, Unpacked, decompress},
     frame_body::FrameBody,
+    limits::HttpLimits,
     routes::router,
     server::serve,
-    settings::{HttpFrontend, HttpSettings},
+    settings::{HttpFrontend, HttpSettings, MetricsPage},
 };
 
 #[cfg(test)]

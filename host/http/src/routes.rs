@@ -100,7 +100,8 @@ pub fn router(frontend: HttpFrontend) -> Router {
 pub(crate) fn shared_router(frontend: Arc<HttpFrontend>) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
-        let handlers = (route.handlers)().fallback(method_not_allowed);
+        // The router answers HEAD as a GET without its body; for Triton it is a method like any other.
+        let handlers = (route.handlers)().head(method_not_allowed).fallback(method_not_allowed);
         router = router.route(route.path, access::guarded(handlers, Some(route.category), &frontend));
     }
     let unknown = access::guarded(any(not_found), None, &frontend).with_state(frontend.clone());

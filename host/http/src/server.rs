@@ -41,9 +41,6 @@ use crate::{
 /// Pause after a failed accept, which mostly means that descriptors ran out: without it the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Streams of one HTTP/2 connection; enough for a proxy that multiplexes, and a bound on what one client may open.
-const STREAMS_MAX: u32 = 256;
-
 /// What the server sends: our own frames, or what the router made.
 type ServerBody = Either<FrameBody, AxumBody>;
 
@@ -66,7 +63,7 @@ pub async fn serve(
     frontend: HttpFrontend,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let permits = Arc::new(Semaphore::new(frontend.settings.connections_max));
+    let permits = Arc::new(Semaphore::new(frontend.settings.limits.connections_max.min(Semaphore::MAX_PERMITS)));
     let server = Server::new(frontend);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -137,12 +134,12 @@ impl Server {
         connections
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(frontend.settings.head_read_max)
+            .header_read_timeout(frontend.settings.limits.head_read_max)
             .keep_alive(true)
             .http2()
             .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS_MAX)
-            .keep_alive_interval(frontend.settings.head_read_max);
+            .max_concurrent_streams(u32::try_from(frontend.settings.limits.connection_streams_max).unwrap_or(u32::MAX))
+            .keep_alive_interval(frontend.settings.limits.head_read_max);
         let router = shared_router(frontend.clone());
         Self { frontend, router, connections, graceful: GracefulShutdown::new() }
     }
@@ -150,7 +147,7 @@ impl Server {
     fn spawn_connection(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
         let frontend = self.frontend.clone();
         let router = self.router.clone();
-        let head_read_max = frontend.settings.head_read_max;
+        let head_read_max = frontend.settings.limits.head_read_max;
         let tls = frontend.settings.tls.clone();
         let has_request = Arc::new(AtomicBool::new(false));
         let seen = has_request.clone();

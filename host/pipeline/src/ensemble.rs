@@ -50,9 +50,10 @@ impl Ensemble {
     ) -> Result<Self, InferError> {
         let started = Instant::now();
         let signature = Signature::from_config(&source.config)?;
-        let labels = OutputLabels::read(&source)?;
+        let mut labels = OutputLabels::read(&source)?;
         let find_member = |name: &str, version| Ok(Member::of_model(&*service.get()?.model(name, version)?));
         let plan = Plan::build(&source.config, &signature, &find_member)?;
+        inherit_labels(&mut labels, &plan, &service)?;
         let recorder = Recorder::new(metrics, false);
         recorder.loaded(started.elapsed());
         let shared = Arc::new(Shared { identity: source.identity, plan, service, recorder });
@@ -138,6 +139,18 @@ impl Shared {
         }
         sender.respond(result);
     }
+}
+
+/// Outputs without a label file have the labels of the member's output that they are.
+fn inherit_labels(labels: &mut OutputLabels, plan: &Plan, service: &ServiceHandle) -> Result<(), InferError> {
+    let service = service.get()?;
+    for (output, tensor) in &plan.outputs {
+        for step in &plan.steps {
+            let Some((made, _)) = step.outputs.iter().find(|(_, index)| index == tensor) else { continue };
+            labels.inherit(output, service.model(&step.model, step.version)?.labels(made));
+        }
+    }
+    Ok(())
 }
 
 /// Failures of an ensemble count as `OTHER`, as upstream does: the member that failed has counted the reason.

@@ -7,7 +7,7 @@ use nereid_backend::InstanceSpec;
 use nereid_inference::{InferError, ModelConfig, config::InstanceGroup};
 
 /// Instances of one model. Each blocking one is a thread; more than this on one machine is a mistake in a digit.
-const INSTANCES_MAX: usize = 1_024;
+pub const INSTANCES_MAX: usize = 1_024;
 
 /// An instance that a configuration asks for.
 #[derive(Clone, Debug)]

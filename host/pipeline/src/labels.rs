@@ -37,6 +37,13 @@ impl OutputLabels {
         Ok(Self(labels))
     }
 
+    /// Gives an output that has no labels of its own those of the tensor that it is made of.
+    pub(crate) fn inherit(&mut self, output: &str, labels: &[Arc<str>]) {
+        if !labels.is_empty() && !self.0.contains_key(output) {
+            self.0.insert(output.to_owned(), labels.to_vec());
+        }
+    }
+
     /// The labels of one output by index, possibly none.
     pub(crate) fn of(&self, output: &str) -> &[Arc<str>] {
         self.0.get(output).map(Vec::as_slice).unwrap_or_default()

@@ -17,7 +17,7 @@ mod scheduling;
 mod sequences;
 mod warmup;
 
-pub use crate::loader::Loader;
+pub use crate::{instances::INSTANCES_MAX, loader::Loader};
 
 #[cfg(test)]
 mod test_service;

@@ -61,7 +61,12 @@ impl World {
 
     /// Loads a model and puts it into service.
     pub(crate) fn load(&self, config: ModelConfig) -> Result<Arc<dyn ServedModel>, InferError> {
-        let model = self.loader.load(source(config))?;
+        self.load_source(source(config))
+    }
+
+    /// As [`World::load`], for a model that has files.
+    pub(crate) fn load_source(&self, source: ModelSource) -> Result<Arc<dyn ServedModel>, InferError> {
+        let model = self.loader.load(source)?;
         self.models.models.lock().insert(model.identity().name.to_string(), model.clone());
         Ok(model)
     }

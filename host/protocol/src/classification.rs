@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 pub(crate) const CLASSIFICATION_PARAMETER: &str = "classification";
 
 /// Elements of one batch item that are ranked at most; Triton's limit against costly requests.
-const ELEMENTS_MAX: u64 = 1_000_000;
+pub const CLASSIFIED_ELEMENTS_MAX: u64 = 1_000_000;
 
 /// How many classes a client asked for, by output; empty when it asked for none.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +49,7 @@ pub(crate) fn classify(tensor: &Tensor, ranking: &Ranking<'_>) -> Result<Tensor,
         _ => (None, &**shape),
     };
     let elements = Shape::new(item).checked_element_count().unwrap_or(u64::MAX);
-    if elements > ELEMENTS_MAX && tensor.data_type() != DataType::Bytes {
+    if elements > CLASSIFIED_ELEMENTS_MAX && tensor.data_type() != DataType::Bytes {
         return Err(InferError::invalid_argument("classification output tensor too large"));
     }
     let classes = match tensor.data_type() {
@@ -102,6 +102,11 @@ impl ClassCounts {
     /// Notes that the output called `name` is to be answered as `count` classes.
     pub(crate) fn insert(&mut self, name: Arc<str>, count: NonZeroU64) {
         self.0.push((name, count));
+    }
+
+    /// Whether the output called `name` is to be answered as classes.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|(asked, _)| &**asked == name)
     }
 
     /// The response as the client wants it: the outputs that it named replaced by their classes.
@@ -241,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_size_limit_holds_for_one_batch_item() {
-        let limit = ELEMENTS_MAX;
+        let limit = CLASSIFIED_ELEMENTS_MAX;
         let zeroes = |shape: [u64; 2]| {
             Tensor::new(DataType::Uint8, shape.into(), vec![0; (shape[0] * shape[1]) as usize].into()).unwrap()
         };

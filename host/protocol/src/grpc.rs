@@ -31,6 +31,7 @@ pub use self::{
     infer_response::{FINAL_RESPONSE_PARAMETER, RequestEcho, check_response_size, encode_infer_response},
     log_settings::{decode_log_change, encode_log_settings},
     metadata::{encode_model_metadata, encode_server_metadata},
+    parameters::SEQUENCE_ID_CHARACTERS_MAX,
     repository::{decode_load_request, encode_index, unload_dependents},
     shared_memory::{decode_register_request, encode_cuda_regions, encode_system_regions},
     statistics::encode_statistics,

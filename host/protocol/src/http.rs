@@ -9,6 +9,7 @@ mod elements;
 mod generate;
 mod generate_response;
 mod header_length;
+mod load_metrics;
 mod log_settings;
 mod metadata;
 mod numbers;
@@ -24,9 +25,11 @@ mod wire;
 
 pub use self::{
     control::{decode_index_request, decode_load_request, decode_unload_request},
+    elements::NESTING_MAX as JSON_NESTING_MAX,
     generate::decode_generate_request,
     generate_response::{encode_event, encode_generate_response},
     header_length::{HeaderLength, INFERENCE_HEADER_CONTENT_LENGTH},
+    load_metrics::{LOAD_METRICS, LOAD_METRICS_FORMAT, LoadFormat, encode_load_metrics},
     log_settings::{decode_log_change, encode_log_settings},
     metadata::{
         ServerIdentity, encode_config, encode_error, encode_index, encode_model_metadata, encode_server_metadata,
@@ -35,6 +38,7 @@ pub use self::{
     raw_request::decode_raw_infer_request,
     request::{DecodedRequest, InferBody, RequestContext, decode_infer_request},
     response::{EncodedResponse, ResponseContext, encode_infer_response},
+    scalar::PARAMETERS_MAX,
     shared_memory::{decode_register_request, encode_cuda_regions, encode_system_regions},
     statistics::encode_statistics,
     trace_settings::{decode_trace_change, encode_trace_settings},

@@ -14,4 +14,8 @@ mod trace_settings;
 #[cfg(test)]
 mod test_regions;
 
-pub use crate::{classification::ClassCounts, extensions::EXTENSIONS, forwarding::HeaderPattern};
+pub use crate::{
+    classification::{CLASSIFIED_ELEMENTS_MAX, ClassCounts},
+    extensions::EXTENSIONS,
+    forwarding::HeaderPattern,
+};

@@ -14,7 +14,7 @@ pub(crate) const CONFIG_FILE: &str = "config.pbtxt";
 pub(crate) const CONFIG_DIRECTORY: &str = "configs";
 
 /// Largest configuration that is read. Real ones have a few kilobytes; generated ensembles a few hundred.
-const CONFIG_BYTES_MAX: u64 = 16 << 20;
+pub const CONFIG_BYTES_MAX: u64 = 16 << 20;
 
 /// Where a model's configuration is, or would be: `configs/<config_name>.pbtxt` where that exists, else `config.pbtxt`.
 pub(crate) fn path(model_directory: &Path, config_name: Option<&str>) -> PathBuf {

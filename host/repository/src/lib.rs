@@ -42,6 +42,11 @@ mod tests;
 
 pub use crate::{
     check::{Finding, Severity, check},
+    config_file::CONFIG_BYTES_MAX,
+    override_files::{
+        FILES_MAX as OVERRIDE_FILES_MAX, LOAD_BYTES_MAX as OVERRIDE_BYTES_MAX,
+        SERVER_BYTES_MAX as OVERRIDE_SERVER_BYTES_MAX,
+    },
     report::{ReportRow, StartReport},
     repository::Repository,
     settings::{ControlMode, RepositorySettings},

@@ -25,7 +25,7 @@ use nereid_inference::InferError;
 use tempfile::TempDir;
 
 /// Files of one load. A model has a few; a sharded one some dozens.
-const FILES_MAX: usize = 1_000;
+pub const FILES_MAX: usize = 1_000;
 
 /// Directories and the name in one path: `<version>/model/variables/shard` and some to spare.
 const PATH_DEPTH_MAX: usize = 8;
@@ -34,10 +34,10 @@ const PATH_DEPTH_MAX: usize = 8;
 const PATH_BYTES_MAX: usize = 1_024;
 
 /// Bytes of all files of one load: what one gRPC message can carry.
-const LOAD_BYTES_MAX: u64 = 2 << 30;
+pub const LOAD_BYTES_MAX: u64 = 2 << 30;
 
 /// Bytes of the files of all models that are served from such directories at the same time.
-const SERVER_BYTES_MAX: u64 = 16 << 30;
+pub const SERVER_BYTES_MAX: u64 = 16 << 30;
 
 /// Nobody but the server's user may read them.
 const DIRECTORY_MODE: u32 = 0o700;

@@ -7,6 +7,7 @@ mod access;
 mod complaint;
 mod grpc;
 mod hints;
+mod limits;
 mod metrics_config;
 mod serve;
 mod trace;
@@ -22,6 +23,7 @@ pub use self::{
     complaint::ArgumentError,
     grpc::{CompressionLevel, GrpcArguments},
     hints::HintArguments,
+    limits::LimitArguments,
     metrics_config::MetricsSetting,
     serve::{BackendArguments, LogArguments, ModelArguments, ServeArguments, ServiceArguments},
     trace::TraceArguments,
@@ -34,7 +36,7 @@ pub enum Command {
     Serve(Box<ServeArguments>),
     Check(CheckArguments),
     ApiKey(ApiKeyArguments),
-    /// Print the text on standard output: help or version.
+    /// Print the text on standard output: help, version or a table.
     Print(String),
 }
 
@@ -83,6 +85,9 @@ enum Verb {
     /// Make keys for --api-key-file
     #[command(args_override_self = true)]
     ApiKey(ApiKeyArguments),
+    /// Show every limit with its default; with --limit, as it would be
+    #[command(args_override_self = true)]
+    Limits(LimitArguments),
 }
 
 /// Reads the command line; the first argument is the program's own name.
@@ -97,6 +102,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, A
         }
         Ok(CommandLine { command: Verb::Check(check) }) => Ok(Command::Check(check)),
         Ok(CommandLine { command: Verb::ApiKey(api_key) }) => Ok(Command::ApiKey(api_key)),
+        Ok(CommandLine { command: Verb::Limits(limits) }) => Ok(Command::Print(limits.limits()?.to_string())),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Command::Print(error.render().to_string()))
         }

@@ -6,7 +6,7 @@ use nereid_backend::Backend;
 use nereid_inference::{Diagnostics, InferError, InferenceService, ModelControl, ServiceHandle};
 use nereid_pipeline::Loader;
 use nereid_repository::{Repository, RepositorySettings, StartReport};
-use nereid_shared_memory::SharedMemory;
+use nereid_shared_memory::{SharedMemory, SharedMemorySettings};
 use nereid_telemetry::Telemetry;
 use tokio::{runtime::Handle, task::spawn_blocking};
 
@@ -40,7 +40,8 @@ impl Host {
         let backends = backends(&arguments.backends, &service)?;
         let loader = Loader::new(backends.clone(), Arc::clone(telemetry), service.clone(), Handle::current());
         let repository = Repository::new(repository_settings(&arguments.models), loader);
-        let shared_memory = SharedMemory::new(arguments.services.shared_memory());
+        let limits = arguments.limits()?.shared_memory;
+        let shared_memory = SharedMemory::new(SharedMemorySettings { limits, ..arguments.services.shared_memory() });
         let host = Self { repository, backends, diagnostics, shared_memory };
         service.set(&host.ports().0);
         Ok(host)

@@ -12,6 +12,7 @@ mod backends;
 mod check;
 mod error;
 mod host;
+mod limits;
 mod metrics_service;
 mod polling;
 mod run;
@@ -23,4 +24,4 @@ mod sockets;
 mod summary;
 mod table;
 
-pub use crate::run::run;
+pub use crate::{limits::Limits, run::run};

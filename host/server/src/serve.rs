@@ -12,7 +12,7 @@ use std::{
 };
 
 use nereid_grpc::{GrpcFrontend, GrpcSettings};
-use nereid_http::{HttpFrontend, HttpSettings};
+use nereid_http::{HttpFrontend, HttpSettings, MetricsPage};
 use nereid_inference::{Diagnostics, InferError};
 use nereid_telemetry::{LogControl, ServerDiagnostics, Telemetry, Traces, init_logging, log_panics};
 use tokio::{
@@ -24,7 +24,7 @@ use tokio::{
 
 use crate::{
     access::{Access, Door},
-    arguments::{CompressionLevel, ServeArguments, ServiceArguments},
+    arguments::{CompressionLevel, ServeArguments},
     error::ServerError,
     host::Host,
     metrics_service, polling,
@@ -147,11 +147,11 @@ impl Running {
             match service {
                 Service::Http => {
                     let serving =
-                        serve_http((&arguments.services, &access.http), listener, host, running.requests.stopped());
+                        serve_http((arguments, &access.http), listener, (host, telemetry), running.requests.stopped())?;
                     running.requests.start(service, address, serving);
                 }
                 Service::Grpc => {
-                    let serving = serve_grpc((arguments, &access.grpc), listener, host, running.requests.stopped());
+                    let serving = serve_grpc((arguments, &access.grpc), listener, host, running.requests.stopped())?;
                     running.requests.start(service, address, serving);
                 }
                 Service::Metrics => {
@@ -198,22 +198,24 @@ impl Running {
 }
 
 fn serve_http(
-    (arguments, door): (&ServiceArguments, &Door),
+    (arguments, door): (&ServeArguments, &Door),
     listener: TcpListener,
-    host: &Host,
+    (host, telemetry): (&Host, &Arc<Telemetry>),
     stopped: impl Future<Output = ()> + Send + 'static,
-) -> impl Future<Output = io::Result<()>> + Send + 'static {
+) -> Result<impl Future<Output = io::Result<()>> + Send + 'static, ServerError> {
+    let telemetry = Arc::clone(telemetry);
     let settings = HttpSettings {
-        input_bytes_max: arguments.http_max_input_size.get(),
-        forwarded_headers: arguments.http_header_forward_pattern.clone(),
+        limits: arguments.limits()?.http,
+        forwarded_headers: arguments.services.http_header_forward_pattern.clone(),
+        metrics_page: Some(MetricsPage(Arc::new(move || telemetry.render()))),
         policy: door.policy.clone(),
         tls: door.tls.clone(),
-        ..HttpSettings::new(&arguments.id, VERSION)
+        ..HttpSettings::new(&arguments.services.id, VERSION)
     };
     let (service, control) = host.ports();
     let diagnostics = Arc::clone(&host.diagnostics);
     let shared_memory = host.shared_memory.clone();
-    nereid_http::serve(listener, HttpFrontend { service, control, diagnostics, shared_memory, settings }, stopped)
+    Ok(nereid_http::serve(listener, HttpFrontend { service, control, diagnostics, shared_memory, settings }, stopped))
 }
 
 fn serve_grpc(
@@ -221,9 +223,10 @@ fn serve_grpc(
     listener: TcpListener,
     host: &Host,
     stopped: impl Future<Output = ()> + Send + 'static,
-) -> impl Future<Output = io::Result<()>> + Send + 'static {
+) -> Result<impl Future<Output = io::Result<()>> + Send + 'static, ServerError> {
     let grpc = &arguments.grpc;
     let settings = GrpcSettings {
+        limits: arguments.limits()?.grpc,
         connections: grpc.connections(),
         forwarded_headers: grpc.grpc_header_forward_pattern.clone(),
         compress_responses: grpc.grpc_infer_response_compression_level != CompressionLevel::None,
@@ -235,5 +238,5 @@ fn serve_grpc(
     let (service, control) = host.ports();
     let diagnostics = Arc::clone(&host.diagnostics);
     let shared_memory = host.shared_memory.clone();
-    nereid_grpc::serve(listener, GrpcFrontend { service, control, diagnostics, shared_memory, settings }, stopped)
+    Ok(nereid_grpc::serve(listener, GrpcFrontend { service, control, diagnostics, shared_memory, settings }, stopped))
 }

@@ -17,7 +17,7 @@ use nereid_tensor::DataType;
 use tokio::sync::mpsc;
 use tower_service::Service;
 
-use crate::{HttpFrontend, HttpSettings, router};
+use crate::{HttpFrontend, HttpLimits, HttpSettings, router};
 
 /// What a model does with a request.
 pub(super) enum Behaviour {
@@ -75,12 +75,13 @@ pub(super) fn frontend(models: Vec<Double>) -> HttpFrontend {
 
 pub(super) fn frontend_in(models: Vec<Double>, state: ServerState) -> (HttpFrontend, mpsc::UnboundedReceiver<String>) {
     let (calls, seen) = mpsc::unbounded_channel();
+    let limits = HttpLimits { input_bytes_max: 4096, ..HttpLimits::default() };
     let frontend = HttpFrontend {
         service: Arc::new(Doubles { models: models.into_iter().map(Arc::new).collect(), state }),
         control: Arc::new(ControlDouble(calls)),
         diagnostics: ServerDiagnostics::detached(),
         shared_memory: SharedMemory::new(SharedMemorySettings::new(true)),
-        settings: HttpSettings { input_bytes_max: 4096, ..HttpSettings::new("triton", "9.9") },
+        settings: HttpSettings { limits, ..HttpSettings::new("triton", "9.9") },
     };
     (frontend, seen)
 }

@@ -17,7 +17,7 @@ use nereid_tensor::ALIGNMENT_BYTES;
 use proptest::prelude::*;
 
 use super::doubles::{Behaviour, ask, double, frontend, frontend_in, send};
-use crate::{body, error, router};
+use crate::{HttpLimits, HttpSettings, body, error, router};
 
 const ONE_INPUT: &str = r#"{"inputs":[{"name":"X","shape":[1],"datatype":"FP32","data":[1.5]}]}"#;
 const ONE_BINARY: &str = r#"{"parameters":{"binary_data_output":true},"inputs":[{"name":"X","shape":[1],"datatype":"FP32","parameters":{"binary_data_size":4}}]}"#;
@@ -238,6 +238,10 @@ async fn the_repository_is_told_what_the_client_asked() {
     assert_eq!(named.status, 501);
 }
 
+fn limited(limits: HttpLimits) -> HttpSettings {
+    HttpSettings { limits, ..HttpSettings::new("", "") }
+}
+
 /// A body of unknown length in the frames given.
 fn chunked(frames: Vec<Bytes>) -> impl http_body::Body<Data = Bytes, Error = Infallible> {
     StreamBody::new(stream::iter(frames.into_iter().map(|frame| Ok(http_body::Frame::data(frame)))))
@@ -245,7 +249,7 @@ fn chunked(frames: Vec<Bytes>) -> impl http_body::Body<Data = Bytes, Error = Inf
 
 #[tokio::test]
 async fn one_frame_is_used_as_it_is_and_several_are_gathered_aligned() {
-    let limits = body::BodyLimits::new(&super::super::HttpSettings::new("", ""));
+    let limits = body::BodyLimits::new(&HttpSettings::new("", ""));
     let frame = Bytes::from(vec![1; 100]);
     let gathered = body::gather(pin!(chunked(vec![frame.clone()])), limits, 0).await.unwrap();
     assert_eq!(gathered.as_ptr(), frame.as_ptr());
@@ -257,7 +261,7 @@ async fn one_frame_is_used_as_it_is_and_several_are_gathered_aligned() {
 
 #[tokio::test]
 async fn a_chunked_body_stops_at_the_limit() {
-    let settings = crate::HttpSettings { input_bytes_max: 150, ..crate::HttpSettings::new("", "") };
+    let settings = limited(HttpLimits { input_bytes_max: 150, ..HttpLimits::default() });
     let frames = vec![Bytes::from(vec![1; 100]); 3];
     let refusal = body::gather(pin!(chunked(frames)), body::BodyLimits::new(&settings), 0).await.unwrap_err();
     let error::Refusal::Error(refusal) = refusal else { panic!("{refusal:?}") };
@@ -265,8 +269,35 @@ async fn a_chunked_body_stops_at_the_limit() {
 }
 
 #[tokio::test]
+async fn a_chunked_body_in_too_many_pieces_is_refused_and_its_rest_is_not_read() {
+    let settings = limited(HttpLimits { chunks_max: 3, ..HttpLimits::default() });
+    let limits = body::BodyLimits::new(&settings);
+    let frames = |count| pin_frames(vec![Bytes::from_static(b"x"); count]);
+    assert_eq!(body::gather(frames(3).as_mut(), limits, 0).await.unwrap().len(), 3);
+    let refusal = body::gather(frames(4).as_mut(), limits, 0).await.unwrap_err();
+    assert!(refusal.ends_the_connection());
+    let response = http::Response::from(refusal);
+    assert_eq!(response.status().as_u16(), 400);
+    let text = response.into_body().into_frames().next().unwrap();
+    let expected = "Chunked request body exceeds maximum of 3 non-empty chunks. Send fewer or larger HTTP chunks.";
+    assert_eq!(text, format!(r#"{{"error":"{expected}"}}"#));
+}
+
+fn pin_frames(frames: Vec<Bytes>) -> std::pin::Pin<Box<impl http_body::Body<Data = Bytes, Error = Infallible>>> {
+    Box::pin(chunked(frames))
+}
+
+#[tokio::test]
+async fn head_is_a_method_like_any_other() {
+    for path in ["/v2/health/live", "/v2", "/v2/models/m", "/v2/models/m/infer", "/v2/logging"] {
+        let head = Request::builder().method("HEAD").uri(path).body(Body::empty()).unwrap();
+        assert_eq!(send(&router(frontend(vec![])), head).await.status.as_u16(), 405, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_stalls_is_given_up() {
-    let settings = crate::HttpSettings { body_idle_max: Duration::from_millis(1), ..crate::HttpSettings::new("", "") };
+    let settings = limited(HttpLimits { body_idle_max: Duration::from_millis(1), ..HttpLimits::default() });
     let limits = body::BodyLimits::new(&settings);
     let endless = StreamBody::new(stream::pending::<Result<http_body::Frame<Bytes>, Infallible>>());
     let refusal = body::gather(pin!(endless), limits, 0).await.unwrap_err();

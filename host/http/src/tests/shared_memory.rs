@@ -135,7 +135,7 @@ async fn a_tensor_goes_from_region_to_region() {
 async fn an_object_that_is_cut_short_under_a_request_fails_it_and_no_other() {
     let (held, mut requests) = mpsc::unbounded_channel();
     let mut frontend = frontend(vec![double("m", Behaviour::Echo), double("held", Behaviour::Hold(held))]);
-    frontend.settings.input_bytes_max = 1 << 20;
+    frontend.settings.limits.input_bytes_max = 1 << 20;
     let (lost, whole) = (Object::new(16), Object::new(16));
     register(&frontend, "R", &lost).await;
     register(&frontend, "S", &whole).await;

@@ -77,7 +77,7 @@ async fn requests_share_a_connection_even_when_they_come_in_pieces() {
 #[tokio::test]
 async fn a_refusal_reads_the_body_or_says_that_the_connection_ends() {
     let mut roomy = frontend(vec![double("m", Behaviour::Echo)]);
-    roomy.settings.input_bytes_max = 1 << 20;
+    roomy.settings.limits.input_bytes_max = 1 << 20;
     let running = start(roomy).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     let (mut reading, mut writing) = stream.split();
@@ -143,7 +143,7 @@ async fn a_truncated_body_ends_the_connection_without_reaching_the_model() {
 #[tokio::test]
 async fn a_connection_that_says_nothing_is_closed() {
     let mut quick = frontend(vec![]);
-    quick.settings.head_read_max = Duration::from_millis(50);
+    quick.settings.limits.head_read_max = Duration::from_millis(50);
     let running = start(quick).await;
     for said in ["", "PR", "GET /v2 HTTP/1.1\r\nhos"] {
         let mut stream = TcpStream::connect(running.address).await.unwrap();

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use nereid_backend::fake::FakeBehaviour;
-use nereid_inference::{InferRequest, ModelLoader, ParameterValue, SequenceFlags, SequenceId, config::EnsembleStep};
+use nereid_inference::{
+    InferRequest, ModelLoader, ModelSource, ParameterValue, SequenceFlags, SequenceId, ServedModel,
+    config::EnsembleStep,
+};
 use nereid_tensor::DataType;
 
 use crate::test_service::{World, echo, ensemble, output, source, step, tensor};
@@ -81,6 +84,27 @@ async fn responses_say_to_which_sequence_they_belong_even_where_there_is_none() 
         let (start, end) = (ParameterValue::Bool(start), ParameterValue::Bool(false));
         assert_eq!(found, [("sequence_id", id), ("sequence_start", start), ("sequence_end", end)]);
     }
+}
+
+#[tokio::test]
+async fn an_output_without_labels_has_those_of_the_member_that_makes_it() {
+    let folder = std::env::temp_dir().join(format!("nereid-ensemble-labels-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("inner.txt"), "cat\ndog\n").unwrap();
+    std::fs::write(folder.join("outer.txt"), "Katze\n").unwrap();
+    let world = World::new(FakeBehaviour::default());
+    let mut member = echo("a", 2);
+    member.outputs[0].label_filename = "inner.txt".into();
+    world.load_source(ModelSource { model_directory: folder.clone(), ..source(member) }).unwrap();
+    let inheriting = world.load(ensemble("e", vec![step("a", "IN", "OUT")])).unwrap();
+    let mut config = ensemble("own", vec![step("a", "IN", "OUT")]);
+    config.outputs[0].label_filename = "outer.txt".into();
+    let own = world.load_source(ModelSource { model_directory: folder.clone(), ..source(config) }).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let labels =
+        |model: &dyn ServedModel| model.labels("OUT").iter().map(|label| label.to_string()).collect::<Vec<_>>();
+    assert_eq!(labels(&*inheriting), ["cat", "dog"]);
+    assert_eq!(labels(&*own), ["Katze"]);
 }
 
 /// Loads an ensemble `e` of these steps over members `a` (two columns) and `wide` (three), and expects this refusal.

@@ -10,7 +10,7 @@ use nereid_inference::{InferError, ParameterValue, Parameters, SequenceFlags, Se
 use super::proto::{InferParameter, infer_parameter::ParameterChoice};
 
 /// Characters in a sequence id that is a text; Triton's limit.
-const SEQUENCE_ID_CHARACTERS_MAX: usize = 128;
+pub const SEQUENCE_ID_CHARACTERS_MAX: usize = 128;
 
 /// Keys with this prefix belong to the protocol.
 const PROTOCOL_PREFIX: &str = "triton_";
@@ -47,7 +47,10 @@ pub(super) fn decode_parameters(parameters: BTreeMap<String, InferParameter>) ->
             }
         }
     }
-    decoded.sequence = sequence_id.map(|id| SequenceFlags { id, start, end });
+    // Flags without an id are kept: a model that wants sequences says what is missing.
+    let is_sequence = start || end || sequence_id.is_some();
+    let id = sequence_id.unwrap_or(SequenceId::Number(0));
+    decoded.sequence = is_sequence.then_some(SequenceFlags { id, start, end });
     Ok(decoded)
 }
 

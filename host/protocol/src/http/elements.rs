@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Arrays inside arrays, Triton's number. It keeps the parser's own recursion far from the end of the stack.
-const NESTING_MAX: usize = 100;
+pub const NESTING_MAX: usize = 100;
 
 /// What the text is to become.
 pub(crate) struct Target<'a> {

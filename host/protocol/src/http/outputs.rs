@@ -75,6 +75,16 @@ impl OutputFormats {
         self.listed.iter().find(|output| &*output.name == name).map(|output| output.form)
     }
 
+    /// Bytes of the tensors that are rewritten on their way out: as JSON or as classes. What goes out as it is does not
+    /// count.
+    pub fn rewritten_bytes(&self, response: &InferResponse) -> usize {
+        let rewritten = response
+            .outputs
+            .iter()
+            .filter(|output| self.form(&output.name) == Some(OutputForm::Json) || self.classes.contains(&output.name));
+        rewritten.map(|output| output.tensor.byte_size()).sum()
+    }
+
     /// Reads the list of a request; what is wanted in the client's memory is added to `shared`.
     pub(super) fn list(
         &mut self,

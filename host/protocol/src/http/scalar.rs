@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use nereid_inference::{InferError, ParameterValue};
 
 /// Keys of one `parameters` object. Clients send a handful; the limit keeps the search by name, which is linear, cheap.
-const PARAMETERS_MAX: usize = 1024;
+pub const PARAMETERS_MAX: usize = 1024;
 
 /// A JSON value, strings borrowed where they contain no escapes.
 #[derive(Clone, Debug, PartialEq)]

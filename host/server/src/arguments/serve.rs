@@ -16,9 +16,11 @@ use crate::arguments::{
     AccessArguments, ArgumentError, TraceArguments,
     grpc::GrpcArguments,
     hints::HintArguments,
+    limits::LimitArguments,
     metrics_config::MetricsSetting,
     values::{self, BackendSetting, ControlMode},
 };
+use crate::limits::Limits;
 
 pub(crate) const EXAMPLES: &str = "\
 BOOL is true, false, on, off, 1 or 0. Flags may be written --flag=value or --flag value.
@@ -43,6 +45,8 @@ pub struct ServeArguments {
     pub access: AccessArguments,
     #[command(flatten)]
     pub backends: BackendArguments,
+    #[command(flatten)]
+    pub limits: LimitArguments,
     #[command(flatten)]
     pub log: LogArguments,
     #[command(flatten)]
@@ -129,9 +133,9 @@ pub struct ServiceArguments {
     /// requests; write (?-i) in front to tell the cases apart
     #[arg(long, value_name = "PATTERN", value_parser = HeaderPattern::parse)]
     pub http_header_forward_pattern: Option<HeaderPattern>,
-    /// Largest HTTP request body, in bytes
-    #[arg(long, value_name = "BYTES", default_value = "67108864")]
-    pub http_max_input_size: NonZeroUsize,
+    /// Largest HTTP request body, in bytes; 67108864 unless given. The same as --limit http-body=BYTES
+    #[arg(long, value_name = "BYTES")]
+    pub http_max_input_size: Option<NonZeroUsize>,
 
     /// Serve Prometheus metrics at /metrics
     #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
@@ -214,6 +218,18 @@ pub struct LogArguments {
 // === impl ServeArguments ===
 
 impl ServeArguments {
+    /// Every limit as the flags change it.
+    ///
+    /// # Errors
+    /// A setting that means nothing.
+    pub fn limits(&self) -> Result<Limits, ArgumentError> {
+        let mut limits = self.limits.limits()?;
+        if let Some(input_bytes_max) = self.services.http_max_input_size {
+            limits.http.input_bytes_max = input_bytes_max.get();
+        }
+        Ok(limits)
+    }
+
     /// What one flag means for another.
     pub(crate) fn validate(&self) -> Result<(), ArgumentError> {
         if self.models.model_repositories.is_empty() {
@@ -228,6 +244,7 @@ impl ServeArguments {
             return Err(ArgumentError::new("--allow-http=false with --allow-grpc=false leaves nobody to serve"));
         }
         self.trace.options()?;
+        self.limits()?;
         self.access.validate()
     }
 }

@@ -37,7 +37,7 @@ fn defaults_are_tritons() {
         |serve| (serve.services.allow_http, serve.grpc.allow_grpc, serve.services.allow_metrics),
         (true, true, true),
     );
-    check("", |serve| serve.services.http_max_input_size.get(), 67_108_864);
+    check("", |serve| serve.limits().unwrap().http.input_bytes_max, 67_108_864);
     check("", |serve| serve.models.model_control_mode, ControlMode::None);
     check("", |serve| (serve.models.strict_readiness, serve.models.exit_on_error), (true, true));
     check("", |serve| serve.models.disable_auto_complete_config, false);
@@ -185,6 +185,22 @@ fn a_header_pattern_that_is_none_is_refused_before_anything_starts() {
     match parsed("serve --model-repository=m --http-header-forward-pattern=x-(") {
         Err(error) => assert!(error.to_string().contains("unclosed group"), "{error}"),
         Ok(other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn limits_are_changed_by_name_and_shown_by_a_command() {
+    let body = |serve: &ServeArguments| serve.limits().unwrap().http.input_bytes_max;
+    check("--limit=http-body=1MiB", body, 1 << 20);
+    check("--limit http-body=1MiB --limit http-body=2MiB --limit=grpc-connections=5", body, 2 << 20);
+    check("--http-max-input-size=1024", body, 1024);
+    check_refused(
+        "serve --model-repository=m --limit=http-head=soon",
+        "--limit=http-head=soon: expected a time: a number with ms, s, min or h",
+    );
+    match parsed("limits --limit http-head=3s") {
+        Ok(Command::Print(text)) => assert!(text.contains("http-head") && text.contains("| 3 s "), "{text}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -54,6 +54,8 @@ fn other_keys_reach_the_model_with_their_types() {
 fn zero_and_the_empty_text_are_no_sequence() {
     assert_eq!(decode(&[("sequence_id", Int64Param(0))]).unwrap().sequence, None);
     assert_eq!(decode(&[("sequence_id", StringParam(String::new()))]).unwrap().sequence, None);
+    let flags = SequenceFlags { id: SequenceId::Number(0), start: true, end: false };
+    assert_eq!(decode(&[("sequence_start", BoolParam(true))]).unwrap().sequence, Some(flags));
     let id = decode(&[("sequence_id", Int64Param(-1))]).unwrap().sequence.unwrap().id;
     assert_eq!(id, SequenceId::Number(u64::MAX));
 }
