@@ -76,9 +76,9 @@ fn server_metadata_lists_what_is_served() {
     check(
         &encode_server_metadata(ServerIdentity { id: "triton", version: "1.0" }),
         concat!(
-            r#"{"name":"triton","version":"1.0","extensions":["classification","model_repository","#,
+            r#"{"name":"triton","version":"1.0","extensions":["classification","sequence","model_repository","#,
             r#""model_repository(unload_dependents)","schedule_policy","model_configuration","system_shared_memory","#,
-            r#""binary_tensor_data","parameters","statistics"]}"#
+            r#""cuda_shared_memory","binary_tensor_data","parameters","statistics","trace","logging"]}"#
         ),
     );
 }
