@@ -1,6 +1,7 @@
 """Request traces: their settings over every client, trace files, and spans in a collector."""
 
 import asyncio
+import os
 import pathlib
 import re
 import subprocess
@@ -12,6 +13,7 @@ import tritonclient.http.aio
 from clients import PROTOCOLS, Client
 from collector import Collector
 from server import ROOT
+from test_perf_analyzer import REQUESTS, measure
 from trace_file import read_traces
 from tritonclient.utils import InferenceServerException
 
@@ -254,6 +256,18 @@ def test_the_older_flags_still_trace(start_server, repository, tmp_path):
     stop(server)
     assert read_traces(file.with_name("trace.json.0"))[0].names == WHOLE["http"]
     assert "--trace-file is deprecated: use --trace-config=triton,file=FILE" in server.log_text()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_perf_analyzer_switches_traces_on(start_server, repository, tmp_path, protocol):
+    file = tmp_path / "trace.json"
+    server = start_server(repository, f"--trace-config=triton,file={file}")
+    options = ["--shape=INPUT0:16", "--trace-level=TIMESTAMPS", "--trace-rate=10", "--trace-count=-1", "--log-frequency=0"]
+    measure(os.environ["NEREID_PERF_ANALYZER"], server, "identity_fp32", protocol, *options)
+    stop(server)
+    traces = read_traces(file)
+    assert len(traces) >= REQUESTS // 10
+    assert all(trace.names == WHOLE[protocol] for trace in traces)
 
 
 @pytest.fixture
