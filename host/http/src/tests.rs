@@ -7,3 +7,4 @@ mod generate;
 mod routes;
 mod shared_memory;
 mod sockets;
+mod tls;

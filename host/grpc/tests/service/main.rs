@@ -15,4 +15,5 @@ mod options;
 mod resources;
 mod shared_memory;
 mod stream;
+mod tls;
 mod unary;
