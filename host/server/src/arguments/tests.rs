@@ -128,11 +128,7 @@ fn metrics_are_switched_kind_by_kind() {
 
 #[test]
 fn features_that_do_not_exist_may_be_switched_off_only() {
-    check("--allow-client-shm=off --rate-limit=off", |serve| serve.services.http_port, 8000);
-    check_refused(
-        "serve --model-repository=m --allow-client-shm=true",
-        "--allow-client-shm=true: not served yet; only 'false' is accepted",
-    );
+    check("--rate-limit=off", |serve| serve.services.http_port, 8000);
     check_refused(
         "serve --model-repository=m --rate-limit=execution_count",
         "--rate-limit=execution_count: not served yet; only 'off' is accepted",
