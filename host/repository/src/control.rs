@@ -18,6 +18,9 @@ use crate::{
 
 const NOT_EXPLICIT: &str = "explicit model load / unload is not allowed if polling is enabled";
 
+/// What the name of a directory may have on Linux.
+const NAME_BYTES_MAX: usize = 255;
+
 /// What is to be loaded.
 #[derive(Default)]
 pub(crate) struct Load {
@@ -58,7 +61,8 @@ impl ModelControl for Repository {
     fn load(&self, name: &str, overrides: LoadOverrides) -> Result<(), InferError> {
         self.check_control()?;
         check_name(name)?;
-        let given = Given::read(name, overrides, &self.override_use).map_err(|error| poll_failure(name, &error))?;
+        let given = Given::read(name, overrides, &self.override_use, &self.settings.limits);
+        let given = given.map_err(|error| poll_failure(name, &error))?;
         let load = Load { wanted: BTreeSet::from([name.to_owned()]), given: given.map(Arc::new), relinks: false };
         match self.load_and_relink(load)?.remove(name) {
             Some(Err(error)) => Err(error),
@@ -79,15 +83,22 @@ impl ModelControl for Repository {
 impl Repository {
     /// No new requests for the model; with `unload_dependents`, none for the members that only it needs either.
     pub(crate) fn unload_model(&self, name: &str, unload_dependents: bool) {
-        let book = self.book.lock();
-        let mut unloaded = BTreeSet::from([name.to_owned()]);
-        if unload_dependents {
-            unloaded.extend(book.orphans(name));
-        }
-        let mut names = book.dependents(name);
-        drop(book);
-        names.extend(unloaded.iter().cloned());
-        let _held = self.busy.hold(names);
+        let mut names = BTreeSet::from([name.to_owned()]);
+        let (_held, unloaded) = loop {
+            let held = self.busy.hold(names.clone());
+            // Known for certain only while nobody else changes them.
+            let book = self.book.lock();
+            let mut unloaded = BTreeSet::from([name.to_owned()]);
+            if unload_dependents {
+                unloaded.extend(book.orphans(name));
+            }
+            let affected: BTreeSet<String> = book.dependents(name).union(&unloaded).cloned().collect();
+            drop(book);
+            if affected.is_subset(&names) {
+                break (held, unloaded);
+            }
+            names.extend(affected);
+        };
         self.change(|book| {
             let mut retired = Retired::new();
             // Members of other ensembles stay, so only those who call this model lose one.
@@ -196,6 +207,11 @@ fn check_name(name: &str) -> Result<(), InferError> {
     let trimmed = name.trim();
     if trimmed.is_empty() {
         return Err(InferError::invalid_argument("Model name cannot be empty. Please enter a valid name to deploy."));
+    }
+    if trimmed.len() > NAME_BYTES_MAX {
+        let bytes = trimmed.len();
+        let text = format!("invalid model name, it has {bytes} bytes, expected at most {NAME_BYTES_MAX}");
+        return Err(InferError::invalid_argument(text));
     }
     if trimmed.contains('/') || trimmed == ".." {
         return Err(InferError::invalid_argument(format!(

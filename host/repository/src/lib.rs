@@ -18,6 +18,7 @@ mod execute;
 mod guard;
 mod layout;
 mod lifecycle;
+mod limits;
 mod order;
 mod override_files;
 mod parallel;
@@ -43,10 +44,7 @@ mod tests;
 pub use crate::{
     check::{Finding, Severity, check},
     config_file::CONFIG_BYTES_MAX,
-    override_files::{
-        FILES_MAX as OVERRIDE_FILES_MAX, LOAD_BYTES_MAX as OVERRIDE_BYTES_MAX,
-        SERVER_BYTES_MAX as OVERRIDE_SERVER_BYTES_MAX,
-    },
+    limits::RepositoryLimits,
     report::{ReportRow, StartReport},
     repository::Repository,
     settings::{ControlMode, RepositorySettings},

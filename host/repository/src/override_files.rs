@@ -24,20 +24,10 @@ use cap_std::{
 use nereid_inference::InferError;
 use tempfile::TempDir;
 
-/// Files of one load. A model has a few; a sharded one some dozens.
-pub const FILES_MAX: usize = 1_000;
+use crate::RepositoryLimits;
 
-/// Directories and the name in one path: `<version>/model/variables/shard` and some to spare.
-const PATH_DEPTH_MAX: usize = 8;
-
-/// Bytes of one path.
+/// Bytes of one path: a quarter of what Linux takes, the rest is for the folder for temporary files.
 const PATH_BYTES_MAX: usize = 1_024;
-
-/// Bytes of all files of one load: what one gRPC message can carry.
-pub const LOAD_BYTES_MAX: u64 = 2 << 30;
-
-/// Bytes of the files of all models that are served from such directories at the same time.
-pub const SERVER_BYTES_MAX: u64 = 16 << 30;
 
 /// Nobody but the server's user may read them.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -67,11 +57,16 @@ impl OverrideFiles {
     ///
     /// # Errors
     /// A path that is not allowed, a limit, or the disk.
-    pub(crate) fn write(files: &BTreeMap<String, Bytes>, used: &Arc<OverrideUse>) -> Result<Self, InferError> {
-        if files.len() > FILES_MAX {
-            return Err(beyond(format!("{} files, expected at most {FILES_MAX}", files.len())));
+    pub(crate) fn write(
+        files: &BTreeMap<String, Bytes>,
+        used: &Arc<OverrideUse>,
+        limits: &RepositoryLimits,
+    ) -> Result<Self, InferError> {
+        let files_max = limits.override_files_max;
+        if files.len() > files_max {
+            return Err(beyond(format!("{} files, expected at most {files_max}", files.len())));
         }
-        let claim = Claim::take(used, files.values().map(|content| content.len() as u64).sum())?;
+        let claim = Claim::take(used, files.values().map(|content| content.len() as u64).sum(), limits)?;
         let unwritable = |error: io::Error| {
             let text = format!("cannot make a directory for the files of the load: {error}");
             InferError::internal(text).with_source(error)
@@ -81,7 +76,7 @@ impl OverrideFiles {
         let directory = builder.tempdir().map_err(unwritable)?;
         let root = Dir::open_ambient_dir(directory.path(), ambient_authority()).map_err(unwritable)?;
         for (path, content) in files {
-            write_file(&root, path, content)?;
+            write_file(&root, path, content, limits)?;
         }
         Ok(Self { directory, _claim: claim })
     }
@@ -91,8 +86,8 @@ impl OverrideFiles {
     }
 }
 
-fn write_file(root: &Dir, path: &str, content: &[u8]) -> Result<(), InferError> {
-    let relative = checked(path)?;
+fn write_file(root: &Dir, path: &str, content: &[u8], limits: &RepositoryLimits) -> Result<(), InferError> {
+    let relative = checked(path, limits.override_path_parts_max)?;
     let refused = |error: &io::Error| match error.kind() {
         io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => InferError::invalid_argument(format!(
             "Invalid file parameter 'file:{path}', a file or directory of that name has been created already"
@@ -109,7 +104,7 @@ fn write_file(root: &Dir, path: &str, content: &[u8]) -> Result<(), InferError> 
 
 /// The path as the client wrote it, when it names a file below the model's directory. The handle would refuse the rest
 /// too, in words that help nobody.
-fn checked(path: &str) -> Result<&Path, InferError> {
+fn checked(path: &str, parts_max: usize) -> Result<&Path, InferError> {
     let invalid = |why: &str| {
         let shown: String = path.chars().take(PATH_BYTES_MAX).collect();
         InferError::invalid_argument(format!(
@@ -127,9 +122,9 @@ fn checked(path: &str) -> Result<&Path, InferError> {
     if !relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
         return Err(invalid("must stay within model directory"));
     }
-    let depth = relative.components().count();
-    if depth > PATH_DEPTH_MAX {
-        return Err(invalid(&format!("has {depth} parts, at most {PATH_DEPTH_MAX} are allowed")));
+    let parts = relative.components().count();
+    if parts > parts_max {
+        return Err(invalid(&format!("has {parts} parts, at most {parts_max} are allowed")));
     }
     Ok(relative)
 }
@@ -141,15 +136,16 @@ fn beyond(what: String) -> InferError {
 // === impl Claim ===
 
 impl Claim {
-    fn take(used: &Arc<OverrideUse>, bytes: u64) -> Result<Self, InferError> {
-        if bytes > LOAD_BYTES_MAX {
-            return Err(beyond(format!("files of {bytes} bytes, expected at most {LOAD_BYTES_MAX}")));
+    fn take(used: &Arc<OverrideUse>, bytes: u64, limits: &RepositoryLimits) -> Result<Self, InferError> {
+        let (load_max, server_max) = (limits.override_bytes_max as u64, limits.override_bytes_total_max as u64);
+        if bytes > load_max {
+            return Err(beyond(format!("files of {bytes} bytes, expected at most {load_max}")));
         }
-        let fits = |now: u64| now.checked_add(bytes).filter(|sum| *sum <= SERVER_BYTES_MAX);
+        let fits = |now: u64| now.checked_add(bytes).filter(|sum| *sum <= server_max);
         if let Err(now) = used.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits) {
             return Err(beyond(format!(
                 "files of {bytes} bytes; with the {now} bytes of other models that would be more than \
-                 {SERVER_BYTES_MAX}; unload some"
+                 {server_max}; unload some"
             )));
         }
         Ok(Self { used: used.clone(), bytes })
@@ -172,7 +168,7 @@ mod tests {
 
     fn write(paths: &[&str]) -> Result<OverrideFiles, InferError> {
         let files = paths.iter().map(|path| ((*path).to_owned(), Bytes::from((*path).to_owned()))).collect();
-        OverrideFiles::write(&files, &Arc::default())
+        OverrideFiles::write(&files, &Arc::default(), &RepositoryLimits::default())
     }
 
     #[track_caller]
@@ -212,7 +208,7 @@ mod tests {
         let files = write(&["1/x"]).unwrap();
         std::os::unix::fs::symlink(outside.path(), files.path().join("2")).unwrap();
         let root = Dir::open_ambient_dir(files.path(), ambient_authority()).unwrap();
-        assert!(write_file(&root, "2/escaped", b"no").is_err());
+        assert!(write_file(&root, "2/escaped", b"no", &RepositoryLimits::default()).is_err());
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     }
 
@@ -224,15 +220,24 @@ mod tests {
 
     #[test]
     fn limits_are_refused_before_anything_is_written_and_bytes_come_back() {
+        let limits = RepositoryLimits {
+            override_files_max: 2,
+            override_bytes_max: 10,
+            override_bytes_total_max: 15,
+            ..RepositoryLimits::default()
+        };
         let used = Arc::new(OverrideUse::default());
-        let first = Claim::take(&used, LOAD_BYTES_MAX).unwrap();
-        let others: Vec<Claim> = (0..7).map(|_| Claim::take(&used, LOAD_BYTES_MAX).unwrap()).collect();
-        assert_eq!(Claim::take(&used, 1).unwrap_err().kind(), ErrorKind::ResourceExhausted);
-        drop((first, others));
-        assert!(Claim::take(&used, LOAD_BYTES_MAX + 1).is_err());
+        let first = Claim::take(&used, 10, &limits).unwrap();
+        let text = "the load request carries files of 6 bytes; with the 10 bytes of other models";
+        let error = Claim::take(&used, 6, &limits).unwrap_err();
+        assert!(error.message().starts_with(text), "{error}");
+        let second = Claim::take(&used, 5, &limits).unwrap();
+        drop((first, second));
+        assert!(Claim::take(&used, 11, &limits).is_err());
         assert_eq!(used.0.load(Ordering::Acquire), 0);
-        let many = (0..=FILES_MAX).map(|index| (format!("1/{index}"), Bytes::new())).collect();
-        let error = OverrideFiles::write(&many, &used).unwrap_err();
-        assert!(error.message().contains("1001 files, expected at most 1000"), "{error}");
+        let many = (0..3).map(|index| (format!("1/{index}"), Bytes::new())).collect();
+        let error = OverrideFiles::write(&many, &used, &limits).unwrap_err();
+        assert_eq!(error.message(), "the load request carries 3 files, expected at most 2");
+        assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::RepositoryLimits;
+
 /// The word that names every model in [`RepositorySettings::load_models`].
 pub(crate) const EVERY_MODEL: &str = "*";
 
@@ -23,6 +25,7 @@ pub struct RepositorySettings {
     pub load_retry_count: usize,
     /// The file in `configs/` that is read in place of `config.pbtxt` by models that have it, without its extension.
     pub config_name: Option<String>,
+    pub limits: RepositoryLimits,
 }
 
 /// Who decides which models are loaded.

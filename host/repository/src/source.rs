@@ -12,7 +12,7 @@ use std::{
 use nereid_inference::{InferError, LoadOverrides, ModelConfig};
 
 use crate::{
-    config_file,
+    RepositoryLimits, config_file,
     override_files::{OverrideFiles, OverrideUse},
     snapshot::{self, ModelFiles, Stamp},
 };
@@ -58,7 +58,12 @@ impl Given {
     ///
     /// # Errors
     /// A configuration that is none, files without one, or files that are not allowed.
-    pub(crate) fn read(name: &str, sent: LoadOverrides, used: &Arc<OverrideUse>) -> Result<Option<Self>, InferError> {
+    pub(crate) fn read(
+        name: &str,
+        sent: LoadOverrides,
+        used: &Arc<OverrideUse>,
+        limits: &RepositoryLimits,
+    ) -> Result<Option<Self>, InferError> {
         if sent.is_empty() {
             return Ok(None);
         }
@@ -66,12 +71,17 @@ impl Given {
             let text = "Load parameter 'config' must be specified for model file override";
             return Err(InferError::invalid_argument(text));
         };
+        let (bytes, bytes_max) = (config.len(), limits.override_config_bytes_max);
+        if bytes > bytes_max {
+            let text = format!("Invalid config override: it has {bytes} bytes, expected at most {bytes_max}");
+            return Err(InferError::resource_exhausted(text));
+        }
         let config = nereid_config::parse_json(&config)
             .map_err(|error| InferError::invalid_argument(format!("Invalid config override: {error}")))?;
         config_file::check_name(&config, name)?;
         let files = match sent.files.is_empty() {
             true => None,
-            false => Some(OverrideFiles::write(&sent.files, used)?),
+            false => Some(OverrideFiles::write(&sent.files, used, limits)?),
         };
         Ok(Some(Self { config, files }))
     }

@@ -13,7 +13,7 @@ use std::{
 
 use nereid_inference::ServiceHandle;
 use nereid_pipeline::Loader;
-use nereid_repository::{ControlMode, Finding, RepositorySettings, Severity};
+use nereid_repository::{ControlMode, Finding, RepositoryLimits, RepositorySettings, Severity};
 use nereid_telemetry::{MetricsSettings, Telemetry};
 use tokio::runtime::Runtime;
 
@@ -50,6 +50,7 @@ fn settings(arguments: &CheckArguments) -> RepositorySettings {
         load_thread_count: 1,
         load_retry_count: 0,
         config_name: None,
+        limits: RepositoryLimits::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nereid_backend::Backend;
 use nereid_inference::{Diagnostics, InferError, InferenceService, ModelControl, ServiceHandle};
 use nereid_pipeline::Loader;
-use nereid_repository::{Repository, RepositorySettings, StartReport};
+use nereid_repository::{Repository, RepositoryLimits, RepositorySettings, StartReport};
 use nereid_shared_memory::{SharedMemory, SharedMemorySettings};
 use nereid_telemetry::Telemetry;
 use tokio::{runtime::Handle, task::spawn_blocking};
@@ -39,9 +39,11 @@ impl Host {
         let service = ServiceHandle::default();
         let backends = backends(&arguments.backends, &service)?;
         let loader = Loader::new(backends.clone(), Arc::clone(telemetry), service.clone(), Handle::current());
-        let repository = Repository::new(repository_settings(&arguments.models), loader);
-        let limits = arguments.limits()?.shared_memory;
-        let shared_memory = SharedMemory::new(SharedMemorySettings { limits, ..arguments.services.shared_memory() });
+        let limits = arguments.limits()?;
+        let settings = RepositorySettings { limits: limits.repository, ..repository_settings(&arguments.models) };
+        let repository = Repository::new(settings, loader);
+        let settings = SharedMemorySettings { limits: limits.shared_memory, ..arguments.services.shared_memory() };
+        let shared_memory = SharedMemory::new(settings);
         let host = Self { repository, backends, diagnostics, shared_memory };
         service.set(&host.ports().0);
         Ok(host)
@@ -82,5 +84,6 @@ fn repository_settings(arguments: &ModelArguments) -> RepositorySettings {
         load_thread_count: arguments.model_load_thread_count.get(),
         load_retry_count: arguments.model_load_retry_count,
         config_name: arguments.model_config_name.clone(),
+        limits: RepositoryLimits::default(),
     }
 }

@@ -16,7 +16,7 @@ use nereid_inference::{
 use nereid_pipeline::INSTANCES_MAX;
 use nereid_plugin::PluginLimits;
 use nereid_protocol::{CLASSIFIED_ELEMENTS_MAX, grpc::SEQUENCE_ID_CHARACTERS_MAX, http};
-use nereid_repository::{CONFIG_BYTES_MAX, OVERRIDE_BYTES_MAX, OVERRIDE_FILES_MAX, OVERRIDE_SERVER_BYTES_MAX};
+use nereid_repository::{CONFIG_BYTES_MAX, RepositoryLimits};
 use nereid_scheduler::QUEUE_REQUESTS_MAX;
 use nereid_shared_memory::SharedMemoryLimits;
 
@@ -29,6 +29,7 @@ pub struct Limits {
     pub http: HttpLimits,
     pub grpc: GrpcLimits,
     pub shared_memory: SharedMemoryLimits,
+    pub repository: RepositoryLimits,
 }
 
 /// A limit that no flag changes.
@@ -84,12 +85,12 @@ impl Limits {
         self.parts().into_iter().flat_map(LimitSet::rows).collect()
     }
 
-    fn parts(&self) -> [&dyn LimitSet; 3] {
-        [&self.http, &self.grpc, &self.shared_memory]
+    fn parts(&self) -> [&dyn LimitSet; 4] {
+        [&self.http, &self.grpc, &self.shared_memory, &self.repository]
     }
 
-    fn parts_mut(&mut self) -> [&mut dyn LimitSet; 3] {
-        [&mut self.http, &mut self.grpc, &mut self.shared_memory]
+    fn parts_mut(&mut self) -> [&mut dyn LimitSet; 4] {
+        [&mut self.http, &mut self.grpc, &mut self.shared_memory, &mut self.repository]
     }
 }
 
@@ -127,9 +128,6 @@ pub(crate) fn fixed_rows() -> Vec<FixedRow> {
         ),
         row("instances of one model", count(INSTANCES_MAX), ""),
         row("responses that wait for a slow reader, per request", count(RESPONSES_BUFFERED_MAX), ""),
-        row("files sent with one load", count(OVERRIDE_FILES_MAX), ""),
-        row("bytes of the files sent with one load", bytes(OVERRIDE_BYTES_MAX), ""),
-        row("bytes of the files of all models loaded so", bytes(OVERRIDE_SERVER_BYTES_MAX), ""),
         row("bytes of a configuration", bytes(CONFIG_BYTES_MAX), ""),
         row("bytes of a file of API keys or of certificates", bytes(FILE_BYTES_MAX), ""),
         row("API keys of one file", count(KEYS_MAX), ""),

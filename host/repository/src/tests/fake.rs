@@ -14,7 +14,7 @@ use nereid_inference::{
 use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
 
-use crate::{ControlMode, Repository, RepositorySettings};
+use crate::{ControlMode, Repository, RepositoryLimits, RepositorySettings};
 
 /// Longer than any scheduling hiccup; only a broken test waits for it.
 const MEETING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -95,6 +95,7 @@ impl Models {
             load_thread_count: 4,
             load_retry_count: 0,
             config_name: None,
+            limits: RepositoryLimits::default(),
         }
     }
 

@@ -63,6 +63,7 @@ fn a_refused_load_changes_nothing_and_says_why() {
     for (overrides, why) in [
         (sent("", &[("1/model.fake", "2")]), "Load parameter 'config' must be specified for model file override"),
         (sent("{", &[]), "Invalid config override: "),
+        (sent(&" ".repeat(5 << 20), &[]), "Invalid config override: it has 5242880 bytes, expected at most 4194304"),
         (sent(r#"{"max_batchsize":8}"#, &[]), "Invalid config override: field 'max_batchsize'"),
         (sent(r#"{"name":"other"}"#, &[]), "unexpected directory name 'model' for model 'other'"),
         (sent("{}", &[("../model.fake", "2")]), "Invalid file parameter 'file:../model.fake' must stay within"),
