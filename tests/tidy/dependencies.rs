@@ -6,7 +6,7 @@ use super::house::{expect_none, read, texts};
 
 /// STYLE.md, "Direction", with the two edges that host/ARCHITECTURE.md defends. Left may depend on right, and on
 /// whatever right may depend on. A new edge is a design change: change those pages and this table together.
-const DIRECTION: [(&str, &[&str]); 19] = [
+const DIRECTION: [(&str, &[&str]); 20] = [
     ("tensor", &[]),
     ("inference", &["tensor"]),
     ("config", &["inference"]),
@@ -23,10 +23,21 @@ const DIRECTION: [(&str, &[&str]); 19] = [
     ("access", &[]),
     ("shared-memory", &["inference"]),
     ("http", &["access", "protocol", "shared-memory", "telemetry"]),
+    ("client", &["grpc"]),
     ("grpc", &["access", "protocol", "shared-memory", "telemetry"]),
     (
         "server",
-        &["http", "grpc", "repository", "pipeline", "backend-identity", "backend-onnx", "backend-wasm", "telemetry"],
+        &[
+            "http",
+            "grpc",
+            "client",
+            "repository",
+            "pipeline",
+            "backend-identity",
+            "backend-onnx",
+            "backend-wasm",
+            "telemetry",
+        ],
     ),
     ("xtask", &[]),
 ];

@@ -7,6 +7,7 @@ mod access;
 mod complaint;
 mod grpc;
 mod hints;
+mod infer;
 mod limits;
 mod metrics_config;
 mod serve;
@@ -23,6 +24,7 @@ pub use self::{
     complaint::ArgumentError,
     grpc::{CompressionLevel, GrpcArguments},
     hints::HintArguments,
+    infer::InferArguments,
     limits::LimitArguments,
     metrics_config::MetricsSetting,
     serve::{BackendArguments, LogArguments, ModelArguments, ServeArguments, ServiceArguments},
@@ -36,6 +38,7 @@ pub enum Command {
     Serve(Box<ServeArguments>),
     Check(CheckArguments),
     ApiKey(ApiKeyArguments),
+    Infer(Box<InferArguments>),
     /// Print the text on standard output: help, version or a table.
     Print(String),
 }
@@ -63,6 +66,7 @@ Examples:
   nereid serve --model-repository=model_repository
   nereid serve --model-repository=/models --http-port=9000 --allow-grpc=false
   nereid check model_repository
+  nereid infer vision_pipeline -i image=@examples/vision/images/demo_7.jpg
 
 'nereid serve --help' lists every flag. Those of tritonserver keep their names.";
 
@@ -85,6 +89,9 @@ enum Verb {
     /// Make keys for --api-key-file
     #[command(args_override_self = true)]
     ApiKey(ApiKeyArguments),
+    /// Send one request to a running server and print the answer
+    #[command(args_override_self = true, after_help = infer::EXAMPLES)]
+    Infer(Box<InferArguments>),
     /// Show every limit with its default; with --limit, as it would be
     #[command(args_override_self = true)]
     Limits(LimitArguments),
@@ -102,6 +109,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, A
         }
         Ok(CommandLine { command: Verb::Check(check) }) => Ok(Command::Check(check)),
         Ok(CommandLine { command: Verb::ApiKey(api_key) }) => Ok(Command::ApiKey(api_key)),
+        Ok(CommandLine { command: Verb::Infer(infer) }) => Ok(Command::Infer(infer)),
         Ok(CommandLine { command: Verb::Limits(limits) }) => Ok(Command::Print(limits.limits()?.to_string())),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Command::Print(error.render().to_string()))

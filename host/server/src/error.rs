@@ -45,6 +45,8 @@ pub(crate) enum ServerError {
         #[from]
         error: InferError,
     },
+    #[error(transparent)]
+    Client(nereid_client::ClientError),
     #[error("the runtime cannot be started: {0}")]
     Runtime(io::Error),
     #[error("{} service ended by itself: {problem}", service.name())]

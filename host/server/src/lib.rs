@@ -12,6 +12,7 @@ mod backends;
 mod check;
 mod error;
 mod host;
+mod infer;
 mod limits;
 mod metrics_service;
 mod polling;

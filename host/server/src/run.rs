@@ -12,6 +12,7 @@ use crate::{
     arguments::{self, ApiKeyArguments, ApiKeyCommand, Command},
     check::check,
     error::ServerError,
+    infer::infer,
     serve::serve,
 };
 
@@ -35,6 +36,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, S
         Command::ApiKey(ApiKeyArguments { command: ApiKeyCommand::New { name, categories } }) => {
             new_key(&name, categories)
         }
+        Command::Infer(arguments) => infer(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Print(text) => {
             // A reader that closes the pipe early, `head` for example, has read enough.
             let _ = io::stdout().write_all(text.as_bytes());

@@ -1,0 +1,82 @@
+//! Where the server is and which protocol it is spoken to with.
+
+use std::{fmt, str::FromStr};
+
+/// A server's address as `--url` has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub protocol: Protocol,
+    /// `host:port`.
+    pub authority: String,
+}
+
+/// How to speak to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Http,
+    Grpc,
+}
+
+// === impl Endpoint ===
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+        let (protocol, port) = match scheme {
+            "http" => (Protocol::Http, 8000),
+            "grpc" => (Protocol::Grpc, 8001),
+            "https" | "grpcs" => return Err(format!("'{scheme}' is not offered: this client does not encrypt")),
+            _ => return Err("expected http://HOST:PORT or grpc://HOST:PORT".to_owned()),
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if authority.is_empty() || authority.contains(['/', '?', '#', '@']) {
+            return Err(format!("expected {scheme}://HOST:PORT and nothing behind it"));
+        }
+        let address: http::uri::Authority = authority.parse().map_err(|_| format!("'{authority}' is no HOST:PORT"))?;
+        let authority = match address.port() {
+            Some(_) => authority.to_owned(),
+            None => format!("{authority}:{port}"),
+        };
+        Ok(Self { protocol, authority })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.protocol {
+            Protocol::Http => "http",
+            Protocol::Grpc => "grpc",
+        };
+        write!(f, "{scheme}://{}", self.authority)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(url: &str, expected: Result<&str, &str>) {
+        let parsed = url.parse::<Endpoint>().map(|endpoint| endpoint.to_string());
+        assert_eq!(parsed.as_deref().map_err(String::as_str), expected);
+    }
+
+    #[test]
+    fn the_protocol_and_its_port_may_be_left_out() {
+        check("localhost", Ok("http://localhost:8000"));
+        check("10.0.0.1:9000", Ok("http://10.0.0.1:9000"));
+        check("http://[::1]:9000/", Ok("http://[::1]:9000"));
+        check("grpc://gpu-7", Ok("grpc://gpu-7:8001"));
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        check("ftp://x", Err("expected http://HOST:PORT or grpc://HOST:PORT"));
+        check("https://x", Err("'https' is not offered: this client does not encrypt"));
+        check("http://x/v2", Err("expected http://HOST:PORT and nothing behind it"));
+        check("grpc://", Err("expected grpc://HOST:PORT and nothing behind it"));
+        check("http://x:y", Err("'x:y' is no HOST:PORT"));
+    }
+}

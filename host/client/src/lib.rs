@@ -1,0 +1,34 @@
+//! The client behind `nereid infer`: arguments to tensors, one request over HTTP or gRPC, tensors to text.
+//!
+//! Invariant: what is sent fits what the server says about the model. Whatever does not is refused here, with the input's name,
+//! what was expected and what was found, before a byte of it is sent.
+//!
+//! Deliberately absent: the command line itself, connections kept for other purposes, and every RPC that the command does not
+//! need. A program has `tritonclient`.
+
+mod arguments;
+mod connection;
+mod description;
+mod elements;
+mod endpoint;
+mod error;
+mod files;
+mod grpc;
+mod half;
+mod http;
+mod inputs;
+mod latencies;
+mod literal;
+mod npy;
+mod output;
+mod picture;
+mod run;
+mod shapes;
+
+pub use crate::{
+    arguments::{HeaderArgument, InputArgument, ShapeArgument},
+    endpoint::Endpoint,
+    error::ClientError,
+    picture::Scale,
+    run::{Call, run},
+};
