@@ -34,10 +34,12 @@ impl FromStr for Endpoint {
         if authority.is_empty() || authority.contains(['/', '?', '#', '@']) {
             return Err(format!("expected {scheme}://HOST:PORT and nothing behind it"));
         }
-        let address: http::uri::Authority = authority.parse().map_err(|_| format!("'{authority}' is no HOST:PORT"))?;
-        let authority = match address.port() {
+        let no_address = || format!("'{authority}' is no HOST:PORT");
+        let address: http::uri::Authority = authority.parse().map_err(|_| no_address())?;
+        let authority = match address.port_u16() {
             Some(_) => authority.to_owned(),
-            None => format!("{authority}:{port}"),
+            None if address.host() == authority => format!("{authority}:{port}"),
+            None => return Err(no_address()),
         };
         Ok(Self { protocol, authority })
     }

@@ -56,7 +56,8 @@ fn another_size_is_reached_by_resizing() {
 #[test]
 fn floats_may_be_scaled() {
     let floats = |scale| {
-        let elements = read(&two_pixels(), &input(DataType::Fp32, &[1, 2, 3], None), false, scale).unwrap();
+        let elements =
+            read(&two_pixels(), &input(DataType::Fp32, &[1, 2, 3], Some(Layout::Interleaved)), false, scale).unwrap();
         elements.bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect::<Vec<_>>()
     };
     assert_eq!(floats(Scale::None)[..2], [10.0, 20.0]);
@@ -66,7 +67,9 @@ fn floats_may_be_scaled() {
 
 #[test]
 fn wider_integers_hold_the_bytes() {
-    let elements = read(&two_pixels(), &input(DataType::Int32, &[1, 2, 3], None), false, Scale::None).unwrap();
+    let elements =
+        read(&two_pixels(), &input(DataType::Int32, &[1, 2, 3], Some(Layout::Interleaved)), false, Scale::None)
+            .unwrap();
     assert_eq!(elements.bytes[..8], [10, 0, 0, 0, 20, 0, 0, 0]);
 }
 
