@@ -45,7 +45,11 @@ pub(crate) fn show(workspace: &Workspace, binary: &std::path::Path, ports: Ports
     println!("\n    HTTP     http://127.0.0.1:{http}/v2");
     println!("    gRPC     127.0.0.1:{grpc}");
     println!("    metrics  http://127.0.0.1:{metrics}/metrics\n");
-    println!("    .nereid/venv/bin/python examples/vision/classify.py --url 127.0.0.1:{http} FILES...\n");
+    println!(
+        "    .nereid/venv/bin/python examples/vision/classify.py --http-url=127.0.0.1:{http} --grpc-url=127.0.0.1:{grpc} FILES..."
+    );
+    let (binary, picture) = (workspace.show(binary), "examples/vision/images/demo_7.jpg");
+    println!("    {binary} infer vision_pipeline --url http://127.0.0.1:{http} -i image=@{picture}\n");
     if once {
         announce("ending the server");
         return server.stop();
