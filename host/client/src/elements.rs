@@ -1,18 +1,17 @@
 //! The elements of a tensor as text, as JSON and as numbers.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use half::{bf16, f16};
 use nereid_tensor::{DataType, Element, Tensor};
 use serde_json::{Value, json};
-
-use crate::half::{from_bf16, from_fp16};
 
 /// Elements of one tensor, each as the shortest text that reads back as itself; `None` for byte strings.
 pub(crate) fn numbers(tensor: &Tensor) -> Option<Vec<String>> {
     Some(match tensor.data_type() {
         DataType::Bytes => return None,
         DataType::Bool => tensor.buffer().as_slice().iter().map(|byte| (*byte != 0).to_string()).collect(),
-        DataType::Fp16 => halves(tensor, from_fp16),
-        DataType::Bf16 => halves(tensor, from_bf16),
+        DataType::Fp16 => halves(tensor, |bits| f16::from_bits(bits).to_f32()),
+        DataType::Bf16 => halves(tensor, |bits| bf16::from_bits(bits).to_f32()),
         DataType::Uint8 => texts::<u8>(tensor),
         DataType::Uint16 => texts::<u16>(tensor),
         DataType::Uint32 => texts::<u32>(tensor),

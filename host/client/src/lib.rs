@@ -14,7 +14,6 @@ mod endpoint;
 mod error;
 mod files;
 mod grpc;
-mod half;
 mod http;
 mod inputs;
 mod latencies;

@@ -1,12 +1,10 @@
 //! Elements written on the command line: `1,2,3`, `[[1,2],[3,4]]`, `some text`.
 
+use half::{bf16, f16};
 use nereid_tensor::{DataType, encode_bytes_elements};
 use serde_json::Value;
 
-use crate::{
-    half::{to_bf16, to_fp16},
-    shapes::Given,
-};
+use crate::shapes::Given;
 
 /// Deepest nesting of a list; tensors of more dimensions do not exist.
 const NESTING_MAX: usize = 32;
@@ -118,8 +116,8 @@ fn push(word: &str, data_type: DataType, bytes: &mut Vec<u8>) -> Option<()> {
         DataType::Int16 => number!(i16),
         DataType::Int32 => number!(i32),
         DataType::Int64 => number!(i64),
-        DataType::Fp16 => bytes.extend_from_slice(&to_fp16(word.parse().ok()?).to_le_bytes()),
-        DataType::Bf16 => bytes.extend_from_slice(&to_bf16(word.parse().ok()?).to_le_bytes()),
+        DataType::Fp16 => bytes.extend_from_slice(&f16::from_f32(word.parse().ok()?).to_le_bytes()),
+        DataType::Bf16 => bytes.extend_from_slice(&bf16::from_f32(word.parse().ok()?).to_le_bytes()),
         DataType::Fp32 => number!(f32),
         DataType::Fp64 => number!(f64),
         DataType::Bytes => return None,

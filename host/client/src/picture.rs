@@ -2,12 +2,12 @@
 
 use std::{io::Cursor, str::FromStr};
 
+use half::{bf16, f16};
 use image::{DynamicImage, ImageReader, imageops::FilterType};
 use nereid_tensor::DataType;
 
 use crate::{
     description::{Layout, TensorDescription, dims_text},
-    half::{to_bf16, to_fp16},
     literal::Elements,
     shapes::Given,
 };
@@ -116,8 +116,8 @@ fn encode(samples: &[u8], wanted: Wanted, data_type: DataType, scale: Scale) -> 
 
 fn push_sample(scaled: f32, sample: u8, data_type: DataType, bytes: &mut Vec<u8>) {
     match data_type {
-        DataType::Fp16 => bytes.extend_from_slice(&to_fp16(scaled).to_le_bytes()),
-        DataType::Bf16 => bytes.extend_from_slice(&to_bf16(scaled).to_le_bytes()),
+        DataType::Fp16 => bytes.extend_from_slice(&f16::from_f32(scaled).to_le_bytes()),
+        DataType::Bf16 => bytes.extend_from_slice(&bf16::from_f32(scaled).to_le_bytes()),
         DataType::Fp32 => bytes.extend_from_slice(&scaled.to_le_bytes()),
         DataType::Fp64 => bytes.extend_from_slice(&f64::from(scaled).to_le_bytes()),
         // Wider integers, little endian: the byte and zeros.
