@@ -1,4 +1,4 @@
-//! Files that a configuration names inside a model's directory: labels, data of warm-up requests.
+//! Files that a configuration names inside a model's directory: labels, data of warm-up requests, initial states.
 //!
 //! Promises: what is read lies in the model's directory, links followed. Refuses everything else, files that are
 //! missing or no files, and those beyond a limit of bytes. A configuration may come from a client (a load request with
