@@ -20,10 +20,20 @@ pub(crate) fn candidate(package: &str) -> Option<String> {
 
 /// Makes sure that apt's lists are there; a fresh container has none.
 pub(crate) fn ensure_lists(package: &str) -> Result<(), Failure> {
-    if candidate(package).is_some() || !succeeds(Command::new("apt-get").arg("--version")) {
+    ensure_lists_offer(package, |_| true)
+}
+
+/// Makes sure that apt's lists offer a version of `package` that suits, or are as new as they can be: an image's lists are
+/// as old as the image.
+pub(crate) fn ensure_lists_offer(package: &str, suits: impl Fn(&str) -> bool) -> Result<(), Failure> {
+    let offered = candidate(package);
+    if offered.as_deref().is_some_and(suits) || !succeeds(Command::new("apt-get").arg("--version")) {
         return Ok(());
     }
-    announce("apt's package lists are empty; refreshing them");
+    announce(match offered {
+        Some(version) => format!("apt's package lists offer {package} {version}, which is too old; refreshing them"),
+        None => "apt's package lists are empty; refreshing them".to_owned(),
+    });
     as_root(&["apt-get", "update", "--quiet"])
 }
 

@@ -21,8 +21,8 @@ use crate::{
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Vector instructions pay 1.7 to 3 times on tensor loops, and every host of ours has them.
 const RUST_FLAGS: &str = "-C linker=wasm-component-ld -C target-feature=+simd128";
-/// Guests are edition 2024, which rustc reads since this version.
-const MINOR_MIN: u32 = 85;
+/// What `rust-version` of the guests' workspaces says; cargo refuses an older compiler.
+const MINOR_MIN: u32 = 95;
 
 /// A compiler that can build guests.
 pub(crate) enum GuestToolchain {
@@ -40,8 +40,9 @@ pub(crate) fn describe(workspace: &Workspace) -> Option<String> {
 }
 
 pub(crate) fn fetch(workspace: &Workspace) -> Result<(), Failure> {
-    debian::ensure_lists("rustc-web")?;
-    if debian::candidate("rustc-web").is_some_and(|version| minor_version(&version) >= MINOR_MIN) {
+    let is_new_enough = |version: &str| minor_version(version) >= MINOR_MIN;
+    debian::ensure_lists_offer("rustc-web", is_new_enough)?;
+    if debian::candidate("rustc-web").as_deref().is_some_and(is_new_enough) {
         return unpack_debian_compiler(workspace);
     }
     if succeeds(Command::new("rustup").arg("--version")) {
@@ -49,7 +50,7 @@ pub(crate) fn fetch(workspace: &Workspace) -> Result<(), Failure> {
         return run(Command::new("rustup").args(["target", "add", TARGET]));
     }
     Err(Failure::new(format!(
-        "no compiler for guests: this system has neither rustup (`rustup target add {TARGET}`) nor Debian's package rustc-web"
+        "no compiler for guests: this system has neither rustup (`rustup target add {TARGET}`) nor Debian's package rustc-web in version 1.{MINOR_MIN} or later"
     )))
 }
 
@@ -170,5 +171,14 @@ mod tests {
         assert_eq!(minor_version("1.96.0+dfsg1-1~deb12u2"), 96);
         assert_eq!(minor_version("1.85.0 (4d91de4e4 2025-02-17)"), 85);
         assert_eq!(minor_version("nonsense"), 0);
+    }
+
+    #[test]
+    fn the_version_wanted_is_the_one_that_the_guests_declare() {
+        let declared = format!("rust-version = \"1.{MINOR_MIN}\"");
+        for manifest in [include_str!("../../../plugins/Cargo.toml"), include_str!("../../../tests/guests/Cargo.toml")]
+        {
+            assert!(manifest.contains(&declared), "expected {declared} in {manifest}");
+        }
     }
 }
