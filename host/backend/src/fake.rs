@@ -1,6 +1,13 @@
 //! A backend for tests: echoes its inputs under the names of its outputs, and fails, waits or forgets on demand.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use nereid_inference::{InferError, InferResponse, ModelConfig, ModelSource, NamedTensor, Signature};
 
@@ -21,6 +28,13 @@ pub struct FakeBehaviour {
     pub panics: bool,
     /// Answers each request this many times, through its own sender, and ends the stream without a further response.
     pub streams: Option<u64>,
+    /// While this is set the model says that it is not ready.
+    pub unready: Arc<AtomicBool>,
+    /// How many instances were made.
+    pub instances_made: Arc<AtomicUsize>,
+    /// Executions that are under way, and the most that ever were.
+    pub executing: Arc<AtomicUsize>,
+    pub executing_max: Arc<AtomicUsize>,
 }
 
 /// The backend called `fake`.
@@ -67,8 +81,16 @@ impl Backend for FakeBackend {
 
 impl LoadedModel for FakeModel {
     fn new_instance(&self, _spec: &InstanceSpec) -> Result<Instance, InferError> {
+        self.behaviour.instances_made.fetch_add(1, Ordering::Relaxed);
         let outputs = self.signature.outputs.iter().map(|output| output.name.clone()).collect();
         Ok(FakeInstance { behaviour: self.behaviour.clone(), outputs }.into_instance())
+    }
+
+    fn readiness(&self) -> Result<(), InferError> {
+        match self.behaviour.unready.load(Ordering::Relaxed) {
+            true => Err(InferError::unavailable("the fake was told not to be ready")),
+            false => Ok(()),
+        }
     }
 }
 
@@ -86,7 +108,10 @@ impl FakeInstance {
     fn answer(&self, batch: &mut Batch) {
         assert!(!self.behaviour.panics, "the fake was told to panic");
         batch.mark_inputs_ready();
+        let executing = self.behaviour.executing.fetch_add(1, Ordering::SeqCst) + 1;
+        self.behaviour.executing_max.fetch_max(executing, Ordering::SeqCst);
         thread::sleep(self.behaviour.compute);
+        self.behaviour.executing.fetch_sub(1, Ordering::SeqCst);
         batch.mark_outputs_started();
         if self.behaviour.forgets {
             return;

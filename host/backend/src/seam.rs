@@ -39,6 +39,16 @@ pub trait LoadedModel: Send + Sync {
     /// The place does not exist or cannot hold another instance.
     fn new_instance(&self, spec: &InstanceSpec) -> Result<Instance, InferError>;
 
+    /// Whether the version and its instances can serve now, as far as that is known: asked for by health checks, at any
+    /// time and also during executions, so it answers at once from what the backend keeps. A version that is not ready is
+    /// still given requests.
+    ///
+    /// # Errors
+    /// Why it is not ready; only the log shows it.
+    fn readiness(&self) -> Result<(), InferError> {
+        Ok(())
+    }
+
     /// Memory that the version and its instances occupy now, one row per device, as far as that can be measured. Asked
     /// for by readers of statistics, never by a request.
     fn memory_usage(&self) -> Vec<MemoryUsage> {

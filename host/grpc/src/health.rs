@@ -31,7 +31,7 @@ pub(crate) fn server_ready(running: &Running) -> Result<ServerReadyResponse, Inf
 /// Triton say so, and clients poll with this while a model loads.
 pub(crate) fn model_ready(running: &Running, request: &ModelReadyRequest) -> Result<ModelReadyResponse, InferError> {
     let version = parse_version(&request.version)?;
-    Ok(ModelReadyResponse { ready: running.service.model(&request.name, version).is_ok() })
+    Ok(ModelReadyResponse { ready: running.service.ready_model(&request.name, version).is_ok() })
 }
 
 fn refuse_exiting(state: ServerState) -> Result<(), InferError> {

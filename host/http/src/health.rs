@@ -29,9 +29,10 @@ pub(crate) async fn ready(State(frontend): State<Arc<HttpFrontend>>) -> Response
     }
 }
 
-/// `GET /v2/models/{m}[/versions/{v}]/ready`. An unknown model is not ready, as in Triton's releases.
+/// `GET /v2/models/{m}[/versions/{v}]/ready`. An unknown model is not ready, as in Triton's releases; nor is one whose
+/// backend says so.
 pub(crate) async fn model_ready(State(frontend): State<Arc<HttpFrontend>>, target: ModelTarget) -> Response<FrameBody> {
-    match frontend.service.model(&target.model, target.version) {
+    match frontend.service.ready_model(&target.model, target.version) {
         Ok(_) => empty_response(StatusCode::OK),
         Err(_) => empty_response(StatusCode::BAD_REQUEST),
     }

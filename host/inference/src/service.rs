@@ -38,6 +38,15 @@ pub trait ServedModel: Send + Sync {
     /// Never blocks. Every outcome, refusals included, arrives on the stream. Dropping the stream cancels the request.
     fn infer(&self, request: InferRequest) -> ResponseStream;
 
+    /// Whether its backend says that it can serve now; a version that is loaded may have lost what it needs. Never
+    /// blocks.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn readiness(&self) -> Result<(), InferError> {
+        Ok(())
+    }
+
     /// What was counted since it was loaded.
     fn statistics(&self) -> ModelStatistics;
 
@@ -59,6 +68,15 @@ pub trait InferenceService: Send + Sync {
     /// # Errors
     /// `NotFound` for an unknown model or version, `Unavailable` for one that is not ready.
     fn model(&self, name: &str, version: Option<u64>) -> Result<Arc<dyn ServedModel>, InferError>;
+
+    /// As [`InferenceService::model`], of which its backend also says that it can serve.
+    ///
+    /// # Errors
+    /// Those of the look-up, or the backend's.
+    fn ready_model(&self, name: &str, version: Option<u64>) -> Result<Arc<dyn ServedModel>, InferError> {
+        let model = self.model(name, version)?;
+        model.readiness().map(|()| model)
+    }
 
     /// Every ready version of the model called `name`, or of all models, ordered by name and version.
     fn ready_models(&self, name: Option<&str>) -> Vec<Arc<dyn ServedModel>>;

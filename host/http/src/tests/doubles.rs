@@ -124,6 +124,14 @@ impl ServedModel for Double {
         &self.signature
     }
 
+    /// One that fails everything says so.
+    fn readiness(&self) -> Result<(), InferError> {
+        match &self.behaviour {
+            Behaviour::Fail(error) => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+
     fn infer(&self, request: InferRequest) -> ResponseStream {
         match &self.behaviour {
             Behaviour::Echo => ResponseStream::ready(

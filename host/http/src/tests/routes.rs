@@ -50,6 +50,9 @@ async fn health_is_a_status_and_an_empty_body() {
     check("GET /v2/models/m/versions/1/ready", "", (200, "")).await;
     check("GET /v2/models/m/versions/2/ready", "", (400, "")).await;
     check("GET /v2/models/none/ready", "", (400, "")).await;
+    let sick = double("sick", Behaviour::Fail(InferError::unavailable("its process died")));
+    let answer = ask(frontend(vec![sick]), "GET /v2/models/sick/ready", &[], b"").await;
+    assert_eq!((answer.status.as_u16(), answer.body.is_empty()), (400, true));
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ pub(super) struct Models {
 }
 
 /// Loads `model.fake`: a number is a generation, `error TEXT` and `panic TEXT` are what they say, `meet` waits for
-/// another load that meets, `flaky` fails twice.
+/// another load that meets, `flaky` fails twice, `sick` loads and is not ready while the file says so.
 #[derive(Default)]
 pub(super) struct FakeLoader {
     pub(super) loaded: Mutex<Vec<String>>,
@@ -191,6 +191,13 @@ impl ServedModel for FakeModel {
         }
         let source = ModelSource { config: config.clone(), ..self.source.clone() };
         Ok(Some(Arc::new(Self { source, signature: self.signature.clone(), generation: self.generation })))
+    }
+
+    fn readiness(&self) -> Result<(), InferError> {
+        match FakeLoader::text(&self.source).as_str() {
+            "sick" => Err(InferError::unavailable("its library is gone")),
+            _ => Ok(()),
+        }
     }
 
     fn infer(&self, _: InferRequest) -> ResponseStream {

@@ -1,6 +1,7 @@
 //! The first load: what is found, completed, refused, and in which order.
 
 use super::*;
+use crate::RepositorySettings;
 
 #[test]
 fn everything_is_loaded_at_the_start_and_found_by_name_and_version() {
@@ -25,6 +26,25 @@ fn everything_is_loaded_at_the_start_and_found_by_name_and_version() {
     assert_eq!(refusal(&repository, "model", Some(1)), not_found("'model' version 1 is not found"));
     assert_eq!(refusal(&repository, "other", None), not_found("'other' is not found"));
     assert_eq!(refusal(&repository, "other", Some(1)), not_found("'other' is not found"));
+}
+
+#[test]
+fn a_model_whose_backend_is_sick_is_loaded_and_not_ready() {
+    let models = Models::new();
+    models.file("model/1/model.fake", "sick");
+    let ready = |strict_readiness| {
+        let settings = RepositorySettings { strict_readiness, ..models.settings(ControlMode::None, &[]) };
+        let repository = Repository::new(settings, models.loader());
+        assert_eq!(lines(&repository.start().unwrap()), [LOADED]);
+        repository.model("model", None).unwrap();
+        let model = repository.ready_model("model", None).err().map(|error| error.message().to_owned());
+        (model, repository.server_state())
+    };
+    let sick = Some("its library is gone".to_owned());
+    assert_eq!(ready(true), (sick.clone(), ServerState::NotReady));
+    assert_eq!(ready(false), (sick, ServerState::Ready));
+    models.file("model/1/model.fake", "1");
+    assert_eq!(ready(true), (None, ServerState::Ready));
 }
 
 #[test]
