@@ -118,6 +118,7 @@ mod tests {
             queue: QueueSettings::default(),
             preserve_order: false,
             sequences: None,
+            rate_limiter: None,
             brief_execution_max: Duration::ZERO,
         };
         let start = *START;

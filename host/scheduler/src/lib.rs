@@ -10,7 +10,9 @@
 
 mod batching;
 mod brevity;
+mod host_policy;
 mod job;
+mod limiter;
 mod observer;
 mod policy;
 mod queue;
@@ -21,6 +23,8 @@ mod state;
 mod worker;
 
 pub use crate::{
+    host_policy::{CoreSet, HostPolicies, HostPolicy},
+    limiter::{Demand, Resource, Scope, Supply},
     observer::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord},
     sequence::{
         CorrelationInput, DirectSettings, SequenceSettings, SequenceStrategy, SequenceTensors, Signal, SignalKind,
@@ -30,7 +34,7 @@ pub use crate::{
         BRIEF_EXECUTION_MAX, BatchingSettings, ExpiryAction, PrioritySettings, QUEUE_REQUESTS_MAX, QueuePolicy,
         QueueSettings, SchedulerSettings,
     },
-    worker::{InstanceId, Scheduler, run_here_or_spawn},
+    worker::{InstanceId, NewInstance, RateLimiter, Scheduler, cores_of, on_cores, run_here_or_spawn},
 };
 
 #[cfg(test)]

@@ -25,8 +25,10 @@ pub(crate) enum Event<T> {
     Arrive { item: T, wish: Wish },
     /// An instance has finished its execution.
     InstanceIdle(InstanceIndex),
-    /// An instance is there that was not; it is idle.
-    InstanceAdded(InstanceIndex),
+    /// An instance is there that was not; it is idle. One that is limited executes only what was granted.
+    InstanceAdded { instance: InstanceIndex, is_limited: bool },
+    /// A limited instance that was claimed may execute once; what it does not use it lets go at once.
+    Granted(InstanceIndex),
     /// An instance is to leave; what it executes now is finished.
     InstanceRetired(InstanceIndex),
     /// The time that [`Actions::wake_at`] named has come.
@@ -46,6 +48,8 @@ pub(crate) struct Actions<T> {
     pub(crate) cancelled: Vec<T>,
     /// Instances that left: nothing refers to them any more.
     pub(crate) gone: Vec<InstanceIndex>,
+    /// What limited instances ask of the limiter.
+    pub(crate) claims: Vec<Claim>,
     /// When to ask again even if nothing happens.
     pub(crate) wake_at: Option<Instant>,
     /// The number of requests in the queue, when it has changed; what the pending gauge shows.
@@ -61,6 +65,15 @@ pub(crate) struct Run<T> {
     pub(crate) requests: Vec<T>,
     /// No other request of the model waits or runs: the load is so low that a thread of its own would first have to wake.
     pub(crate) is_alone: bool,
+}
+
+/// What a limited instance wants of the limiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// There is work that it could do now.
+    Ask(InstanceIndex),
+    /// There is none any more; also gives back a grant.
+    LetGo(InstanceIndex),
 }
 
 /// Why a request is not executed.
@@ -85,9 +98,22 @@ impl<T> Actions<T> {
             refused: vec![],
             cancelled: vec![],
             gone: vec![],
+            claims: vec![],
             wake_at: None,
             waiting: None,
             restarted: None,
         }
+    }
+
+    /// What a later decision adds to this one.
+    pub(crate) fn extend(&mut self, later: Self) {
+        self.runs.extend(later.runs);
+        self.refused.extend(later.refused);
+        self.cancelled.extend(later.cancelled);
+        self.gone.extend(later.gone);
+        self.claims.extend(later.claims);
+        self.wake_at = later.wake_at;
+        self.waiting = later.waiting.or(self.waiting);
+        self.restarted = later.restarted.or_else(|| self.restarted.take());
     }
 }

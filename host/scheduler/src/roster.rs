@@ -1,10 +1,11 @@
 //! Which instances wait, which work, and which leave after their work: instances come and go while the model serves.
 //!
 //! An instance that is to leave is given nothing new; it is gone when it is idle, and its index may then be used again.
+//! A limited one is idle, in the eyes of who looks for an instance, only while it has a grant.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::policy::InstanceIndex;
+use crate::policy::{Claim, InstanceIndex};
 
 /// The instances of one model.
 #[derive(Debug, Default)]
@@ -15,6 +16,10 @@ pub(crate) struct Roster {
     staying: usize,
     /// Working, and gone after that.
     leaving: BTreeSet<InstanceIndex>,
+    /// Those that execute only what was granted.
+    limited: BTreeSet<InstanceIndex>,
+    /// Limited ones that do not work and have no grant, and whether they ask for one.
+    resting: BTreeMap<InstanceIndex, bool>,
 }
 
 /// What became of an instance.
@@ -31,7 +36,7 @@ pub(crate) enum Presence {
 impl Roster {
     /// Instances `0..count`, all idle.
     pub(crate) fn new(count: usize) -> Self {
-        Self { idle: (0..count).rev().collect(), staying: count, leaving: BTreeSet::new() }
+        Self { idle: (0..count).rev().collect(), staying: count, ..Self::default() }
     }
 
     /// The instance that the next execution would get.
@@ -46,13 +51,44 @@ impl Roster {
 
     /// Whether nobody works.
     pub(crate) fn is_idle(&self) -> bool {
-        self.idle.len() == self.staying && self.leaving.is_empty()
+        self.idle.len() + self.resting.len() == self.staying && self.leaving.is_empty()
+    }
+
+    /// Whether some instances are limited.
+    pub(crate) fn has_limited(&self) -> bool {
+        !self.limited.is_empty()
     }
 
     /// An instance is new, and idle; those that worked before are used before it.
-    pub(crate) fn add(&mut self, instance: InstanceIndex) {
+    pub(crate) fn add(&mut self, instance: InstanceIndex, is_limited: bool) {
         self.staying += 1;
-        self.idle.insert(0, instance);
+        if is_limited {
+            self.limited.insert(instance);
+            self.resting.insert(instance, false);
+        } else {
+            self.idle.insert(0, instance);
+        }
+    }
+
+    /// A limited instance may work once, and is used next.
+    pub(crate) fn grant(&mut self, instance: InstanceIndex) {
+        if self.resting.remove(&instance).is_some() {
+            self.idle.push(instance);
+        }
+    }
+
+    /// Lets all limited instances that rest ask when there is work for them, and none when there is not. Grants that
+    /// were not used are given back.
+    pub(crate) fn claim(&mut self, has_work: bool) -> Vec<Claim> {
+        let unused: Vec<InstanceIndex> = self.idle.extract_if(.., |instance| self.limited.contains(instance)).collect();
+        self.resting.extend(unused.iter().map(|instance| (*instance, false)));
+        let mut claims: Vec<Claim> = unused.into_iter().map(Claim::LetGo).collect();
+        let changed = self.resting.iter_mut().filter(|(_, asks)| **asks != has_work);
+        claims.extend(changed.map(|(instance, asks)| {
+            *asks = has_work;
+            if has_work { Claim::Ask(*instance) } else { Claim::LetGo(*instance) }
+        }));
+        claims
     }
 
     /// An instance has finished its work.
@@ -60,7 +96,11 @@ impl Roster {
         if self.leaving.remove(&instance) {
             return Presence::Gone;
         }
-        self.idle.push(instance);
+        if self.limited.contains(&instance) {
+            self.resting.insert(instance, false);
+        } else {
+            self.idle.push(instance);
+        }
         Presence::Here
     }
 
@@ -70,6 +110,10 @@ impl Roster {
             return Presence::Here;
         }
         self.staying = self.staying.saturating_sub(1);
+        self.limited.remove(&instance);
+        if self.resting.remove(&instance).is_some() {
+            return Presence::Gone;
+        }
         if let Some(position) = self.idle.iter().position(|idle| *idle == instance) {
             self.idle.remove(position);
             return Presence::Gone;
@@ -104,7 +148,7 @@ mod tests {
     fn a_new_instance_is_idle_and_may_have_the_index_of_one_that_is_gone() {
         let mut roster = Roster::new(1);
         assert_eq!(roster.retire(0), Presence::Gone);
-        roster.add(0);
+        roster.add(0, false);
         assert_eq!((roster.next(), roster.is_idle()), (Some(0), true));
         roster.take();
         assert_eq!(roster.finished(0), Presence::Here);
@@ -116,5 +160,31 @@ mod tests {
         roster.take();
         assert_eq!((roster.retire(0), roster.retire(0)), (Presence::Here, Presence::Here));
         assert_eq!((roster.finished(0), roster.next(), roster.is_idle()), (Presence::Gone, Some(1), true));
+    }
+
+    #[test]
+    fn a_limited_instance_works_only_with_a_grant_and_asks_once() {
+        let mut roster = Roster::default();
+        roster.add(0, true);
+        assert_eq!((roster.next(), roster.is_idle()), (None, true));
+        assert_eq!(roster.claim(true), [Claim::Ask(0)]);
+        assert_eq!(roster.claim(true), []);
+        roster.grant(0);
+        assert_eq!(roster.next(), Some(0));
+        roster.take();
+        assert_eq!((roster.claim(true), roster.is_idle()), (vec![], false));
+        assert_eq!((roster.finished(0), roster.next()), (Presence::Here, None));
+    }
+
+    #[test]
+    fn what_is_not_needed_is_let_go() {
+        let mut roster = Roster::default();
+        roster.add(0, true);
+        roster.add(1, true);
+        assert_eq!(roster.claim(true), [Claim::Ask(0), Claim::Ask(1)]);
+        roster.grant(0);
+        assert_eq!(roster.claim(false), [Claim::LetGo(0), Claim::LetGo(1)]);
+        assert_eq!((roster.next(), roster.claim(false)), (None, vec![]));
+        assert_eq!((roster.retire(0), roster.claim(true)), (Presence::Gone, vec![Claim::Ask(1)]));
     }
 }

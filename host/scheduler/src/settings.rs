@@ -1,8 +1,8 @@
 //! What the policies are told, in the field's units.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use crate::SequenceSettings;
+use crate::{RateLimiter, SequenceSettings};
 
 /// Requests that may wait for one model when its configuration names no `max_queue_size`. At a millisecond per
 /// execution the last of them would wait a quarter of a minute: longer queues only hide an overload.
@@ -24,6 +24,8 @@ pub struct SchedulerSettings {
     pub preserve_order: bool,
     /// `None` takes every request for itself.
     pub sequences: Option<SequenceSettings>,
+    /// `None` lets every instance execute as soon as there is work.
+    pub rate_limiter: Option<Arc<RateLimiter>>,
     /// Usually [`BRIEF_EXECUTION_MAX`]; zero gives every execution of a blocking instance to its thread.
     pub brief_execution_max: Duration,
 }
@@ -86,6 +88,7 @@ impl SchedulerSettings {
             queue: QueueSettings::default(),
             preserve_order: false,
             sequences: None,
+            rate_limiter: None,
             brief_execution_max: BRIEF_EXECUTION_MAX,
         }
     }

@@ -105,6 +105,7 @@ impl World {
             queue,
             preserve_order,
             sequences: None,
+            rate_limiter: None,
             brief_execution_max: Duration::ZERO,
         };
         let instances = 1 + random.below(3) as usize;
@@ -163,7 +164,7 @@ impl World {
     fn replace_an_instance(&mut self) {
         let retired = self.staying.swap_remove(self.random.below(self.staying.len() as u64) as usize);
         self.staying.push(self.instances_made);
-        let actions = self.state.add_instance(self.now, self.instances_made);
+        let actions = self.state.add_instance(self.now, self.instances_made, false);
         self.instances_made += 1;
         self.apply(actions);
         let is_busy = self.busy.contains_key(&retired);

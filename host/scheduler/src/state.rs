@@ -34,7 +34,8 @@ impl<T: Batchable + Send> Policy<T> for State<T> {
         match event {
             Event::Arrive { item, wish } => self.arrive(now, item, wish),
             Event::InstanceIdle(instance) => self.instance_idle(now, instance),
-            Event::InstanceAdded(instance) => self.add_instance(now, instance),
+            Event::InstanceAdded { instance, is_limited } => self.add_instance(now, instance, is_limited),
+            Event::Granted(instance) => self.grant(now, instance),
             Event::InstanceRetired(instance) => self.retire_instance(now, instance),
             Event::Wake => self.wake(now),
             Event::Drain => self.drain(now),
@@ -78,8 +79,14 @@ impl<T: Batchable> State<T> {
     }
 
     /// An instance is there that was not; it is idle.
-    pub(crate) fn add_instance(&mut self, now: Instant, instance: InstanceIndex) -> Actions<T> {
-        self.roster.add(instance);
+    pub(crate) fn add_instance(&mut self, now: Instant, instance: InstanceIndex, is_limited: bool) -> Actions<T> {
+        self.roster.add(instance, is_limited);
+        self.advance(now)
+    }
+
+    /// A limited instance may execute.
+    fn grant(&mut self, now: Instant, instance: InstanceIndex) -> Actions<T> {
+        self.roster.grant(instance);
         self.advance(now)
     }
 
@@ -135,10 +142,24 @@ impl<T: Batchable> State<T> {
                 Decision::Nothing => break,
             }
         }
+        if self.roster.has_limited() {
+            self.claim(now, &mut actions, &mut batch_due);
+        }
         actions.wake_at = batch_due.into_iter().chain(self.queue.next_deadline()).min();
         actions.waiting = (self.queue.len() != self.reported_waiting).then_some(self.queue.len());
         self.reported_waiting = self.queue.len();
         actions
+    }
+
+    /// Limited instances ask while those who still wait could run at once: a batch that is not due yet asks for nothing.
+    fn claim(&mut self, now: Instant, actions: &mut Actions<T>, batch_due: &mut Option<Instant>) {
+        self.drop_cancelled_head(&mut actions.cancelled);
+        let waiting = self.queue.iter().map(|(_, waiting)| (&waiting.item, waiting.arrived));
+        let decision = decide(&self.settings, now, waiting);
+        if let Decision::Wait { until } = decision {
+            *batch_due = Some(until);
+        }
+        actions.claims = self.roster.claim(matches!(decision, Decision::Run { .. }));
     }
 
     /// Takes the first `count` requests out, cancelled ones apart.

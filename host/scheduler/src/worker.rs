@@ -6,26 +6,37 @@
 //! instance's thread is awake already, and takes one request after the other without a hop.
 //! A panic in a backend answers that batch with an error and is counted; the instance goes on.
 
+mod affinity;
+mod alarm;
 mod instances;
+mod rate_limiter;
 
 use std::{
     any::Any,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, Weak, mpsc},
+    sync::{Arc, mpsc},
     task::{Context, Waker},
     time::{Duration, Instant},
 };
 
 use futures_util::FutureExt;
-use nereid_backend::{Batch, Instance};
+use nereid_backend::Batch;
 use nereid_inference::{CheckedRequest, ErrorKind, InferError, ResponseOrder, ResponseSender};
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, sync::Notify, time::sleep_until};
+use tokio::runtime::Handle;
 
-pub use self::instances::InstanceId;
-use self::instances::{BlockingSlot, Slot, Slots};
+pub use self::{
+    affinity::{cores_of, on_cores},
+    instances::{InstanceId, NewInstance},
+    rate_limiter::RateLimiter,
+};
+use self::{
+    alarm::{Alarm, keep_time},
+    instances::{BlockingSlot, Slot, Slots},
+    rate_limiter::Access,
+};
 use crate::{
     ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord, SchedulerSettings, SequenceSettings,
     batching::Batchable,
@@ -51,27 +62,24 @@ struct Shared {
     brief_execution_max: Duration,
     /// Where answers wait for those before them.
     order: Option<ResponseOrder>,
-}
-
-/// When the state machine wants to be asked again.
-#[derive(Default)]
-struct Alarm {
-    at: Mutex<Option<Instant>>,
-    changed: Notify,
+    /// What asks for limited instances; `None` when none is.
+    limited: Option<Access>,
+    /// Itself, while it waits for a grant after its scheduler is gone: nothing else may be left that refers to it.
+    draining: Mutex<Option<Arc<Shared>>>,
 }
 
 // === impl Scheduler ===
 
 impl Scheduler {
-    /// Takes over the instances, with their names, and starts a thread for each blocking one.
+    /// Takes over the instances and starts a thread for each blocking one.
     ///
     /// Must be called within a tokio runtime, whose workers execute the task instances.
     ///
     /// # Errors
-    /// A thread cannot be started.
+    /// A thread cannot be started, or the rate limiter cannot meet what an instance asks for.
     pub fn start(
         settings: SchedulerSettings,
-        instances: Vec<(String, Instance)>,
+        instances: Vec<NewInstance>,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, InferError> {
         let keeps_time = settings.queue.keeps_time()
@@ -80,6 +88,7 @@ impl Scheduler {
         let brief_execution_max = settings.brief_execution_max;
         let order = settings.preserve_order.then(ResponseOrder::default);
         let sequences = settings.sequences.clone();
+        let limited = settings.rate_limiter.clone().map(Access::new);
         let policy: Box<dyn Policy<Job>> = match &sequences {
             Some(sequences) => Box::new(SequencePolicy::new(settings, sequences.clone())),
             None => Box::new(State::new(settings, 0)),
@@ -87,10 +96,24 @@ impl Scheduler {
         let (runtime, alarm) = (Handle::current(), Arc::default());
         let slots = Slots::default();
         let policy = Mutex::new(policy);
-        let shared = Shared { policy, sequences, slots, observer, runtime, alarm, brief_execution_max, order };
+        let shared = Shared {
+            policy,
+            sequences,
+            slots,
+            observer,
+            runtime,
+            alarm,
+            brief_execution_max,
+            order,
+            limited,
+            draining: Mutex::default(),
+        };
         let scheduler = Self { shared: Arc::new(shared) };
-        for (name, instance) in instances {
-            scheduler.add_instance(&name, instance)?;
+        if let Some(limited) = &scheduler.shared.limited {
+            limited.open(&scheduler.shared);
+        }
+        for instance in instances {
+            scheduler.add_instance(instance)?;
         }
         if keeps_time {
             let (shared, alarm) = (Arc::downgrade(&scheduler.shared), scheduler.shared.alarm.clone());
@@ -120,6 +143,9 @@ impl Scheduler {
 impl Drop for Scheduler {
     fn drop(&mut self) {
         let actions = self.shared.decide(Instant::now(), Event::Drain);
+        if self.shared.limited.is_some() {
+            *self.shared.draining.lock() = Some(self.shared.clone());
+        }
         self.shared.perform(actions);
         self.shared.dismiss_if_drained();
     }
@@ -131,13 +157,20 @@ impl Shared {
     /// Tells the policy something. Alarm and gauge follow under the same lock: set outside it, a thread that
     /// decided earlier and got here later would put back an alarm that is out of date.
     fn decide(&self, now: Instant, event: Event<Job>) -> Actions<Job> {
+        if let Some(limited) = &self.limited {
+            return self.decide_limited(limited, now, Some(event));
+        }
         let mut policy = self.policy.lock();
         let actions = policy.on(now, event);
+        self.follow(&actions);
+        actions
+    }
+
+    fn follow(&self, actions: &Actions<Job>) {
         self.alarm.set(actions.wake_at);
         if let Some(waiting) = actions.waiting {
             self.observer.waiting_changed(waiting);
         }
-        actions
     }
 
     fn perform(self: &Arc<Self>, actions: Actions<Job>) {
@@ -222,10 +255,11 @@ impl Shared {
         self.finish(batch, origins);
     }
 
-    /// Whether the caller may execute these requests: one that is expected to take no longer than a hop would.
+    /// Whether the caller may execute these requests: one that is expected to take no longer than a hop would, of an
+    /// instance that is not bound to other cores than the caller.
     fn is_brief(&self, slot: &BlockingSlot, requests: &[Job]) -> bool {
         match requests {
-            [job] => slot.brevity.lock().expects(job.rows(), self.brief_execution_max),
+            [job] if !slot.is_pinned => slot.brevity.lock().expects(job.rows(), self.brief_execution_max),
             _ => false,
         }
     }
@@ -319,24 +353,14 @@ impl Shared {
             return;
         }
         self.slots.all().for_each(|slot| slot.dismiss());
+        let itself = self.draining.lock().take();
+        drop(itself);
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.alarm.changed.notify_one();
-    }
-}
-
-// === impl Alarm ===
-
-impl Alarm {
-    fn set(&self, at: Option<Instant>) {
-        let mut current = self.at.lock();
-        if *current != at {
-            *current = at;
-            self.changed.notify_one();
-        }
+        self.alarm.disturb();
     }
 }
 
@@ -348,27 +372,6 @@ impl Alarm {
 pub fn run_here_or_spawn(runtime: &Handle, mut future: Pin<Box<dyn Future<Output = ()> + Send>>) {
     if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
         runtime.spawn(future);
-    }
-}
-
-/// Wakes the state machine when it asked to be woken, until the scheduler is gone.
-///
-/// A change of the alarm between reading it and sleeping is not lost: `notify_one` stores a permit.
-async fn keep_time(shared: Weak<Shared>, alarm: Arc<Alarm>) {
-    while shared.strong_count() > 0 {
-        let at = *alarm.at.lock();
-        let Some(at) = at else {
-            alarm.changed.notified().await;
-            continue;
-        };
-        tokio::select! {
-            () = alarm.changed.notified() => {}
-            () = sleep_until(at.into()) => {
-                let Some(shared) = shared.upgrade() else { return };
-                let actions = shared.decide(Instant::now(), Event::Wake);
-                shared.perform(actions);
-            }
-        }
     }
 }
 

@@ -19,10 +19,23 @@ pub(super) struct Bench<T: Sequenced> {
     /// Slots with requests, by the number of the first of them: oldest first.
     ready: BTreeSet<(u64, SlotIndex)>,
     pub(super) busy: bool,
+    /// Whether it may execute.
+    pub(super) permit: Permit,
     /// It gets no new sequences.
     pub(super) leaving: bool,
     /// When it wants to be asked again.
     pub(super) due: Option<Instant>,
+}
+
+/// What an instance has of the limiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Permit {
+    /// It is not limited.
+    NotNeeded,
+    Absent,
+    Asked,
+    /// For one execution, and until that ends.
+    Held,
 }
 
 /// A place for one sequence.
@@ -63,14 +76,24 @@ pub(super) struct Candidate<'a, T: Sequenced> {
 // === impl Bench ===
 
 impl<T: Sequenced> Bench<T> {
-    pub(super) fn new(slots: usize) -> Self {
+    pub(super) fn new(slots: usize, permit: Permit) -> Self {
         Self {
             slots: (0..slots).map(|_| Slot::Free).collect(),
             ready: BTreeSet::new(),
             busy: false,
+            permit,
             leaving: false,
             due: None,
         }
+    }
+
+    /// There is nothing to execute now; whether that gives anything up.
+    pub(super) fn let_go(&mut self) -> bool {
+        let gives_up = matches!(self.permit, Permit::Asked | Permit::Held);
+        if gives_up {
+            self.permit = Permit::Absent;
+        }
+        gives_up
     }
 
     /// Whether no slot has a sequence.
@@ -155,6 +178,9 @@ impl<T: Sequenced> Bench<T> {
     /// The execution is over; returns the slots whose sequences are silent now.
     pub(super) fn finished(&mut self) -> Vec<SlotIndex> {
         self.busy = false;
+        if self.permit == Permit::Held {
+            self.permit = Permit::Absent;
+        }
         let mut silent = Vec::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let Some(sequence) = slot.sequence_mut() else { continue };

@@ -13,11 +13,11 @@ use nereid_inference::SequenceId;
 use super::{
     Pick, Seat, SequenceSettings, Sequenced,
     backlog::Backlog,
-    bench::{Bench, Queued, Sequence, Slot, SlotIndex},
+    bench::{Bench, Permit, Queued, Sequence, Slot, SlotIndex},
 };
 use crate::{
     SchedulerSettings,
-    policy::{Actions, Event, InstanceIndex, Policy, Refusal, Run},
+    policy::{Actions, Claim, Event, InstanceIndex, Policy, Refusal, Run},
     queue::Wish,
 };
 
@@ -64,7 +64,10 @@ impl<T: Sequenced + Send> Policy<T> for SequencePolicy<T> {
         match event {
             Event::Arrive { item, wish } => self.arrive(now, item, wish, &mut actions),
             Event::InstanceIdle(instance) => self.instance_idle(now, instance, &mut actions),
-            Event::InstanceAdded(instance) => self.add_instance(now, instance, &mut actions),
+            Event::InstanceAdded { instance, is_limited } => {
+                self.add_instance(now, instance, is_limited, &mut actions);
+            }
+            Event::Granted(instance) => self.grant(instance, &mut actions),
             Event::InstanceRetired(instance) => self.retire_instance(instance, &mut actions),
             Event::Wake => self.changed.extend(self.due.iter().map(|(_, instance)| *instance)),
             Event::Drain => self.drain(now, &mut actions),
@@ -241,10 +244,22 @@ impl<T: Sequenced> SequencePolicy<T> {
         }
     }
 
-    fn add_instance(&mut self, now: Instant, instance: InstanceIndex, actions: &mut Actions<T>) {
-        self.benches.insert(instance, Bench::new(self.sequences.slots));
+    fn add_instance(&mut self, now: Instant, instance: InstanceIndex, is_limited: bool, actions: &mut Actions<T>) {
+        let permit = if is_limited { Permit::Absent } else { Permit::NotNeeded };
+        self.benches.insert(instance, Bench::new(self.sequences.slots, permit));
         for slot in 0..self.sequences.slots {
             self.release(now, Seat { slot, instance }, actions);
+        }
+    }
+
+    /// A limited instance may execute.
+    fn grant(&mut self, instance: InstanceIndex, actions: &mut Actions<T>) {
+        match self.benches.get_mut(&instance) {
+            Some(bench) if bench.permit == Permit::Asked => {
+                bench.permit = Permit::Held;
+                self.changed.insert(instance);
+            }
+            _ => actions.claims.push(Claim::LetGo(instance)),
         }
     }
 
@@ -302,14 +317,24 @@ impl<T: Sequenced> SequencePolicy<T> {
                 return;
             }
             match self.sequences.strategy.pick(&self.settings, now, bench) {
-                Pick::Nothing => return,
+                Pick::Nothing => {
+                    actions.claims.extend(bench.let_go().then_some(Claim::LetGo(instance)));
+                    return;
+                }
                 Pick::Wait { until } => {
+                    actions.claims.extend(bench.let_go().then_some(Claim::LetGo(instance)));
                     bench.due = Some(until);
                     self.due.insert((until, instance));
                     return;
                 }
                 Pick::Run(rows) => match bench.first_cancelled(&rows) {
                     Some(slot) => self.end(now, Seat { slot, instance }, actions),
+                    None if bench.permit == Permit::Asked => return,
+                    None if bench.permit == Permit::Absent => {
+                        bench.permit = Permit::Asked;
+                        actions.claims.push(Claim::Ask(instance));
+                        return;
+                    }
                     None => return self.run(now, instance, &rows, actions),
                 },
             }

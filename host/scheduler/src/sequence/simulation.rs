@@ -181,7 +181,7 @@ impl World {
         let instance = self.instances_made;
         self.instances_made += 1;
         self.instances.insert(instance);
-        self.tell(Event::InstanceAdded(instance));
+        self.tell(Event::InstanceAdded { instance, is_limited: false });
     }
 
     fn replace_an_instance(&mut self) {

@@ -83,7 +83,7 @@ impl Story {
         let mut policy = SequencePolicy::new(settings, sequences);
         let now = Instant::now();
         for instance in 0..instances {
-            policy.on(now, Event::InstanceAdded(instance));
+            policy.on(now, Event::InstanceAdded { instance, is_limited: false });
         }
         Self { policy, now, cancelled: BTreeMap::new() }
     }
@@ -295,7 +295,7 @@ fn a_new_instance_takes_sequences_that_wait_and_a_leaving_one_gets_no_more() {
     let mut story = Story::direct(1, 1);
     story.arrives("a^", "0:a^");
     story.arrives("b^", "");
-    story.check(Event::InstanceAdded(1), "1:b^");
+    story.check(Event::InstanceAdded { instance: 1, is_limited: false }, "1:b^");
     story.check(Event::InstanceRetired(0), "");
     story.arrives("c^$", "");
     story.finishes(0, "");

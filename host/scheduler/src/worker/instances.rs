@@ -14,8 +14,9 @@ use nereid_backend::{BlockingInstance, Instance, TaskInstance};
 use nereid_inference::InferError;
 use parking_lot::Mutex;
 
-use super::Scheduler;
+use super::{Scheduler, affinity::pin_current_thread};
 use crate::{
+    CoreSet, Demand,
     brevity::Brevity,
     job::Job,
     policy::{Event, InstanceIndex},
@@ -28,6 +29,16 @@ const THREAD_NAME_BYTES_MAX: usize = 15;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InstanceId(InstanceIndex);
 
+/// An instance for a scheduler.
+pub struct NewInstance {
+    pub name: String,
+    pub instance: Instance,
+    /// What each execution takes from the settings' rate limiter.
+    pub demand: Demand,
+    /// The cores that the thread of a blocking instance runs on; a task instance runs on the runtime's workers.
+    pub cores: Option<CoreSet>,
+}
+
 /// Where an instance waits for work.
 pub(super) enum Slot {
     Blocking(BlockingSlot),
@@ -39,6 +50,8 @@ pub(super) enum Slot {
 pub(super) struct BlockingSlot {
     pub(super) instance: Mutex<Box<dyn BlockingInstance>>,
     pub(super) brevity: Mutex<Brevity>,
+    /// Its thread runs on cores of its own, and nobody else does its work.
+    pub(super) is_pinned: bool,
     /// The way to its thread; `None` ends the thread.
     work: Mutex<Option<mpsc::Sender<Vec<Job>>>>,
 }
@@ -54,27 +67,59 @@ impl Scheduler {
     /// on it at once.
     ///
     /// # Errors
-    /// The thread cannot be started.
-    pub fn add_instance(&self, name: &str, instance: Instance) -> Result<InstanceId, InferError> {
+    /// The thread cannot be started, or the rate limiter cannot meet what the instance asks for.
+    pub fn add_instance(&self, new: NewInstance) -> Result<InstanceId, InferError> {
         let shared = &self.shared;
-        let index = match instance {
-            Instance::Task(instance) => shared.slots.add(Slot::Task(Mutex::new(Some(instance)))),
+        let NewInstance { name, instance, demand, cores } = new;
+        let (slot, receiver) = match instance {
+            Instance::Task(instance) => (Slot::Task(Mutex::new(Some(instance))), None),
             Instance::Blocking(instance) => {
                 let (sender, receiver) = mpsc::channel();
-                let index = shared.slots.add(Slot::Blocking(BlockingSlot::new(instance, sender)));
-                let scheduler = shared.clone();
-                let thread = thread::Builder::new().name(thread_name(name));
-                if let Err(error) = thread.spawn(move || scheduler.run_thread(index, &receiver)) {
-                    shared.slots.take(index);
-                    let text = format!("cannot start a thread for instance '{name}'");
-                    return Err(InferError::internal(text).with_source(error));
-                }
-                index
+                (Slot::Blocking(BlockingSlot::new(instance, sender, cores.is_some())), Some(receiver))
             }
         };
-        let actions = shared.decide(Instant::now(), Event::InstanceAdded(index));
+        let index = shared.slots.add(slot);
+        let limited = shared.limited.as_ref().filter(|_| demand.is_limited());
+        let joined = limited.map_or(Ok(()), |limited| limited.join(index, &demand));
+        let started = joined.and_then(|()| self.start_thread(&name, index, cores, receiver));
+        if let Err(error) = started {
+            shared.slots.take(index);
+            if let Some(limited) = limited {
+                limited.leave(index);
+            }
+            return Err(error);
+        }
+        let event = Event::InstanceAdded { instance: index, is_limited: limited.is_some() };
+        let actions = shared.decide(Instant::now(), event);
         shared.perform(actions);
         Ok(InstanceId(index))
+    }
+
+    /// The thread of a blocking instance, which gets its work through the receiver; on its cores when this returns.
+    fn start_thread(
+        &self,
+        name: &str,
+        index: InstanceIndex,
+        cores: Option<CoreSet>,
+        work: Option<mpsc::Receiver<Vec<Job>>>,
+    ) -> Result<(), InferError> {
+        let Some(work) = work else { return Ok(()) };
+        let scheduler = self.shared.clone();
+        let (tell, pinned) = mpsc::channel();
+        let run = move || {
+            let outcome = cores.as_ref().map_or(Ok(()), pin_current_thread);
+            let is_pinned = outcome.is_ok();
+            let _ = tell.send(outcome);
+            if is_pinned {
+                scheduler.run_thread(index, &work);
+            }
+        };
+        let failed = || format!("cannot start a thread for instance '{name}'");
+        thread::Builder::new()
+            .name(thread_name(name))
+            .spawn(run)
+            .map_err(|error| InferError::internal(failed()).with_source(error))?;
+        pinned.recv().unwrap_or_else(|_| Err(InferError::internal(failed())))
     }
 
     /// The instances there are, those that [`Scheduler::start`] was given in the same order.
@@ -141,8 +186,8 @@ impl Slot {
 // === impl BlockingSlot ===
 
 impl BlockingSlot {
-    fn new(instance: Box<dyn BlockingInstance>, work: mpsc::Sender<Vec<Job>>) -> Self {
-        Self { instance: Mutex::new(instance), brevity: Mutex::default(), work: Mutex::new(Some(work)) }
+    fn new(instance: Box<dyn BlockingInstance>, work: mpsc::Sender<Vec<Job>>, is_pinned: bool) -> Self {
+        Self { instance: Mutex::new(instance), brevity: Mutex::default(), is_pinned, work: Mutex::new(Some(work)) }
     }
 
     /// Gives the requests to the instance's thread. A send fails only when the thread is gone; the dropped jobs then

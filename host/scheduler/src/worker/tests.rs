@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use nereid_backend::{
-    BlockingInstance, ExecuteFuture, TaskInstance,
+    BlockingInstance, ExecuteFuture, Instance, TaskInstance,
     fake::{FakeBehaviour, FakeInstance},
 };
 use nereid_inference::{InferRequest, NamedTensor, ResponseStream, Signature, TensorSpec, response_channel};
@@ -11,7 +11,7 @@ use nereid_tensor::{DataType, Tensor};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
-use crate::{BatchingSettings, PrioritySettings, QueuePolicy, QueueSettings};
+use crate::{BatchingSettings, Demand, PrioritySettings, QueuePolicy, QueueSettings};
 
 /// Remembers what it was told.
 #[derive(Default)]
@@ -63,9 +63,13 @@ fn submit(scheduler: &Scheduler, value: f32) -> ResponseStream {
     stream
 }
 
+fn named(name: &str, instance: Instance) -> NewInstance {
+    NewInstance { name: name.to_owned(), instance, demand: Demand::default(), cores: None }
+}
+
 fn start(settings: SchedulerSettings, instance: Instance) -> (Scheduler, Arc<Notes>) {
     let notes = Arc::new(Notes::default());
-    let instances = vec![("m_0".to_owned(), instance)];
+    let instances = vec![named("m_0", instance)];
     (Scheduler::start(settings, instances, notes.clone()).unwrap(), notes)
 }
 
@@ -185,7 +189,7 @@ async fn answers_of_several_instances_come_in_order_when_order_is_preserved() {
     let ((slow, mut slow_begins, slow_opener), (fast, mut fast_begins, fast_opener)) = (gate(), gate());
     let settings = SchedulerSettings { preserve_order: true, ..SchedulerSettings::unbatched() };
     let notes = Arc::new(Notes::default());
-    let instances = vec![("m_0".to_owned(), slow), ("m_1".to_owned(), fast)];
+    let instances = vec![named("m_0", slow), named("m_1", fast)];
     let scheduler = Scheduler::start(settings, instances, notes.clone()).unwrap();
     let (mut first, mut second) = (submit(&scheduler, 0.0), submit(&scheduler, 1.0));
     assert_eq!((slow_begins.recv().await, fast_begins.recv().await), (Some(1), Some(1)));
@@ -279,7 +283,7 @@ async fn an_instance_added_while_it_serves_takes_what_waits() {
     let (scheduler, _) = start(SchedulerSettings::unbatched(), busy);
     let running = submit(&scheduler, 0.0);
     let waiting = submit(&scheduler, 1.0);
-    scheduler.add_instance("m_1", fake(FakeBehaviour::default())).unwrap();
+    scheduler.add_instance(named("m_1", fake(FakeBehaviour::default()))).unwrap();
     waiting.single().await.unwrap();
     opener.send(()).unwrap();
     running.single().await.unwrap();
@@ -294,7 +298,7 @@ async fn a_retired_instance_finishes_its_request_and_gets_no_other() {
     assert_eq!(begins.recv().await, Some(1));
     let [first] = scheduler.instance_ids()[..] else { panic!("one instance was started") };
     let blocking = FakeBehaviour { blocking: true, ..Default::default() };
-    scheduler.add_instance("m_1", fake(blocking)).unwrap();
+    scheduler.add_instance(named("m_1", fake(blocking))).unwrap();
     scheduler.retire_instance(first);
     for value in 0..20 {
         submit(&scheduler, value as f32).single().await.unwrap();
@@ -324,7 +328,7 @@ async fn no_request_is_lost_while_instances_come_and_go() {
     let mut round = 0;
     while !senders.iter().all(tokio::task::JoinHandle::is_finished) {
         let before = scheduler.instance_ids();
-        scheduler.add_instance("more", blocking(round % 2 == 0)).unwrap();
+        scheduler.add_instance(named("more", blocking(round % 2 == 0))).unwrap();
         before.into_iter().for_each(|instance| scheduler.retire_instance(instance));
         round += 1;
         tokio::task::yield_now().await;
