@@ -20,7 +20,7 @@ use nereid_inference::{
     config::{EnsembleScheduling, EnsembleStep, ModelInput, ModelOutput, Scheduling},
     response_channel,
 };
-use nereid_pipeline::Loader;
+use nereid_pipeline::{InstanceRules, Loader};
 use nereid_plugin::{Plugin, PluginEngine, PluginLimits, PluginSpec, SandboxPool};
 use nereid_protocol::http::{InferBody, RequestContext, decode_infer_request};
 use nereid_telemetry::{MetricsSettings, Telemetry};
@@ -124,7 +124,13 @@ fn ensemble_edge(criterion: &mut Criterion) {
     let handle = ServiceHandle::default();
     handle.set(&service);
     let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(IdentityBackend)];
-    let loader = Loader::new(backends, Telemetry::new(MetricsSettings::default()), handle, runtime.handle().clone());
+    let loader = Loader::new(
+        backends,
+        Telemetry::new(MetricsSettings::default()),
+        handle,
+        InstanceRules::default(),
+        runtime.handle().clone(),
+    );
     let mut group = criterion.benchmark_group("ensemble_edge");
     for (name, config) in [
         ("model", model_config("model")),

@@ -17,7 +17,10 @@ mod scheduling;
 mod sequences;
 mod warmup;
 
-pub use crate::{instances::INSTANCES_MAX, loader::Loader};
+pub use crate::{
+    instances::{INSTANCES_MAX, InstanceRules},
+    loader::Loader,
+};
 
 #[cfg(test)]
 mod test_service;

@@ -7,7 +7,13 @@ use nereid_inference::{InferError, ModelConfig, ModelLoader, ModelSource, Served
 use nereid_telemetry::{Telemetry, check_metric_control};
 use tokio::runtime::Handle;
 
-use crate::{ensemble::Ensemble, instances::wanted_instances, model::BackendModel, scheduling::scheduler_settings};
+use crate::{
+    InstanceRules,
+    ensemble::Ensemble,
+    instances::wanted_instances,
+    model::{BackendModel, Server},
+    scheduling::scheduler_settings,
+};
 
 /// The word that a configuration's `platform` has for ensembles.
 const ENSEMBLE_PLATFORM: &str = "ensemble";
@@ -25,6 +31,7 @@ pub struct Loader {
     backends: Vec<Arc<dyn Backend>>,
     telemetry: Arc<Telemetry>,
     service: ServiceHandle,
+    rules: InstanceRules,
     runtime: Handle,
 }
 
@@ -36,9 +43,10 @@ impl Loader {
         backends: Vec<Arc<dyn Backend>>,
         telemetry: Arc<Telemetry>,
         service: ServiceHandle,
+        rules: InstanceRules,
         runtime: Handle,
     ) -> Arc<Self> {
-        Arc::new(Self { backends, telemetry, service, runtime })
+        Arc::new(Self { backends, telemetry, service, rules, runtime })
     }
 
     /// The backend that the configuration names, or that the version's files show.
@@ -124,7 +132,8 @@ impl ModelLoader for Loader {
             return Ok(Arc::new(Ensemble::load(source, self.service.clone(), metrics, self.runtime.clone())?));
         }
         let backend = self.backend(&source)?;
-        Ok(Arc::new(BackendModel::load(source, backend, &self.telemetry, &self.runtime)?))
+        let server = Server { telemetry: &self.telemetry, rules: &self.rules, runtime: &self.runtime };
+        Ok(Arc::new(BackendModel::load(source, backend, server)?))
     }
 }
 

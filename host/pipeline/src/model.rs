@@ -7,12 +7,13 @@ use nereid_inference::{
     InferError, InferRequest, ModelConfig, ModelIdentity, ModelSource, ModelStatistics, ResponseStream, ServedModel,
     Signature, response_channel,
 };
-use nereid_scheduler::{Observer, Scheduler};
+use nereid_scheduler::{Observer, Scheduler, SchedulerSettings, on_cores};
 use nereid_telemetry::Telemetry;
 use tokio::runtime::Handle;
 
 use crate::{
     entrance,
+    instances::{InstanceRules, description, shared_cores, wanted_instances},
     labels::OutputLabels,
     recorder::{Recorder, ResponseCounter},
     roster::{Maker, Roster},
@@ -24,6 +25,14 @@ use crate::{
 pub(crate) struct BackendModel {
     config: ModelConfig,
     core: Arc<Core>,
+}
+
+/// What models are loaded into.
+#[derive(Clone, Copy)]
+pub(crate) struct Server<'a> {
+    pub(crate) telemetry: &'a Arc<Telemetry>,
+    pub(crate) rules: &'a InstanceRules,
+    pub(crate) runtime: &'a Handle,
 }
 
 /// What stays when the instances change.
@@ -40,26 +49,30 @@ struct Core {
 impl BackendModel {
     /// Loads the version, makes its instances and starts its scheduler.
     ///
-    /// Must be called within `runtime`, which is to execute task instances, and on none of its workers.
-    pub(crate) fn load(
-        source: ModelSource,
-        backend: &dyn Backend,
-        telemetry: &Arc<Telemetry>,
-        runtime: &Handle,
-    ) -> Result<Self, InferError> {
+    /// Must be called within the runtime, which is to execute task instances, and on none of its workers.
+    pub(crate) fn load(source: ModelSource, backend: &dyn Backend, server: Server<'_>) -> Result<Self, InferError> {
         let started = Instant::now();
         let signature = Signature::from_config(&source.config)?;
         let labels = OutputLabels::read(&source)?;
         let warmup = Warmup::read(&source)?;
-        let settings = scheduler_settings(&source)?;
-        let loaded = backend.load(&source)?;
-        let maker = Maker { loaded, warmup, runtime: runtime.clone() };
-        let metrics = telemetry.model(&source.identity, &source.config);
+        let rate_limiter = server.rules.rate_limiter.clone();
+        let settings = SchedulerSettings { rate_limiter, ..scheduler_settings(&source)? };
+        let wanted = wanted_instances(&source.config)?;
+        // What a backend shares between instances, threads of a library for example, works where they do.
+        let cores = shared_cores(&wanted, &server.rules.host_policies)?;
+        let loaded = on_cores(cores.as_ref(), || {
+            let _within = server.runtime.enter();
+            backend.load(&source)
+        })??;
+        let maker = Maker { loaded, warmup, rules: server.rules.clone(), runtime: server.runtime.clone() };
+        let metrics = server.telemetry.model(&source.identity, &source.config);
         let recorder = Arc::new(Recorder::new(metrics, source.config.is_decoupled()));
         let observer: Arc<dyn Observer> = recorder.clone();
         let start = |instances| Scheduler::start(settings, instances, observer);
-        let roster = Roster::start(&source.config, maker, start)?;
+        let described = description(&wanted);
+        let roster = Roster::start(wanted, maker, start)?;
         recorder.loaded(started.elapsed());
+        tracing::info!("{} has {}", source.identity, described);
         let core = Core { identity: source.identity, signature, labels, roster, recorder };
         Ok(Self { config: source.config, core: Arc::new(core) })
     }
@@ -98,6 +111,10 @@ impl ServedModel for BackendModel {
         }
     }
 
+    fn readiness(&self) -> Result<(), InferError> {
+        self.core.roster.readiness()
+    }
+
     fn statistics(&self) -> ModelStatistics {
         let core = &self.core;
         ModelStatistics { memory: core.roster.memory_usage(), ..core.recorder.statistics(&core.identity) }
@@ -105,6 +122,7 @@ impl ServedModel for BackendModel {
 
     fn reconfigured(&self, config: &ModelConfig) -> Result<Option<Arc<dyn ServedModel>>, InferError> {
         self.core.roster.change(config)?;
+        tracing::info!("{} now has {}", self.core.identity, description(&wanted_instances(config)?));
         Ok(Some(Arc::new(Self { config: config.clone(), core: self.core.clone() })))
     }
 }

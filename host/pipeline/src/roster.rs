@@ -1,18 +1,19 @@
 //! The instances of one generation, and how they become those that another configuration asks for.
 //!
 //! New instances are made before anything changes, and added before others leave: there is always one that serves.
-//! An instance that both configurations ask for goes on untouched; one that leaves finishes its requests.
+//! An instance that both configurations ask for goes on untouched; one that leaves finishes its requests. A passive
+//! instance is made and kept, and the scheduler never hears of it.
 
 use std::sync::Arc;
 
 use nereid_backend::{Instance, LoadedModel};
 use nereid_inference::{InferError, MemoryUsage, ModelConfig};
-use nereid_scheduler::{InstanceId, Scheduler};
+use nereid_scheduler::{InstanceId, NewInstance, Scheduler, on_cores};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::{
-    instances::{WantedInstance, wanted_instances},
+    instances::{InstanceRules, WantedInstance, wanted_instances},
     warmup::Warmup,
 };
 
@@ -20,7 +21,18 @@ use crate::{
 pub(crate) struct Maker {
     pub(crate) loaded: Arc<dyn LoadedModel>,
     pub(crate) warmup: Warmup,
+    pub(crate) rules: InstanceRules,
     pub(crate) runtime: Handle,
+}
+
+/// Where an instance is.
+#[derive(Clone)]
+enum Place {
+    Scheduled(InstanceId),
+    /// Held for as long as it is wanted.
+    Passive {
+        _instance: Arc<Mutex<Instance>>,
+    },
 }
 
 /// A running scheduler and what its instances are.
@@ -28,38 +40,62 @@ pub(crate) struct Roster {
     maker: Maker,
     scheduler: Scheduler,
     /// Held while they change, which takes as long as making an instance.
-    instances: Mutex<Vec<(WantedInstance, InstanceId)>>,
+    instances: Mutex<Vec<(WantedInstance, Place)>>,
 }
 
 // === impl Maker ===
 
 impl Maker {
-    fn make(&self, wanted: &WantedInstance) -> Result<Instance, InferError> {
-        let mut instance = self.loaded.new_instance(&wanted.spec)?;
-        self.warmup.run(&mut instance, &self.runtime)?;
-        Ok(instance)
+    /// Makes an instance on the cores that it will work on, and runs it warm unless it is passive, as Triton does.
+    fn make(&self, wanted: &WantedInstance) -> Result<NewInstance, InferError> {
+        let cores = wanted.cores(&self.rules.host_policies)?;
+        let made = on_cores(cores.as_ref(), || {
+            let _within = self.runtime.enter();
+            let mut instance = self.loaded.new_instance(&wanted.spec)?;
+            if !wanted.nature.passive {
+                self.warmup.run(&mut instance, &self.runtime)?;
+            }
+            Ok::<_, InferError>(instance)
+        });
+        let (name, instance) = (wanted.spec.name.clone(), made??);
+        if cores.is_some() && matches!(instance, Instance::Task(_)) {
+            let policy = wanted.host_policy();
+            tracing::warn!(
+                "host policy '{policy}' does not bind instance '{name}': its backend executes on the server's own threads"
+            );
+        }
+        Ok(NewInstance { name, instance, demand: wanted.demand(), cores })
     }
 }
 
 // === impl Roster ===
 
 impl Roster {
-    /// Makes the instances that the configuration asks for and starts their scheduler. Must be called within the
+    /// Makes these instances and starts their scheduler. Must be called within the
     /// runtime, and on none of its workers.
     pub(crate) fn start(
-        config: &ModelConfig,
+        wanted: Vec<WantedInstance>,
         maker: Maker,
-        start: impl FnOnce(Vec<(String, Instance)>) -> Result<Scheduler, InferError>,
+        start: impl FnOnce(Vec<NewInstance>) -> Result<Scheduler, InferError>,
     ) -> Result<Self, InferError> {
-        let wanted = wanted_instances(config)?;
-        let make = |wanted: &WantedInstance| Ok((wanted.spec.name.clone(), maker.make(wanted)?));
-        let scheduler = start(wanted.iter().map(make).collect::<Result<_, InferError>>()?)?;
-        let instances = wanted.into_iter().zip(scheduler.instance_ids()).collect();
+        let (passive, active): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|wanted| wanted.nature.passive);
+        let scheduler = start(active.iter().map(|wanted| maker.make(wanted)).collect::<Result<_, InferError>>()?)?;
+        let scheduled = scheduler.instance_ids().into_iter().map(Place::Scheduled);
+        let mut instances: Vec<(WantedInstance, Place)> = active.into_iter().zip(scheduled).collect();
+        for wanted in passive {
+            let place = Place::passive(maker.make(&wanted)?);
+            instances.push((wanted, place));
+        }
         Ok(Self { maker, scheduler, instances: Mutex::new(instances) })
     }
 
     pub(crate) fn scheduler(&self) -> &Scheduler {
         &self.scheduler
+    }
+
+    /// Whether the backend says that it can serve.
+    pub(crate) fn readiness(&self) -> Result<(), InferError> {
+        self.maker.loaded.readiness()
     }
 
     /// What the loaded model occupies, as far as its backend can tell.
@@ -79,29 +115,48 @@ impl Roster {
             let instance = self.maker.make(&wanted)?;
             Ok((wanted, instance))
         };
-        let made: Vec<(WantedInstance, Instance)> = missing.into_iter().map(make).collect::<Result<_, InferError>>()?;
+        let made: Vec<(WantedInstance, NewInstance)> =
+            missing.into_iter().map(make).collect::<Result<_, InferError>>()?;
         let mut added = Vec::with_capacity(made.len());
         for (wanted, instance) in made {
-            match self.scheduler.add_instance(&wanted.spec.name, instance) {
-                Ok(id) => added.push((wanted, id)),
+            let place = match wanted.nature.passive {
+                true => Ok(Place::passive(instance)),
+                false => self.scheduler.add_instance(instance).map(Place::Scheduled),
+            };
+            match place {
+                Ok(place) => added.push((wanted, place)),
                 Err(error) => {
-                    added.into_iter().for_each(|(_, id)| self.scheduler.retire_instance(id));
+                    added.into_iter().for_each(|(_, place)| self.let_go(&place));
                     return Err(error);
                 }
             }
         }
-        leaving.into_iter().for_each(|id| self.scheduler.retire_instance(id));
+        leaving.iter().for_each(|place| self.let_go(place));
         kept.append(&mut added);
         *instances = kept;
         Ok(())
     }
+
+    fn let_go(&self, place: &Place) {
+        if let Place::Scheduled(id) = place {
+            self.scheduler.retire_instance(*id);
+        }
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    fn passive(new: NewInstance) -> Self {
+        Self::Passive { _instance: Arc::new(Mutex::new(new.instance)) }
+    }
 }
 
 /// Those that stay, those that leave, and what is missing.
-type Matched<Id> = (Vec<(WantedInstance, Id)>, Vec<Id>, Vec<WantedInstance>);
+type Matched<P> = (Vec<(WantedInstance, P)>, Vec<P>, Vec<WantedInstance>);
 
 /// Instances of a wanted name stay before others of the same nature.
-fn matched<Id: Copy>(instances: &[(WantedInstance, Id)], wanted: Vec<WantedInstance>) -> Matched<Id> {
+fn matched<P: Clone>(instances: &[(WantedInstance, P)], wanted: Vec<WantedInstance>) -> Matched<P> {
     let mut free = instances.to_vec();
     let mut kept = Vec::new();
     let mut take = |fits: &dyn Fn(&WantedInstance) -> bool| -> bool {
@@ -112,7 +167,7 @@ fn matched<Id: Copy>(instances: &[(WantedInstance, Id)], wanted: Vec<WantedInsta
     let mut missing = wanted;
     missing.retain(|wanted| !take(&|there| there.spec == wanted.spec && there.nature == wanted.nature));
     missing.retain(|wanted| !take(&|there| there.nature == wanted.nature));
-    (kept, free.into_iter().map(|(_, id)| id).collect(), missing)
+    (kept, free.into_iter().map(|(_, place)| place).collect(), missing)
 }
 
 #[cfg(test)]

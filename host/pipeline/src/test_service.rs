@@ -16,7 +16,7 @@ use nereid_tensor::{DataType, Tensor};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use crate::Loader;
+use crate::{InstanceRules, Loader};
 
 /// Models by name; every one has version 1.
 #[derive(Default)]
@@ -49,13 +49,17 @@ impl InferenceService for Models {
 
 impl World {
     pub(crate) fn new(behaviour: FakeBehaviour) -> Self {
+        Self::with_rules(behaviour, InstanceRules::default())
+    }
+
+    pub(crate) fn with_rules(behaviour: FakeBehaviour, rules: InstanceRules) -> Self {
         let models = Arc::new(Models::default());
         let service: Arc<dyn InferenceService> = models.clone();
         let handle = ServiceHandle::default();
         handle.set(&service);
         let telemetry = Telemetry::new(MetricsSettings { histogram_latencies: true, ..MetricsSettings::default() });
         let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(FakeBackend { behaviour })];
-        let loader = Loader::new(backends, telemetry.clone(), handle, Handle::current());
+        let loader = Loader::new(backends, telemetry.clone(), handle, rules, Handle::current());
         Self { service, models, loader, telemetry }
     }
 

@@ -13,6 +13,9 @@ const LATEST_VERSION: i64 = -1;
 /// How long a sequence may be silent; Triton's default.
 const SEQUENCE_IDLE_MICROSECONDS: u64 = 1_000_000;
 
+/// The backend whose models have two instances on the processor when nothing is written; Triton's exception.
+const TWO_INSTANCES_BACKEND: &str = "onnxruntime";
+
 /// Fills in what is left open.
 pub(crate) fn fill(config: &mut ModelConfig) {
     config.version_policy.get_or_insert(versions::DEFAULT_POLICY);
@@ -60,11 +63,12 @@ fn fill_instance_groups(config: &mut ModelConfig) {
         if group.name.is_empty() {
             group.name = format!("{}_{index}", config.name);
         }
-        if group.count == 0 {
-            group.count = 1;
-        }
         if group.kind == InstanceKind::Auto {
             group.kind = InstanceKind::Cpu;
+        }
+        if group.count == 0 {
+            let is_exception = group.kind == InstanceKind::Cpu && config.backend == TWO_INSTANCES_BACKEND;
+            group.count = if is_exception { 2 } else { 1 };
         }
     }
 }
@@ -92,6 +96,15 @@ mod tests {
     #[test]
     fn an_implicit_group_has_the_name_of_its_model() {
         assert_eq!(groups(&check("name: 'm'")), [("m", "KIND_CPU", 1)]);
+    }
+
+    #[test]
+    fn onnx_models_have_two_instances_on_the_processor() {
+        let count = |text: &str| groups(&check(&format!("name: 'm' backend: 'onnxruntime' {text}")))[0].2;
+        assert_eq!(count(""), 2);
+        assert_eq!(count("instance_group { kind: KIND_CPU }"), 2);
+        assert_eq!(count("instance_group { kind: KIND_MODEL }"), 1);
+        assert_eq!(count("instance_group { count: 1 }"), 1);
     }
 
     #[test]

@@ -9,13 +9,13 @@
 
 use nereid_inference::{
     InferError, ModelConfig,
-    config::{InstanceGroup, InstanceKind, ModelInput, ModelOutput},
+    config::{ModelInput, ModelOutput},
 };
 
 /// One field: its path, and which part of the model uses it.
 struct Unserved {
     path: &'static str,
-    /// The input, group, … that uses it, or nothing but the fact; `None` when it is not used.
+    /// The input, output, … that uses it, or nothing but the fact; `None` when it is not used.
     used_by: fn(&ModelConfig) -> Option<String>,
 }
 
@@ -49,24 +49,6 @@ const UNSERVED: &[Unserved] = &[
         used_by: |config| flag(config.ensemble().is_some_and(|ensemble| ensemble.max_inflight_requests > 0)),
     },
     Unserved { path: "ensemble_scheduling.step.model_namespace", used_by: namespaced_step },
-    Unserved {
-        path: "instance_group.rate_limiter",
-        used_by: |config| group(config, |group| group.rate_limiter.is_some()),
-    },
-    Unserved {
-        path: "instance_group.secondary_devices",
-        used_by: |config| group(config, |group| !group.secondary_devices.is_empty()),
-    },
-    Unserved { path: "instance_group.profile", used_by: |config| group(config, |group| !group.profiles.is_empty()) },
-    Unserved { path: "instance_group.passive", used_by: |config| group(config, |group| group.passive) },
-    Unserved {
-        path: "instance_group.host_policy",
-        used_by: |config| group(config, |group| !group.host_policy.is_empty()),
-    },
-    Unserved {
-        path: "instance_group.kind: KIND_GPU",
-        used_by: |config| group(config, |group| group.kind == InstanceKind::Gpu),
-    },
     Unserved { path: "cc_model_filenames", used_by: |config| flag(!config.cc_model_filenames.is_empty()) },
     Unserved {
         path: "model_operations.op_library_filename",
@@ -117,11 +99,6 @@ fn input(config: &ModelConfig, used: fn(&ModelInput) -> bool) -> Option<String> 
 
 fn output(config: &ModelConfig, used: fn(&ModelOutput) -> bool) -> Option<String> {
     config.outputs.iter().find(|output| used(output)).map(|output| format!("output '{}'", output.name))
-}
-
-fn group(config: &ModelConfig, used: fn(&InstanceGroup) -> bool) -> Option<String> {
-    let (index, group) = config.instance_groups.iter().enumerate().find(|(_, group)| used(group))?;
-    Some(if group.name.is_empty() { format!("group {index}") } else { format!("group '{}'", group.name) })
 }
 
 fn growable_state(config: &ModelConfig) -> Option<String> {
@@ -188,12 +165,6 @@ mod tests {
             ),
             ("ensemble_scheduling.max_inflight_requests", "ensemble_scheduling { max_inflight_requests: 1 }"),
             ("ensemble_scheduling.step.model_namespace", "ensemble_scheduling { step { model_namespace: 'n' } }"),
-            ("instance_group.rate_limiter", "instance_group { rate_limiter { } }"),
-            ("instance_group.secondary_devices", "instance_group { secondary_devices { } }"),
-            ("instance_group.profile", "instance_group { profile: 'p' }"),
-            ("instance_group.passive", "instance_group { passive: true }"),
-            ("instance_group.host_policy", "instance_group { host_policy: 'p' }"),
-            ("instance_group.kind: KIND_GPU", "instance_group { kind: KIND_GPU }"),
             ("cc_model_filenames", "cc_model_filenames { key: '8.0' value: 'm' }"),
             ("model_operations.op_library_filename", "model_operations { op_library_filename: 'l.so' }"),
             ("model_transaction_policy.decoupled", "model_transaction_policy { decoupled: true }"),
@@ -215,7 +186,8 @@ mod tests {
              output { name: 'y' data_type: TYPE_FP32 dims: [ 1 ] label_filename: 'labels.txt' }
              dynamic_batching { preferred_batch_size: 4 max_queue_delay_microseconds: 100
                                 default_queue_policy { timeout_action: DELAY max_queue_size: 7 } }
-             instance_group { kind: KIND_AUTO count: 2 } default_model_filename: 'm.onnx'
+             instance_group { kind: KIND_AUTO count: 2 passive: true host_policy: 'p'
+                              rate_limiter { resources { name: 'R' count: 1 } priority: 2 } } default_model_filename: 'm.onnx'
              optimization { graph { level: 1 } priority: PRIORITY_MAX cuda { graphs: true } eager_batching: true
                             execution_accelerators { } input_pinned_memory { enable: false } }
              metric_tags { key: 'a' value: 'b' } parameters { key: 'a' value { string_value: 'b' } }

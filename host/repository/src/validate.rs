@@ -46,7 +46,7 @@ fn first_mistake(config: &ModelConfig, model_directory: &Path) -> Result<(), Str
         Some(Scheduling::Sequence(sequences)) => sequences::sequence_batching(config, sequences)?,
         Some(Scheduling::Ensemble(_)) | None => {}
     }
-    config.instance_groups.iter().try_for_each(|group| instance_group(name, group))
+    config.instance_groups.iter().try_for_each(|group| instance_group(config, group))
 }
 
 /// A model has a backend or is an ensemble, and not both.
@@ -223,24 +223,26 @@ fn priorities(config: &ModelConfig, batching: &DynamicBatching) -> Result<(), St
     Ok(())
 }
 
-fn instance_group(model: &str, group: &InstanceGroup) -> Result<(), String> {
-    if group.kind == InstanceKind::Cpu && !group.gpus.is_empty() {
+fn instance_group(config: &ModelConfig, group: &InstanceGroup) -> Result<(), String> {
+    let subject = format!("instance group {} of model {}", group.name, config.name);
+    let kind = group.kind.config_name();
+    if group.kind == InstanceKind::Gpu {
+        return Err(format!("{subject} has kind {kind} but server does not support GPUs"));
+    }
+    if !group.gpus.is_empty() {
+        return Err(format!("{subject} has kind {kind} but specifies one or more GPUs"));
+    }
+    if !group.profiles.is_empty() {
+        let platform = &config.platform;
         return Err(format!(
-            "instance group {} of model {model} has kind KIND_CPU but specifies one or more GPUs",
-            group.name
+            "{subject} and platform {platform} specifies profile field which is only supported for TensorRT models"
         ));
     }
-    if group.kind == InstanceKind::Model && !group.gpus.is_empty() {
-        return Err(format!(
-            "instance group {} of model {model} has kind KIND_MODEL but specifies one or more GPUs",
-            group.name
-        ));
+    if !group.secondary_devices.is_empty() {
+        return Err(format!("{subject} specifies secondary devices, which no backend of this server can use"));
     }
     if group.count < 1 {
-        return Err(format!(
-            "instance group {} of model {model} has count {}, expected 1 or more",
-            group.name, group.count
-        ));
+        return Err(format!("{subject} has count {}, expected 1 or more", group.count));
     }
     Ok(())
 }

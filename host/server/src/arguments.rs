@@ -8,6 +8,7 @@ mod complaint;
 mod grpc;
 mod hints;
 mod infer;
+mod instances;
 mod limits;
 mod metrics_config;
 mod serve;
@@ -25,6 +26,7 @@ pub use self::{
     grpc::{CompressionLevel, GrpcArguments},
     hints::HintArguments,
     infer::InferArguments,
+    instances::{HostPolicySetting, InstanceArguments, RateLimit},
     limits::LimitArguments,
     metrics_config::MetricsSetting,
     serve::{BackendArguments, LogArguments, ModelArguments, ServeArguments, ServiceArguments},

@@ -38,7 +38,13 @@ impl Host {
     ) -> Result<Self, ServerError> {
         let service = ServiceHandle::default();
         let backends = backends(&arguments.backends, &service)?;
-        let loader = Loader::new(backends.clone(), Arc::clone(telemetry), service.clone(), Handle::current());
+        let loader = Loader::new(
+            backends.clone(),
+            Arc::clone(telemetry),
+            service.clone(),
+            arguments.instances.rules(),
+            Handle::current(),
+        );
         let limits = arguments.limits()?;
         let settings = RepositorySettings { limits: limits.repository, ..repository_settings(&arguments.models) };
         let repository = Repository::new(settings, loader);

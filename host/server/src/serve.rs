@@ -45,6 +45,7 @@ pub(crate) fn serve(arguments: &ServeArguments) -> Result<(), ServerError> {
     let log = init_logging(arguments.log.settings())?;
     log_panics();
     arguments.hints.log();
+    arguments.instances.log();
     for deprecation in arguments.trace.deprecations() {
         tracing::warn!("{deprecation}");
     }

@@ -1,8 +1,12 @@
 //! What a configuration says about threads and graph rewriting, under the names of Triton's ONNX backend.
 //!
 //! Without a word in the configuration a session computes on the thread that calls it: throughput comes from several
-//! instances, and a pool per model would fight over the same cores. Waiting threads sleep instead of spinning.
+//! instances, and a pool per model would fight over the same cores. Waiting threads sleep instead of spinning. "One per
+//! core" counts the cores that the thread which makes the session may use: asked for as 0 the library would bind its
+//! threads to all cores of the machine, whatever host policy the model has.
 //! Memory hints (`enable_mem_arena` and the like) change no result and are left to the library's own defaults.
+
+use std::{num::NonZeroUsize, thread};
 
 use nereid_inference::{InferError, ModelConfig};
 use ort::{
@@ -55,12 +59,19 @@ impl SessionOptions {
     pub(crate) fn builder(self, environment: &Environment) -> Result<SessionBuilder, ort::Error> {
         let builder = Session::builder(environment)?
             .with_optimization_level(self.optimization)?
-            .with_intra_threads(self.intra_threads)?
-            .with_inter_threads(self.inter_threads)?
+            .with_intra_threads(or_one_per_core(self.intra_threads))?
+            .with_inter_threads(or_one_per_core(self.inter_threads))?
             .with_parallel_execution(self.parallel)?
             .with_intra_op_spinning(false)?
             .with_inter_op_spinning(false)?;
         Ok(builder)
+    }
+}
+
+fn or_one_per_core(threads: usize) -> usize {
+    match threads {
+        0 => thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        threads => threads,
     }
 }
 

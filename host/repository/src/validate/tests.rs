@@ -179,6 +179,16 @@ fn impossible_sequences_are_refused() {
 #[test]
 fn impossible_instance_groups_are_refused() {
     for (group, expected) in [
+        ("kind: KIND_GPU", "instance group m_0 of model m has kind KIND_GPU but server does not support GPUs"),
+        ("kind: KIND_GPU gpus: 0", "instance group m_0 of model m has kind KIND_GPU but server does not support GPUs"),
+        (
+            "profile: '1'",
+            "instance group m_0 of model m and platform  specifies profile field which is only supported for TensorRT models",
+        ),
+        (
+            "secondary_devices { }",
+            "instance group m_0 of model m specifies secondary devices, which no backend of this server can use",
+        ),
         ("kind: KIND_CPU gpus: 0", "instance group m_0 of model m has kind KIND_CPU but specifies one or more GPUs"),
         ("gpus: [ 0, 1 ]", "instance group m_0 of model m has kind KIND_CPU but specifies one or more GPUs"),
         (

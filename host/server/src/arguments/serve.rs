@@ -16,6 +16,7 @@ use crate::arguments::{
     AccessArguments, ArgumentError, TraceArguments,
     grpc::GrpcArguments,
     hints::HintArguments,
+    instances::InstanceArguments,
     limits::LimitArguments,
     metrics_config::MetricsSetting,
     values::{self, BackendSetting, ControlMode},
@@ -35,6 +36,8 @@ Examples:
 pub struct ServeArguments {
     #[command(flatten)]
     pub models: ModelArguments,
+    #[command(flatten)]
+    pub instances: InstanceArguments,
     #[command(flatten)]
     pub services: ServiceArguments,
     #[command(flatten)]
@@ -100,11 +103,9 @@ pub struct ModelArguments {
     #[arg(long, value_name = "NAME", value_parser = values::plain_name)]
     pub model_config_name: Option<String>,
 
-    // Features that do not exist here, for scripts that switch them off.
+    // A feature that does not exist here, for scripts that switch it off.
     #[arg(long, hide = true, value_parser = values::off, default_value = "false", action = ArgAction::Set)]
     pub model_namespacing: bool,
-    #[arg(long, hide = true, value_parser = values::word_off, default_value = "off", action = ArgAction::Set)]
-    pub rate_limit: bool,
 }
 
 /// Where the services listen.

@@ -128,11 +128,72 @@ fn metrics_are_switched_kind_by_kind() {
 
 #[test]
 fn features_that_do_not_exist_may_be_switched_off_only() {
-    check("--rate-limit=off", |serve| serve.services.http_port, 8000);
+    check("--model-namespacing=false", |serve| serve.models.model_namespacing, false);
     check_refused(
-        "serve --model-repository=m --rate-limit=execution_count",
-        "--rate-limit=execution_count: not served yet; only 'off' is accepted",
+        "serve --model-repository=m --model-namespacing=true",
+        "--model-namespacing=true: not served yet; only 'false' is accepted",
     );
+}
+
+#[test]
+fn the_rate_limiter_and_its_resources_are_read_as_upstream() {
+    let limiter = |serve: &ServeArguments| {
+        let resources = serve.instances.rate_limit_resources.iter();
+        let resources = resources.map(|supply| (supply.name.clone(), supply.count, supply.device)).collect::<Vec<_>>();
+        (serve.instances.rate_limit, resources)
+    };
+    check("", limiter, (RateLimit::Off, vec![]));
+    check("--rate-limit=off", |serve| serve.instances.rules().rate_limiter.is_none(), true);
+    check(
+        "--rate-limit=Execution_Count --rate-limit-resource=R1:4 --rate-limit-resource R2:8:1",
+        limiter,
+        (RateLimit::ExecutionCount, vec![("R1".to_owned(), 4, None), ("R2".to_owned(), 8, Some(1))]),
+    );
+    check_refused(
+        "serve --model-repository=m --rate-limit=on",
+        "--rate-limit=on: invalid argument for --rate-limit, expected 'execution_count' or 'off'",
+    );
+    for wrong in ["R1", "R1:", "R1:x", ":4", "R1:4:x", "R1:4:0:1", "R1:-4"] {
+        check_refused(
+            &format!("serve --model-repository=m --rate-limit-resource={wrong}"),
+            &format!(
+                "--rate-limit-resource={wrong}: --rate-limit-resource option format is \
+                 '<resource_name>:<count>:<device>' or '<resource_name>:<count>'. Got {wrong}"
+            ),
+        );
+    }
+}
+
+#[test]
+fn host_policies_are_gathered_by_name_and_refused_in_tritons_words() {
+    let policy = |serve: &ServeArguments| {
+        let policy = serve.instances.rules().host_policies.get("cpu");
+        (policy.cores.map(|cores| cores.to_string()), policy.numa_node)
+    };
+    check("", policy, (None, None));
+    check(
+        "--host-policy=cpu,numa-node=0 --host-policy cpu,cpu-cores=0-1,4-5",
+        policy,
+        (Some("0-1,4-5".into()), Some(0)),
+    );
+    check_refused(
+        "serve --model-repository=m --host-policy=cpu,speed=9",
+        "--host-policy=cpu,speed=9: Unsupported host policy setting 'speed' is specified, supported settings are \
+         'numa-node', 'cpu-cores'",
+    );
+    check_refused(
+        "serve --model-repository=m --host-policy=cpu,cpu-cores=3",
+        "--host-policy=cpu,cpu-cores=3: host policy setting 'cpu-cores' format is \
+         '<lower_cpu_core_id>-<upper_cpu_core_id>'. Got 3",
+    );
+    for wrong in ["cpu", "cpu,cpu-cores", ",cpu-cores=0-1", "cpu,=1", "cpu,numa-node="] {
+        check_refused(
+            &format!("serve --model-repository=m --host-policy={wrong}"),
+            &format!(
+                "--host-policy={wrong}: --host-policy option format is '<policy name>,<setting>=<value>'. Got {wrong}"
+            ),
+        );
+    }
 }
 
 #[test]
@@ -300,5 +361,5 @@ fn help_and_version_are_printed() {
     assert!(text("--help").contains("nereid serve --model-repository=model_repository"));
     let help = text("serve --help");
     assert!(help.contains("--model-repository <DIR>") && help.contains("--model-store"), "{help}");
-    assert!(!help.contains("--rate-limit"), "{help}");
+    assert!(!help.contains("--model-namespacing"), "{help}");
 }

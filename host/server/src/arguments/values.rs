@@ -58,11 +58,6 @@ pub(crate) fn off(text: &str) -> Result<bool, String> {
     }
 }
 
-/// As [`off`], for a flag whose off is a word.
-pub(crate) fn word_off(text: &str) -> Result<bool, String> {
-    if text == "off" { Ok(false) } else { Err("not served yet; only 'off' is accepted".to_owned()) }
-}
-
 // === impl ControlMode ===
 
 impl FromStr for ControlMode {
