@@ -14,7 +14,7 @@ use std::{
 use prometheus::proto::MetricFamily;
 
 use crate::{
-    first_response,
+    batch_sizes, first_response,
     host_usage::HostUsage,
     model_metrics::{FailureReason, Series},
     page::{Head, Sample, Value, family_of},
@@ -129,6 +129,16 @@ const MODEL_FAMILIES: &[ModelFamily] = &[
             "Rows handed to the backend, those of failed requests included; over executions, the mean batch size",
         ),
         samples: |series| counted(series, &series.rows_executed),
+    },
+    ModelFamily {
+        head: Head::histogram(
+            batch_sizes::FAMILY,
+            "Rows of the batches handed to the backend, those of failed requests included",
+        ),
+        samples: |series| {
+            let reading = series.batch_sizes.read(series.rows_executed.load(Relaxed));
+            vec![Sample::of(series, Value::Histogram(reading))]
+        },
     },
 ];
 

@@ -5,6 +5,7 @@
 //!
 //! Deliberately absent: timers, and metrics that nobody records. The only sockets are those to a collector of spans.
 
+mod batch_sizes;
 mod diagnostics;
 mod families;
 mod first_response;

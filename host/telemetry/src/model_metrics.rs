@@ -18,7 +18,10 @@ use std::{
 
 use nereid_inference::{ModelConfig, ModelIdentity};
 
-use crate::{first_response::FirstResponseHistogram, metrics_settings::MetricsSettings, summaries::Summaries};
+use crate::{
+    batch_sizes::BatchSizes, first_response::FirstResponseHistogram, metrics_settings::MetricsSettings,
+    summaries::Summaries,
+};
 
 /// The counters of one model version; a cheap handle.
 #[derive(Clone, Debug)]
@@ -59,6 +62,7 @@ pub(crate) struct Series {
     pub(crate) rows_inferred: AtomicU64,
     pub(crate) executions: AtomicU64,
     pub(crate) rows_executed: AtomicU64,
+    pub(crate) batch_sizes: BatchSizes,
     pub(crate) request_ns: AtomicU64,
     pub(crate) queue_ns: AtomicU64,
     pub(crate) compute_input_ns: AtomicU64,
@@ -116,6 +120,7 @@ impl ModelMetrics {
     pub fn record_execution(&self, rows: u64) {
         self.series.executions.fetch_add(1, Relaxed);
         self.series.rows_executed.fetch_add(rows, Relaxed);
+        self.series.batch_sizes.observe(rows);
     }
 
     /// Changes the number of requests that wait for an execution.
@@ -158,6 +163,7 @@ impl Series {
             rows_inferred: AtomicU64::default(),
             executions: AtomicU64::default(),
             rows_executed: AtomicU64::default(),
+            batch_sizes: BatchSizes::default(),
             request_ns: AtomicU64::default(),
             queue_ns: AtomicU64::default(),
             compute_input_ns: AtomicU64::default(),

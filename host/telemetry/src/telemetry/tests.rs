@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::*;
 use crate::{FailureReason, RequestDurations};
 
-/// Asserts that the page's model series are exactly these lines, in this order.
+/// Asserts that the page's model series are exactly these lines, in this order; buckets apart, which are many.
 fn check(telemetry: &Telemetry, expected: &str) {
     let page = telemetry.render();
-    let lines = page.lines().filter(|line| line.contains("model=")).collect::<Vec<_>>().join("\n");
+    let lines = page.lines().filter(|line| line.contains("model=") && !line.contains("_bucket{"));
+    let lines = lines.collect::<Vec<_>>().join("\n");
     let expected = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
     assert_eq!(lines, expected);
 }
@@ -44,6 +45,8 @@ fn a_loaded_model_has_every_series_at_zero() {
         nv_inference_pending_request_count{model="digits",version="1"} 0
         nv_model_load_duration_secs{model="digits",version="1"} 0
         nereid_execution_rows_total{model="digits",version="1"} 0
+        nereid_batch_size_sum{model="digits",version="1"} 0
+        nereid_batch_size_count{model="digits",version="1"} 0
         "#,
     );
 }
@@ -87,8 +90,14 @@ fn what_is_recorded_is_on_the_page() {
         nv_inference_pending_request_count{model="digits",version="3"} 3
         nv_model_load_duration_secs{model="digits",version="3"} 1.5
         nereid_execution_rows_total{model="digits",version="3"} 11
+        nereid_batch_size_sum{model="digits",version="3"} 11
+        nereid_batch_size_count{model="digits",version="3"} 1
         "#,
     );
+    let bucket = |le: &str| {
+        value_of(&telemetry, &format!(r#"nereid_batch_size_bucket{{model="digits",version="3",le="{le}"}}"#))
+    };
+    assert_eq!(["1", "8", "16", "1024", "+Inf"].map(bucket), [0.0, 0.0, 1.0, 1.0, 1.0].map(Some));
 }
 
 #[test]
@@ -216,7 +225,7 @@ fn histograms_and_summaries_are_kept_when_they_are_switched_on() {
 fn without_latency_counters_requests_are_still_counted() {
     let page = after_a_hundred_requests(MetricsSettings { counter_latencies: false, ..MetricsSettings::default() });
     assert!(!page.contains("_duration_us"), "{page}");
-    assert!(!page.contains("summary") && !page.contains("histogram"), "{page}");
+    assert!(!page.contains("summary") && !page.contains("histogram_ms"), "{page}");
     check_lines(&page, r#"nv_inference_request_success{model="digits",version="1"} 100"#);
 }
 
