@@ -59,7 +59,12 @@ def write_identity_models(repository: pathlib.Path):
 
 def write_ensemble_of(repository: pathlib.Path, name: str, member: str):
     """INPUT0 through an identity model twice."""
-    steps = ((member, "INPUT0", "between"), (member, "between", "OUTPUT0"))
+    write_ensemble(repository, name, (member, member))
+
+
+def write_ensemble(repository: pathlib.Path, name: str, members: tuple[str, str]):
+    """INPUT0 through one identity model and then through another."""
+    steps = ((members[0], "INPUT0", "between"), (members[1], "between", "OUTPUT0"))
     step_texts = (
         f'{{ model_name: "{model}" model_version: -1 input_map {{ key: "INPUT0" value: "{source}" }} '
         f'output_map {{ key: "OUTPUT0" value: "{target}" }} }}'
@@ -81,9 +86,13 @@ def write_onnx_models(repository: pathlib.Path):
 def write_plugins(repository: pathlib.Path):
     """The test guests that `cargo xtask guests` builds."""
     for name in ("identity", "hostile"):
-        config = identity(more="max_batch_size: 0\n").replace('"identity"', '"wasm"')
-        write_model(repository, f"plugin_{name}", config)
-        shutil.copy(ROOT / f"target/guests/{name}.wasm", repository / f"plugin_{name}/1/model.wasm")
+        write_plugin(repository, f"plugin_{name}", name)
+
+
+def write_plugin(repository: pathlib.Path, name: str, guest: str):
+    """A model whose backend is a test guest."""
+    write_model(repository, name, identity().replace('"identity"', '"wasm"'))
+    shutil.copy(ROOT / f"target/guests/{guest}.wasm", repository / name / "1/model.wasm")
 
 
 def write_repository(repository: pathlib.Path):
