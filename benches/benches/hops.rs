@@ -20,7 +20,7 @@ use nereid_inference::{
     config::{EnsembleScheduling, EnsembleStep, ModelInput, ModelOutput, Scheduling},
     response_channel,
 };
-use nereid_pipeline::{InstanceRules, Loader};
+use nereid_pipeline::{InstanceRules, Loader, LoaderSettings, PipelineLimits};
 use nereid_plugin::{Plugin, PluginEngine, PluginLimits, PluginSpec, SandboxPool};
 use nereid_protocol::http::{InferBody, RequestContext, decode_infer_request};
 use nereid_telemetry::{MetricsSettings, Telemetry};
@@ -124,13 +124,14 @@ fn ensemble_edge(criterion: &mut Criterion) {
     let handle = ServiceHandle::default();
     handle.set(&service);
     let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(IdentityBackend)];
-    let loader = Loader::new(
+    let loader = Loader::new(LoaderSettings {
         backends,
-        Telemetry::new(MetricsSettings::default()),
-        handle,
-        InstanceRules::default(),
-        runtime.handle().clone(),
-    );
+        telemetry: Telemetry::new(MetricsSettings::default()),
+        service: handle,
+        rules: InstanceRules::default(),
+        runtime: runtime.handle().clone(),
+        limits: PipelineLimits::default(),
+    });
     let mut group = criterion.benchmark_group("ensemble_edge");
     for (name, config) in [
         ("model", model_config("model")),

@@ -11,6 +11,7 @@ mod blocking;
 mod body;
 mod compression;
 mod config;
+mod decisions;
 mod diagnostics;
 mod error;
 mod frame_body;

@@ -1,4 +1,4 @@
-//! Which model a path names: `/v2/models/{model}[/versions/{version}]/{action}`.
+//! Which model a path names: `/v2/models/{model}[/versions/{version}]/{action}`, or the same under `/v2/debug`.
 //!
 //! Names are percent-decoded. A name that contains `/` once decoded matches nothing, and a version is digits only: both
 //! are 404 as an unknown path is.
@@ -11,6 +11,9 @@ use nereid_inference::InferError;
 use percent_encoding::percent_decode_str;
 
 use crate::error::error_response;
+
+const MODELS: &str = "/v2/models/";
+const DEBUG_MODELS: &str = "/v2/debug/models/";
 
 /// The model that a path names.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +37,20 @@ pub(crate) struct ModelTarget {
 impl<'a> ModelPath<'a> {
     /// Splits a path; `None` when it is not one of a model.
     pub(crate) fn parse(path: &'a str) -> Option<Self> {
-        let rest = path.strip_prefix("/v2/models/")?;
+        Self::parse_rest(path.strip_prefix(MODELS)?)
+    }
+
+    /// As [`Self::parse`], also for paths of debugging.
+    fn parse_any(path: &'a str) -> Option<Self> {
+        Self::parse_rest(path.strip_prefix(MODELS).or_else(|| path.strip_prefix(DEBUG_MODELS))?)
+    }
+
+    /// Whether a path is one of models and has no model's name in the place for it.
+    pub(crate) fn names_no_model(path: &'a str) -> bool {
+        (path.starts_with(MODELS) || path.starts_with(DEBUG_MODELS)) && Self::parse_any(path).is_none()
+    }
+
+    fn parse_rest(rest: &'a str) -> Option<Self> {
         let (model, rest) = rest.split_once('/').unwrap_or((rest, ""));
         let model = decode_name(model)?;
         let Some(versioned) = rest.strip_prefix("versions/") else {
@@ -84,7 +100,7 @@ impl<S: Sync> FromRequestParts<S> for ModelTarget {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         use axum::response::IntoResponse;
         let not_found = || error_response(StatusCode::NOT_FOUND, "Not Found").map(axum::body::Body::new);
-        let path = ModelPath::parse(parts.uri.path()).ok_or_else(not_found)?;
+        let path = ModelPath::parse_any(parts.uri.path()).ok_or_else(not_found)?;
         match path.version() {
             Ok(version) => Ok(Self { model: path.model.into_owned(), version }),
             Err(error) => Err(crate::error::Refusal::from(error).into_response()),
@@ -120,6 +136,16 @@ mod tests {
         check("/v2/models/m/versions/-1/infer", None);
         check("/v2/models/%ff/infer", None);
         check("/v2/health/live", None);
+    }
+
+    #[test]
+    fn paths_of_debugging_name_models_and_ask_for_no_inference() {
+        let path = ModelPath::parse_any("/v2/debug/models/m/versions/2/infer").unwrap();
+        assert_eq!((&*path.model, path.version, path.action), ("m", Some("2"), "infer"));
+        check("/v2/debug/models/m/infer", None);
+        assert!(ModelPath::of_infer(&Method::POST, "/v2/debug/models/m/infer").is_none());
+        assert!(ModelPath::names_no_model("/v2/debug/models/a%2Fb/decisions"));
+        assert!(!ModelPath::names_no_model("/v2/debug/models/m/decisions"));
     }
 
     #[test]

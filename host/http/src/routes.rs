@@ -10,8 +10,8 @@ use http::{Response, StatusCode, Uri};
 use nereid_access::Category;
 
 use crate::{
-    FrameBody, HttpFrontend, access, config, diagnostics, error::error_response, generate, health, infer, metadata,
-    model_path::ModelPath, repository, shared_memory, statistics,
+    FrameBody, HttpFrontend, access, config, decisions, diagnostics, error::error_response, generate, health, infer,
+    metadata, model_path::ModelPath, repository, shared_memory, statistics,
 };
 
 /// Handlers by method, before they know their frontend.
@@ -52,6 +52,8 @@ pub(crate) const ROUTES: &[Route] = &[
         get(diagnostics::trace_settings).post(diagnostics::change_trace_settings)
     }),
     route("/v2/logging", Category::Logging, || get(diagnostics::log_settings).post(diagnostics::change_log_settings)),
+    route("/v2/debug/models/{model}/decisions", Category::Statistics, || get(decisions::model)),
+    route("/v2/debug/models/{model}/versions/{version}/decisions", Category::Statistics, || get(decisions::model)),
     route("/v2/repository/index", Category::ModelRepository, || post(repository::index)),
     route("/v2/repository/models/{model}/load", Category::ModelRepository, || post(repository::load)),
     route("/v2/repository/models/{model}/unload", Category::ModelRepository, || post(repository::unload)),
@@ -114,7 +116,7 @@ async fn not_found() -> Response<FrameBody> {
 
 /// A path that names no model is unknown, whatever the method.
 async fn method_not_allowed(uri: Uri) -> Response<FrameBody> {
-    if uri.path().starts_with("/v2/models/") && ModelPath::parse(uri.path()).is_none() {
+    if ModelPath::names_no_model(uri.path()) {
         return not_found().await;
     }
     error_response(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")

@@ -23,19 +23,27 @@ pub(crate) async fn model(
     State(frontend): State<Arc<HttpFrontend>>,
     target: ModelTarget,
 ) -> Result<Response<FrameBody>, Refusal> {
+    Ok(encode(&ready(&frontend, &target)?))
+}
+
+/// The ready versions that a path names.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn ready(frontend: &HttpFrontend, target: &ModelTarget) -> Result<Vec<Arc<dyn ServedModel>>, InferError> {
     let name = &target.model;
     let mut models = frontend.service.ready_models(Some(name));
     if models.is_empty() {
-        return Err(InferError::invalid_argument(format!("requested model '{name}' is not available")).into());
+        return Err(InferError::invalid_argument(format!("requested model '{name}' is not available")));
     }
     if let Some(version) = target.version {
         models.retain(|model| model.identity().version == version);
     }
     if models.is_empty() {
         let text = format!("requested model version is not available for model '{name}'");
-        return Err(InferError::invalid_argument(text).into());
+        return Err(InferError::invalid_argument(text));
     }
-    Ok(encode(&models))
+    Ok(models)
 }
 
 fn encode(models: &[Arc<dyn ServedModel>]) -> Response<FrameBody> {

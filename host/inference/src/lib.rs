@@ -8,6 +8,7 @@
 pub mod config;
 pub mod limits;
 
+mod decision;
 mod diagnostics;
 mod error;
 mod external_memory;
@@ -25,6 +26,7 @@ mod trace;
 
 pub use crate::{
     config::ModelConfig,
+    decision::{Awaited, BatchDecision, BatchReason, DecisionLog},
     diagnostics::{
         Change, Diagnostics, LogChange, LogFormat, LogSettings, TraceChange, TraceLevel, TraceMode, TraceSettings,
     },

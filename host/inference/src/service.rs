@@ -6,7 +6,9 @@ use std::{
     sync::{Arc, OnceLock, Weak},
 };
 
-use crate::{InferError, InferRequest, LoadOverrides, ModelConfig, ModelStatistics, ResponseStream, Signature};
+use crate::{
+    DecisionLog, InferError, InferRequest, LoadOverrides, ModelConfig, ModelStatistics, ResponseStream, Signature,
+};
 
 /// Which model answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +51,11 @@ pub trait ServedModel: Send + Sync {
 
     /// What was counted since it was loaded.
     fn statistics(&self) -> ModelStatistics;
+
+    /// Why its last batches went when they did; empty for a model without a scheduler of its own.
+    fn decisions(&self) -> DecisionLog {
+        DecisionLog::default()
+    }
 
     /// This very generation with the instances that `config` asks for, which differs from its own in the instance groups
     /// and the version policy alone. Requests under way go on, also on instances that leave. `None` when it cannot change

@@ -4,10 +4,12 @@
 //!
 //! Deliberately absent: wire formats, threads, and knowledge of any particular backend.
 
+mod decisions;
 mod ensemble;
 mod entrance;
 mod instances;
 mod labels;
+mod limits;
 mod loader;
 mod model;
 mod model_file;
@@ -19,7 +21,8 @@ mod warmup;
 
 pub use crate::{
     instances::{INSTANCES_MAX, InstanceRules},
-    loader::Loader,
+    limits::PipelineLimits,
+    loader::{Loader, LoaderSettings},
 };
 
 #[cfg(test)]

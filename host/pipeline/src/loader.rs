@@ -8,10 +8,7 @@ use nereid_telemetry::{Telemetry, check_metric_control};
 use tokio::runtime::Handle;
 
 use crate::{
-    InstanceRules,
-    ensemble::Ensemble,
-    instances::wanted_instances,
-    model::{BackendModel, Server},
+    InstanceRules, PipelineLimits, ensemble::Ensemble, instances::wanted_instances, model::BackendModel,
     scheduling::scheduler_settings,
 };
 
@@ -27,26 +24,26 @@ const PLATFORM_BACKENDS: [(&str, &str); 4] = [
 ];
 
 /// Loads models over a fixed list of backends.
-pub struct Loader {
-    backends: Vec<Arc<dyn Backend>>,
-    telemetry: Arc<Telemetry>,
-    service: ServiceHandle,
-    rules: InstanceRules,
-    runtime: Handle,
+pub struct Loader(LoaderSettings);
+
+/// What a loader works with.
+pub struct LoaderSettings {
+    pub backends: Vec<Arc<dyn Backend>>,
+    pub telemetry: Arc<Telemetry>,
+    /// Through which ensembles find their members.
+    pub service: ServiceHandle,
+    pub rules: InstanceRules,
+    /// On which models are executed.
+    pub runtime: Handle,
+    pub limits: PipelineLimits,
 }
 
 // === impl Loader ===
 
 impl Loader {
-    /// A loader whose models are executed on `runtime`; ensembles find their members through `service`.
-    pub fn new(
-        backends: Vec<Arc<dyn Backend>>,
-        telemetry: Arc<Telemetry>,
-        service: ServiceHandle,
-        rules: InstanceRules,
-        runtime: Handle,
-    ) -> Arc<Self> {
-        Arc::new(Self { backends, telemetry, service, rules, runtime })
+    /// A loader with these settings.
+    pub fn new(settings: LoaderSettings) -> Arc<Self> {
+        Arc::new(Self(settings))
     }
 
     /// The backend that the configuration names, or that the version's files show.
@@ -65,14 +62,14 @@ impl Loader {
             (backend, _) => backend,
         };
         self.backend_named(name).ok_or_else(|| {
-            let known: Vec<&str> = self.backends.iter().map(|backend| backend.name()).collect();
+            let known: Vec<&str> = self.0.backends.iter().map(|backend| backend.name()).collect();
             let text = "this server has the backends";
             invalid(format!("unable to find backend '{name}' for model '{}': {text} {}", config.name, known.join(", ")))
         })
     }
 
     fn backend_named(&self, name: &str) -> Option<&dyn Backend> {
-        self.backends.iter().find(|backend| backend.name() == name).map(|backend| &**backend)
+        self.0.backends.iter().find(|backend| backend.name() == name).map(|backend| &**backend)
     }
 
     /// The backend whose usual file lies in the version's directory, or that the directory's name ends with.
@@ -81,14 +78,14 @@ impl Loader {
             let filename = backend.default_model_filename();
             !filename.is_empty() && source.version_directory.join(filename).exists()
         };
-        if let Some(backend) = self.backends.iter().find(has_file) {
+        if let Some(backend) = self.0.backends.iter().find(has_file) {
             return Ok(&**backend);
         }
         let name = &source.identity.name;
         let by_name = name.rsplit_once('.').and_then(|(_, backend)| self.backend_named(backend));
         by_name.ok_or_else(|| {
             let files: Vec<&str> =
-                self.backends.iter().map(|b| b.default_model_filename()).filter(|file| !file.is_empty()).collect();
+                self.0.backends.iter().map(|b| b.default_model_filename()).filter(|file| !file.is_empty()).collect();
             invalid(format!(
                 "Invalid model name: Could not determine backend for model '{name}' with no backend in model \
                  configuration. Expected model name of the form 'model.<backend_name>'. Write 'backend' into \
@@ -126,14 +123,14 @@ impl ModelLoader for Loader {
     }
 
     fn load(&self, source: ModelSource) -> Result<Arc<dyn ServedModel>, InferError> {
-        let _within = self.runtime.enter();
+        let LoaderSettings { telemetry, service, runtime, .. } = &self.0;
+        let _within = runtime.enter();
         if is_ensemble(&source.config) {
-            let metrics = self.telemetry.model(&source.identity, &source.config);
-            return Ok(Arc::new(Ensemble::load(source, self.service.clone(), metrics, self.runtime.clone())?));
+            let metrics = telemetry.model(&source.identity, &source.config);
+            return Ok(Arc::new(Ensemble::load(source, service.clone(), metrics, runtime.clone())?));
         }
         let backend = self.backend(&source)?;
-        let server = Server { telemetry: &self.telemetry, rules: &self.rules, runtime: &self.runtime };
-        Ok(Arc::new(BackendModel::load(source, backend, server)?))
+        Ok(Arc::new(BackendModel::load(source, backend, &self.0)?))
     }
 }
 

@@ -4,17 +4,17 @@ use std::{sync::Arc, time::Instant};
 
 use nereid_backend::Backend;
 use nereid_inference::{
-    InferError, InferRequest, ModelConfig, ModelIdentity, ModelSource, ModelStatistics, ResponseStream, ServedModel,
-    Signature, response_channel,
+    DecisionLog, InferError, InferRequest, ModelConfig, ModelIdentity, ModelSource, ModelStatistics, ResponseStream,
+    ServedModel, Signature, response_channel,
 };
 use nereid_scheduler::{Observer, Scheduler, SchedulerSettings, on_cores};
-use nereid_telemetry::Telemetry;
-use tokio::runtime::Handle;
 
 use crate::{
+    decisions::Decisions,
     entrance,
-    instances::{InstanceRules, description, shared_cores, wanted_instances},
+    instances::{description, shared_cores, wanted_instances},
     labels::OutputLabels,
+    loader::LoaderSettings,
     recorder::{Recorder, ResponseCounter},
     roster::{Maker, Roster},
     scheduling::scheduler_settings,
@@ -25,14 +25,6 @@ use crate::{
 pub(crate) struct BackendModel {
     config: ModelConfig,
     core: Arc<Core>,
-}
-
-/// What models are loaded into.
-#[derive(Clone, Copy)]
-pub(crate) struct Server<'a> {
-    pub(crate) telemetry: &'a Arc<Telemetry>,
-    pub(crate) rules: &'a InstanceRules,
-    pub(crate) runtime: &'a Handle,
 }
 
 /// What stays when the instances change.
@@ -49,24 +41,29 @@ struct Core {
 impl BackendModel {
     /// Loads the version, makes its instances and starts its scheduler.
     ///
-    /// Must be called within the runtime, which is to execute task instances, and on none of its workers.
-    pub(crate) fn load(source: ModelSource, backend: &dyn Backend, server: Server<'_>) -> Result<Self, InferError> {
+    /// Must be called within the loader's runtime, which is to execute task instances, and on none of its workers.
+    pub(crate) fn load(
+        source: ModelSource,
+        backend: &dyn Backend,
+        loader: &LoaderSettings,
+    ) -> Result<Self, InferError> {
         let started = Instant::now();
         let signature = Signature::from_config(&source.config)?;
         let labels = OutputLabels::read(&source)?;
         let warmup = Warmup::read(&source)?;
-        let rate_limiter = server.rules.rate_limiter.clone();
-        let settings = SchedulerSettings { rate_limiter, ..scheduler_settings(&source)? };
+        let LoaderSettings { telemetry, rules, runtime, limits, .. } = loader;
+        let settings = SchedulerSettings { rate_limiter: rules.rate_limiter.clone(), ..scheduler_settings(&source)? };
         let wanted = wanted_instances(&source.config)?;
         // What a backend shares between instances, threads of a library for example, works where they do.
-        let cores = shared_cores(&wanted, &server.rules.host_policies)?;
+        let cores = shared_cores(&wanted, &rules.host_policies)?;
         let loaded = on_cores(cores.as_ref(), || {
-            let _within = server.runtime.enter();
+            let _within = runtime.enter();
             backend.load(&source)
         })??;
-        let maker = Maker { loaded, warmup, rules: server.rules.clone(), runtime: server.runtime.clone() };
-        let metrics = server.telemetry.model(&source.identity, &source.config);
-        let recorder = Arc::new(Recorder::new(metrics, source.config.is_decoupled()));
+        let maker = Maker { loaded, warmup, rules: rules.clone(), runtime: runtime.clone() };
+        let metrics = telemetry.model(&source.identity, &source.config);
+        let decisions = Decisions::new(source.identity.clone(), limits.decisions_max);
+        let recorder = Arc::new(Recorder::new(metrics, source.config.is_decoupled()).keeping(decisions));
         let observer: Arc<dyn Observer> = recorder.clone();
         let start = |instances| Scheduler::start(settings, instances, observer);
         let described = description(&wanted);
@@ -118,6 +115,10 @@ impl ServedModel for BackendModel {
     fn statistics(&self) -> ModelStatistics {
         let core = &self.core;
         ModelStatistics { memory: core.roster.memory_usage(), ..core.recorder.statistics(&core.identity) }
+    }
+
+    fn decisions(&self) -> DecisionLog {
+        self.core.recorder.decisions()
     }
 
     fn reconfigured(&self, config: &ModelConfig) -> Result<Option<Arc<dyn ServedModel>>, InferError> {

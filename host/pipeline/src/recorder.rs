@@ -7,12 +7,14 @@ use std::{
 };
 
 use nereid_inference::{
-    BatchStatistics, DurationStatistic, InferStatistics, ModelIdentity, ModelStatistics, ResponseObserver,
-    ResponseOutcome, ResponseRecord, ResponseStatistics,
+    BatchDecision, BatchStatistics, DecisionLog, DurationStatistic, InferStatistics, ModelIdentity, ModelStatistics,
+    ResponseObserver, ResponseOutcome, ResponseRecord, ResponseStatistics,
 };
 use nereid_scheduler::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord};
 use nereid_telemetry::{ModelMetrics, RequestDurations};
 use parking_lot::Mutex;
+
+use crate::decisions::Decisions;
 
 /// Statistics are kept for this many responses of a request; what comes later is counted with the request only. A page
 /// of statistics grows by 200 bytes with each.
@@ -23,6 +25,8 @@ pub(crate) struct Recorder {
     metrics: ModelMetrics,
     /// Whether single responses are reported, by a [`ResponseCounter`], besides requests.
     counts_responses: bool,
+    /// `None` for a model without a scheduler of its own.
+    decisions: Option<Decisions>,
     counted: Mutex<Counted>,
 }
 
@@ -49,7 +53,14 @@ impl Recorder {
     /// For a model whose requests have one response each; or, with `counts_responses`, for a decoupled one, of whose
     /// requests each needs a [`ResponseCounter`].
     pub(crate) fn new(metrics: ModelMetrics, counts_responses: bool) -> Self {
-        Self { metrics, counts_responses, counted: Mutex::default() }
+        Self { metrics, counts_responses, decisions: None, counted: Mutex::default() }
+    }
+
+    /// The same recorder, which keeps the decisions of the model's scheduler.
+    pub(crate) fn keeping(self, decisions: Decisions) -> Self {
+        let mut recorder = self;
+        recorder.decisions = Some(decisions);
+        recorder
     }
 
     pub(crate) fn counts_responses(&self) -> bool {
@@ -58,6 +69,11 @@ impl Recorder {
 
     pub(crate) fn loaded(&self, duration: Duration) {
         self.metrics.set_load_duration(duration);
+    }
+
+    /// What the scheduler decided of late.
+    pub(crate) fn decisions(&self) -> DecisionLog {
+        self.decisions.as_ref().map(Decisions::read).unwrap_or_default()
     }
 
     /// What was counted so far, in the protocol's form.
@@ -81,6 +97,12 @@ impl Observer for Recorder {
         let before = std::mem::replace(&mut self.counted.lock().waiting, waiting);
         let change = i64::try_from(waiting).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX);
         self.metrics.add_pending(change);
+    }
+
+    fn batch_decided(&self, decision: BatchDecision) {
+        if let Some(decisions) = &self.decisions {
+            decisions.note(decision);
+        }
     }
 
     fn batch_executed(&self, execution: &ExecutionRecord) {

@@ -16,7 +16,7 @@ use nereid_tensor::{DataType, Tensor};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use crate::{InstanceRules, Loader};
+use crate::{InstanceRules, Loader, LoaderSettings, PipelineLimits};
 
 /// Models by name; every one has version 1.
 #[derive(Default)]
@@ -59,7 +59,14 @@ impl World {
         handle.set(&service);
         let telemetry = Telemetry::new(MetricsSettings { histogram_latencies: true, ..MetricsSettings::default() });
         let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(FakeBackend { behaviour })];
-        let loader = Loader::new(backends, telemetry.clone(), handle, rules, Handle::current());
+        let loader = Loader::new(LoaderSettings {
+            backends,
+            telemetry: telemetry.clone(),
+            service: handle,
+            rules,
+            runtime: Handle::current(),
+            limits: PipelineLimits::default(),
+        });
         Self { service, models, loader, telemetry }
     }
 

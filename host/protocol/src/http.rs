@@ -5,6 +5,7 @@
 //! A body never makes this code panic, and never makes it allocate more than a small multiple of its own length.
 
 mod control;
+mod decisions;
 mod elements;
 mod generate;
 mod generate_response;
@@ -25,6 +26,7 @@ mod wire;
 
 pub use self::{
     control::{decode_index_request, decode_load_request, decode_unload_request},
+    decisions::encode_decisions,
     elements::NESTING_MAX as JSON_NESTING_MAX,
     generate::decode_generate_request,
     generate_response::{encode_event, encode_generate_response},

@@ -5,6 +5,8 @@
 
 use std::time::Instant;
 
+use nereid_inference::BatchReason;
+
 use crate::SchedulerSettings;
 
 /// What a batching decision needs to know of a request.
@@ -14,6 +16,11 @@ pub(crate) trait Batchable {
 
     /// Whether the two may share a batch: same inputs, same inner shapes.
     fn fits(&self, other: &Self) -> bool;
+
+    /// Whether the two have the same inputs; what makes two requests that do not fit apart is looked at only then.
+    fn has_inputs_of(&self, _other: &Self) -> bool {
+        true
+    }
 
     /// Whether nobody waits for the answer any more.
     fn is_cancelled(&self) -> bool;
@@ -28,6 +35,10 @@ impl<T: Batchable> Batchable for &T {
         (**self).fits(other)
     }
 
+    fn has_inputs_of(&self, other: &Self) -> bool {
+        (**self).has_inputs_of(other)
+    }
+
     fn is_cancelled(&self) -> bool {
         (**self).is_cancelled()
     }
@@ -36,8 +47,8 @@ impl<T: Batchable> Batchable for &T {
 /// What to do with the requests at the head of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// Run the first `requests` of them now.
-    Run { requests: usize },
+    /// Run the first `requests` of them now, for this reason.
+    Run { requests: usize, reason: BatchReason },
     /// Look again at this time, or when another request arrives.
     Wait { until: Instant },
     /// There is nothing.
@@ -52,35 +63,56 @@ pub(crate) fn decide<T: Batchable>(
     mut waiting: impl Iterator<Item = (T, Instant)>,
 ) -> Decision {
     let Some((first, mut oldest)) = waiting.next() else { return Decision::Nothing };
-    let Some(batching) = &settings.batching else { return Decision::Run { requests: 1 } };
+    let Some(batching) = &settings.batching else {
+        return Decision::Run { requests: 1, reason: BatchReason::Unbatched };
+    };
 
-    let largest = batching.preferred_rows.last().copied().unwrap_or(settings.batch_rows_max);
-    let is_preferred = |rows: u64| batching.preferred_rows.contains(&rows);
+    let rows_max = settings.batch_rows_max;
+    let largest = batching.preferred_rows.last().copied().unwrap_or(rows_max);
+    let preferred_at = |rows: u64| match batching.preferred_rows.contains(&rows) {
+        true if rows >= rows_max => Some(BatchReason::Full),
+        true => Some(BatchReason::Preferred),
+        false => None,
+    };
+    let full = |rows: u64| (rows >= rows_max).then_some(BatchReason::Full);
     let (mut rows, mut requests) = (first.rows(), 1);
-    let mut preferred = is_preferred(rows).then_some(requests);
-    let mut closed = rows >= settings.batch_rows_max;
-    while !closed && let Some((request, arrived)) = waiting.next() {
+    let mut preferred = preferred_at(rows).map(|reason| (requests, reason));
+    let mut closed = full(rows);
+    while closed.is_none()
+        && let Some((request, arrived)) = waiting.next()
+    {
         let together = rows + request.rows();
-        if together > settings.batch_rows_max || !request.fits(&first) {
-            closed = true;
+        closed = obstacle(&first, &request, together > rows_max);
+        if closed.is_some() {
             break;
         }
         (rows, requests) = (together, requests + 1);
         // One that is past its queue time runs last and has waited longest.
         oldest = oldest.min(arrived);
-        if is_preferred(rows) {
-            preferred = Some(requests);
-        }
-        closed = rows >= settings.batch_rows_max;
+        preferred = preferred_at(rows).map(|reason| (requests, reason)).or(preferred);
+        closed = full(rows);
     }
-    if let Some(requests) = preferred {
-        return Decision::Run { requests };
+    if let Some((requests, reason)) = preferred {
+        return Decision::Run { requests, reason };
     }
     let until = oldest.checked_add(batching.delay_max).unwrap_or(now);
-    if closed || rows >= largest || until <= now {
-        return Decision::Run { requests };
+    let above_preferred = (rows >= largest).then_some(BatchReason::AbovePreferred);
+    match closed.or(above_preferred) {
+        Some(reason) => Decision::Run { requests, reason },
+        None if until > now => Decision::Wait { until },
+        None if batching.delay_max.is_zero() => Decision::Run { requests, reason: BatchReason::NoDelay },
+        None => Decision::Run { requests, reason: BatchReason::DelayOver },
     }
-    Decision::Wait { until }
+}
+
+/// What keeps the next request out of a batch that begins with `first`.
+fn obstacle<T: Batchable>(first: &T, next: &T, is_too_large: bool) -> Option<BatchReason> {
+    match is_too_large {
+        true => Some(BatchReason::NoRoom),
+        false if next.fits(first) => None,
+        false if next.has_inputs_of(first) => Some(BatchReason::OtherShape),
+        false => Some(BatchReason::OtherInputs),
+    }
 }
 
 #[cfg(test)]
@@ -92,7 +124,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Rows and a shape.
+    /// Rows and a shape; a capital has other inputs.
     struct Request(u64, char);
 
     impl Batchable for Request {
@@ -102,6 +134,10 @@ mod tests {
 
         fn fits(&self, other: &Self) -> bool {
             self.1 == other.1
+        }
+
+        fn has_inputs_of(&self, other: &Self) -> bool {
+            self.1.is_uppercase() == other.1.is_uppercase()
         }
 
         fn is_cancelled(&self) -> bool {
@@ -130,38 +166,45 @@ mod tests {
     static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
     const ONE: (u64, char) = (1, 'a');
 
+    fn run(requests: usize, reason: BatchReason) -> Decision {
+        Decision::Run { requests, reason }
+    }
+
     #[test]
     fn without_a_delay_everything_that_fits_goes_at_once() {
-        check(&[], Duration::ZERO, Duration::ZERO, &[ONE, ONE, ONE], Decision::Run { requests: 3 });
+        check(&[], Duration::ZERO, Duration::ZERO, &[ONE, ONE, ONE], run(3, BatchReason::NoDelay));
         check(&[], Duration::ZERO, Duration::ZERO, &[], Decision::Nothing);
     }
 
     #[test]
     fn waits_for_company_until_the_oldest_has_waited_long_enough() {
         check(&[], 5 * MS, 2 * MS, &[ONE, ONE], Decision::Wait { until: *START + 5 * MS });
-        check(&[], 5 * MS, 5 * MS, &[ONE, ONE], Decision::Run { requests: 2 });
+        check(&[], 5 * MS, 5 * MS, &[ONE, ONE], run(2, BatchReason::DelayOver));
     }
 
     #[test]
     fn a_preferred_size_goes_at_once_and_leaves_the_rest() {
-        check(&[2, 4], 5 * MS, Duration::ZERO, &[ONE, ONE, ONE], Decision::Run { requests: 2 });
-        check(&[2, 4], 5 * MS, Duration::ZERO, &[ONE; 5], Decision::Run { requests: 4 });
+        check(&[2, 4], 5 * MS, Duration::ZERO, &[ONE, ONE, ONE], run(2, BatchReason::Preferred));
+        check(&[2, 4], 5 * MS, Duration::ZERO, &[ONE; 5], run(4, BatchReason::Preferred));
         check(&[4], 5 * MS, Duration::ZERO, &[ONE, ONE, ONE], Decision::Wait { until: *START + 5 * MS });
     }
 
     #[test]
     fn never_exceeds_the_largest_batch() {
-        check(&[], 5 * MS, Duration::ZERO, &[(5, 'a'), (4, 'a')], Decision::Run { requests: 1 });
-        check(&[], 5 * MS, Duration::ZERO, &[(5, 'a'), (3, 'a'), ONE], Decision::Run { requests: 2 });
+        check(&[], 5 * MS, Duration::ZERO, &[(5, 'a'), (4, 'a')], run(1, BatchReason::NoRoom));
+        check(&[], 5 * MS, Duration::ZERO, &[(5, 'a'), (3, 'a'), ONE], run(2, BatchReason::Full));
+        check(&[8], 5 * MS, Duration::ZERO, &[(8, 'a'), ONE], run(1, BatchReason::Full));
+        check(&[4], 5 * MS, Duration::ZERO, &[(4, 'a'), (4, 'a')], run(1, BatchReason::Preferred));
     }
 
     #[test]
-    fn another_shape_closes_the_batch() {
-        check(&[], 5 * MS, Duration::ZERO, &[ONE, ONE, (1, 'b')], Decision::Run { requests: 2 });
+    fn another_shape_or_other_inputs_close_the_batch() {
+        check(&[], 5 * MS, Duration::ZERO, &[ONE, ONE, (1, 'b')], run(2, BatchReason::OtherShape));
+        check(&[], 5 * MS, Duration::ZERO, &[ONE, ONE, (1, 'A')], run(2, BatchReason::OtherInputs));
     }
 
     #[test]
     fn a_batch_larger_than_every_preferred_size_goes_at_once() {
-        check(&[4], 5 * MS, Duration::ZERO, &[(3, 'a'), (3, 'a')], Decision::Run { requests: 2 });
+        check(&[4], 5 * MS, Duration::ZERO, &[(3, 'a'), (3, 'a')], run(2, BatchReason::AbovePreferred));
     }
 }

@@ -74,6 +74,11 @@ impl Batchable for Job {
             })
     }
 
+    fn has_inputs_of(&self, other: &Self) -> bool {
+        let (mine, theirs) = (&self.request.get().inputs, &other.request.get().inputs);
+        mine.len() == theirs.len() && mine.iter().zip(theirs).all(|(mine, theirs)| mine.name == theirs.name)
+    }
+
     fn is_cancelled(&self) -> bool {
         self.sender.is_cancelled()
     }

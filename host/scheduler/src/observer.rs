@@ -3,12 +3,15 @@
 use std::time::{Duration, Instant};
 
 use nereid_backend::Timeline;
-use nereid_inference::{Activity, RequestTrace};
+use nereid_inference::{Activity, BatchDecision, RequestTrace};
 
 /// Keeps statistics; called on the thread that executes, so it must be quick.
 pub trait Observer: Send + Sync {
     /// The number of requests in the queue is now this.
     fn waiting_changed(&self, waiting: usize);
+
+    /// A batch goes to an instance now.
+    fn batch_decided(&self, decision: BatchDecision);
 
     /// An execution has ended; its requests follow.
     fn batch_executed(&self, execution: &ExecutionRecord);

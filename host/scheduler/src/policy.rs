@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use nereid_inference::SequenceId;
+use nereid_inference::{Awaited, BatchReason, SequenceId};
 
 use crate::queue::Wish;
 
@@ -65,6 +65,17 @@ pub(crate) struct Run<T> {
     pub(crate) requests: Vec<T>,
     /// No other request of the model waits or runs: the load is so low that a thread of its own would first have to wake.
     pub(crate) is_alone: bool,
+    pub(crate) cause: Cause,
+}
+
+/// Why an execution starts, and why now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cause {
+    pub(crate) decided: Instant,
+    pub(crate) reason: BatchReason,
+    pub(crate) awaited: Awaited,
+    /// Requests that still wait, those of other instances included.
+    pub(crate) waiting: usize,
 }
 
 /// What a limited instance wants of the limiter.

@@ -18,7 +18,7 @@ mod tensors;
 
 use std::time::Instant;
 
-use nereid_inference::SequenceFlags;
+use nereid_inference::{BatchReason, SequenceFlags};
 
 use self::bench::SlotIndex;
 pub use self::{
@@ -54,16 +54,23 @@ pub(crate) struct Seat {
     instance: InstanceIndex,
 }
 
-/// Which slots of an idle instance run together now, row by row.
+/// Which slots of an idle instance run together now, if any do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Pick {
-    /// `None` is a row without a request.
-    Run(Vec<Option<SlotIndex>>),
+    Run(Chosen),
     /// Look again at this time, or when another request arrives.
     Wait {
         until: Instant,
     },
     Nothing,
+}
+
+/// A batch that is to be, row by row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Chosen {
+    /// `None` is a row without a request.
+    rows: Vec<Option<SlotIndex>>,
+    reason: BatchReason,
 }
 
 #[cfg(test)]

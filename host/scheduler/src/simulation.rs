@@ -1,7 +1,9 @@
 //! Seeded simulation: random arrivals, cancellations, timeouts and executions over the real state machine in virtual
 //! time, with the invariants checked after every step: no request is lost or answered twice, batches are what the settings
 //! allow, nobody is overtaken by a less urgent or a younger request, every timer is kept, answers come in order when that
-//! is asked for. A failure prints its seed; `NEREID_SEED=n` replays it.
+//! is asked for, what is said of a batch is true. A failure prints its seed; `NEREID_SEED=n` replays it.
+
+mod causes;
 
 use std::{
     cell::Cell,
@@ -70,6 +72,7 @@ struct World {
     /// Not retired.
     staying: Vec<usize>,
     instances_made: usize,
+    draining: bool,
 }
 
 impl Batchable for Request {
@@ -122,6 +125,7 @@ impl World {
             wake_at: None,
             staying: (0..instances).collect(),
             instances_made: instances,
+            draining: false,
         }
     }
 
@@ -216,12 +220,16 @@ impl World {
             assert_eq!(self.expiry_action(request.id), ExpiryAction::Reject);
             self.settle(request.id, Fate::Waiting, Fate::Expired);
         }
+        let nobody_left = actions.cancelled.is_empty();
         for request in actions.cancelled {
             assert!(request.is_cancelled());
             self.settle(request.id, Fate::Waiting, Fate::Cancelled);
         }
         for run in actions.runs {
             self.check_batch(&run.requests);
+            if nobody_left {
+                self.check_cause(&run);
+            }
             // A new instance may start before the one that it replaces is told to leave.
             assert!(run.instance < self.instances_made, "an instance that is not there");
             let end = self.now + MICROSECOND * (1 + self.random.below(400)) as u32;
@@ -354,6 +362,7 @@ fn simulate(seed: u64, start: Instant) {
         world.check_progress();
         world.check_order();
     }
+    world.draining = true;
     let actions = world.state.drain(world.now);
     world.apply(actions);
     while !world.busy.is_empty() {

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use nereid_inference::{Awaited, BatchReason};
+
 use crate::{
     SchedulerSettings,
     batching::{Batchable, Decision, decide},
-    policy::{Actions, Event, InstanceIndex, Policy, Refusal, Run},
+    policy::{Actions, Cause, Event, InstanceIndex, Policy, Refusal, Run},
     queue::{Queue, Ticket, Wish},
     roster::{Presence, Roster},
 };
@@ -59,46 +61,50 @@ impl<T: Batchable> State<T> {
     pub(crate) fn arrive(&mut self, now: Instant, item: T, wish: Wish) -> Actions<T> {
         if self.queue.is_empty()
             && let Some(instance) = self.roster.next()
-            && decide(&self.settings, now, std::iter::once((&item, now))) == (Decision::Run { requests: 1 })
+            && let Decision::Run { reason, .. } = decide(&self.settings, now, std::iter::once((&item, now)))
         {
             let is_alone = self.roster.is_idle();
             self.roster.take();
-            let runs = vec![Run { instance, requests: vec![item], is_alone }];
+            let cause = self.cause(now, reason, Awaited::Nothing);
+            let runs = vec![Run { instance, requests: vec![item], is_alone, cause }];
             return Actions { runs, ..Actions::nothing() };
         }
+        let awaited = if self.queue.is_empty() { Awaited::Nothing } else { Awaited::Company };
         let refused = self.queue.push(now, item, wish).err();
-        let mut actions = self.advance(now);
+        let mut actions = self.advance(now, awaited);
         actions.refused.extend(refused.map(|item| (item, Refusal::QueueFull)));
         actions
     }
 
     /// An instance has finished its execution.
     pub(crate) fn instance_idle(&mut self, now: Instant, instance: InstanceIndex) -> Actions<T> {
+        let awaited = self.awaits_instance();
         let presence = self.roster.finished(instance);
-        Actions { gone: gone(instance, presence), ..self.advance(now) }
+        Actions { gone: gone(instance, presence), ..self.advance(now, awaited) }
     }
 
     /// An instance is there that was not; it is idle.
     pub(crate) fn add_instance(&mut self, now: Instant, instance: InstanceIndex, is_limited: bool) -> Actions<T> {
+        let awaited = self.awaits_instance();
         self.roster.add(instance, is_limited);
-        self.advance(now)
+        self.advance(now, awaited)
     }
 
     /// A limited instance may execute.
     fn grant(&mut self, now: Instant, instance: InstanceIndex) -> Actions<T> {
         self.roster.grant(instance);
-        self.advance(now)
+        self.advance(now, Awaited::Resources)
     }
 
     /// An instance is to leave; what it executes now is finished.
     pub(crate) fn retire_instance(&mut self, now: Instant, instance: InstanceIndex) -> Actions<T> {
         let presence = self.roster.retire(instance);
-        Actions { gone: gone(instance, presence), ..self.advance(now) }
+        Actions { gone: gone(instance, presence), ..self.advance(now, Awaited::Company) }
     }
 
     /// The time that [`Actions::wake_at`] named has come.
     pub(crate) fn wake(&mut self, now: Instant) -> Actions<T> {
-        self.advance(now)
+        self.advance(now, Awaited::Company)
     }
 
     /// No more requests will come.
@@ -107,7 +113,7 @@ impl<T: Batchable> State<T> {
         if let Some(batching) = &mut self.settings.batching {
             batching.delay_max = Duration::ZERO;
         }
-        self.advance(now)
+        self.advance(now, Awaited::Company)
     }
 
     /// Draining, and nothing waits: instances that are idle are not needed again.
@@ -120,7 +126,21 @@ impl<T: Batchable> State<T> {
         self.roster.idle_count()
     }
 
-    fn advance(&mut self, now: Instant) -> Actions<T> {
+    /// What kept those who wait, before another instance has become idle.
+    fn awaits_instance(&self) -> Awaited {
+        if self.roster.next().is_some() { Awaited::Company } else { Awaited::Instance }
+    }
+
+    fn cause(&self, now: Instant, reason: BatchReason, awaited: Awaited) -> Cause {
+        let reason = match reason {
+            BatchReason::NoDelay if self.life == Life::Draining => BatchReason::Draining,
+            reason => reason,
+        };
+        Cause { decided: now, reason, awaited, waiting: self.queue.len() }
+    }
+
+    /// `awaited` is what has just come.
+    fn advance(&mut self, now: Instant, awaited: Awaited) -> Actions<T> {
         let expired = self.queue.expire(now).into_iter().map(|item| (item, Refusal::Expired));
         let mut actions = Actions { refused: expired.collect(), ..Actions::nothing() };
         let mut batch_due = None;
@@ -128,11 +148,12 @@ impl<T: Batchable> State<T> {
             self.drop_cancelled_head(&mut actions.cancelled);
             let waiting = self.queue.iter().map(|(_, waiting)| (&waiting.item, waiting.arrived));
             match decide(&self.settings, now, waiting) {
-                Decision::Run { requests } => {
+                Decision::Run { requests, reason } => {
                     let requests = self.take(requests, &mut actions.cancelled);
                     if !requests.is_empty() {
                         self.roster.take();
-                        actions.runs.push(Run { instance, requests, is_alone: false });
+                        let cause = self.cause(now, reason, awaited);
+                        actions.runs.push(Run { instance, requests, is_alone: false, cause });
                     }
                 }
                 Decision::Wait { until } => {

@@ -8,6 +8,7 @@
 
 mod affinity;
 mod alarm;
+mod decisions;
 mod instances;
 mod rate_limiter;
 
@@ -198,7 +199,9 @@ impl Shared {
     }
 
     fn start(self: &Arc<Self>, run: Run<Job>) {
-        match self.slots.get(run.instance).as_deref() {
+        let slot = self.slots.get(run.instance);
+        self.note(&run, slot.as_deref());
+        match slot.as_deref() {
             Some(Slot::Blocking(slot)) if run.is_alone && self.is_brief(slot, &run.requests) => {
                 self.execute_blocking(slot, run.requests);
                 if let Some(next) = self.instance_idle(run.instance) {
@@ -219,12 +222,12 @@ impl Shared {
         Box::pin(async move {
             let slot = self.slots.get(index);
             let Some(Slot::Task(slot)) = slot.as_deref() else { return };
-            let Some(mut instance) = slot.lock().take() else { return };
+            let Some(mut instance) = slot.instance.lock().take() else { return };
             let (mut batch, origins) = Job::into_batch(requests);
             if let Err(panic) = AssertUnwindSafe(instance.execute(&mut batch)).catch_unwind().await {
                 fail_after_panic(&mut batch, panic.as_ref());
             }
-            *slot.lock() = Some(instance);
+            *slot.instance.lock() = Some(instance);
             self.finish(batch, origins);
             if let Some(run) = self.instance_idle(index) {
                 self.runtime.spawn(self.clone().run_task(index, run.requests));
@@ -270,8 +273,9 @@ impl Shared {
         let own = actions.runs.iter().position(|run| run.instance == index);
         let own = own.map(|position| actions.runs.swap_remove(position));
         self.perform(actions);
-        if own.is_none() {
-            self.dismiss_if_drained();
+        match &own {
+            Some(run) => self.note(run, self.slots.get(index).as_deref()),
+            None => self.dismiss_if_drained(),
         }
         own
     }

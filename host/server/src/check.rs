@@ -12,7 +12,7 @@ use std::{
 };
 
 use nereid_inference::ServiceHandle;
-use nereid_pipeline::{InstanceRules, Loader};
+use nereid_pipeline::{InstanceRules, Loader, LoaderSettings, PipelineLimits};
 use nereid_repository::{ControlMode, Finding, RepositoryLimits, RepositorySettings, Severity};
 use nereid_telemetry::{MetricsSettings, Telemetry};
 use tokio::runtime::Runtime;
@@ -31,13 +31,14 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, ServerError>
     let runtime = Runtime::new().map_err(ServerError::Runtime)?;
     let service = ServiceHandle::default();
     let backends = backends(&arguments.backends, &service)?;
-    let loader = Loader::new(
+    let loader = Loader::new(LoaderSettings {
         backends,
-        Telemetry::new(MetricsSettings::default()),
+        telemetry: Telemetry::new(MetricsSettings::default()),
         service,
-        InstanceRules::default(),
-        runtime.handle().clone(),
-    );
+        rules: InstanceRules::default(),
+        runtime: runtime.handle().clone(),
+        limits: PipelineLimits::default(),
+    });
     let findings = nereid_repository::check(&settings(arguments), &*loader)?;
 
     let has_errors = findings.iter().any(|finding| finding.severity == Severity::Error);

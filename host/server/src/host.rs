@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nereid_backend::Backend;
 use nereid_inference::{Diagnostics, InferError, InferenceService, ModelControl, ServiceHandle};
-use nereid_pipeline::Loader;
+use nereid_pipeline::{Loader, LoaderSettings};
 use nereid_repository::{Repository, RepositoryLimits, RepositorySettings, StartReport};
 use nereid_shared_memory::{SharedMemory, SharedMemorySettings};
 use nereid_telemetry::Telemetry;
@@ -38,14 +38,15 @@ impl Host {
     ) -> Result<Self, ServerError> {
         let service = ServiceHandle::default();
         let backends = backends(&arguments.backends, &service)?;
-        let loader = Loader::new(
-            backends.clone(),
-            Arc::clone(telemetry),
-            service.clone(),
-            arguments.instances.rules(),
-            Handle::current(),
-        );
         let limits = arguments.limits()?;
+        let loader = Loader::new(LoaderSettings {
+            backends: backends.clone(),
+            telemetry: Arc::clone(telemetry),
+            service: service.clone(),
+            rules: arguments.instances.rules(),
+            runtime: Handle::current(),
+            limits: limits.pipeline,
+        });
         let settings = RepositorySettings { limits: limits.repository, ..repository_settings(&arguments.models) };
         let repository = Repository::new(settings, loader);
         let settings = SharedMemorySettings { limits: limits.shared_memory, ..arguments.services.shared_memory() };

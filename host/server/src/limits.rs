@@ -13,7 +13,7 @@ use nereid_inference::{
     RESPONSES_BUFFERED_MAX,
     limits::{Bytes, Count, LimitRow, LimitSet, LimitUnit, Time, show_limit},
 };
-use nereid_pipeline::INSTANCES_MAX;
+use nereid_pipeline::{INSTANCES_MAX, PipelineLimits};
 use nereid_plugin::PluginLimits;
 use nereid_protocol::{CLASSIFIED_ELEMENTS_MAX, grpc::SEQUENCE_ID_CHARACTERS_MAX, http};
 use nereid_repository::{CONFIG_BYTES_MAX, RepositoryLimits};
@@ -30,6 +30,7 @@ pub struct Limits {
     pub grpc: GrpcLimits,
     pub shared_memory: SharedMemoryLimits,
     pub repository: RepositoryLimits,
+    pub pipeline: PipelineLimits,
 }
 
 /// A limit that no flag changes.
@@ -85,12 +86,12 @@ impl Limits {
         self.parts().into_iter().flat_map(LimitSet::rows).collect()
     }
 
-    fn parts(&self) -> [&dyn LimitSet; 4] {
-        [&self.http, &self.grpc, &self.shared_memory, &self.repository]
+    fn parts(&self) -> [&dyn LimitSet; 5] {
+        [&self.http, &self.grpc, &self.shared_memory, &self.repository, &self.pipeline]
     }
 
-    fn parts_mut(&mut self) -> [&mut dyn LimitSet; 4] {
-        [&mut self.http, &mut self.grpc, &mut self.shared_memory, &mut self.repository]
+    fn parts_mut(&mut self) -> [&mut dyn LimitSet; 5] {
+        [&mut self.http, &mut self.grpc, &mut self.shared_memory, &mut self.repository, &mut self.pipeline]
     }
 }
 

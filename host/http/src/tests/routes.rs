@@ -95,6 +95,19 @@ async fn statistics_are_of_all_of_one_or_of_one_version() {
 }
 
 #[tokio::test]
+async fn decisions_are_of_every_ready_version_or_of_one() {
+    for path in ["/v2/debug/models/m/decisions", "/v2/debug/models/m/versions/1/decisions"] {
+        let empty = r#"{"models":[{"name":"m","version":"1","batches":0,"decisions":[]}]}"#;
+        check(&format!("GET {path}"), "", (200, empty)).await;
+        check(&format!("POST {path}"), "", (405, r#"{"error":"Method Not Allowed"}"#)).await;
+    }
+    let unknown = r#"{"error":"requested model 'none' is not available"}"#;
+    check("GET /v2/debug/models/none/decisions", "", (400, unknown)).await;
+    check("GET /v2/debug/models/a%2Fb/decisions", "", (404, r#"{"error":"Not Found"}"#)).await;
+    check("POST /v2/debug/models/a%2Fb/decisions", "", (404, r#"{"error":"Not Found"}"#)).await;
+}
+
+#[tokio::test]
 async fn inference_answers_in_json_or_in_binary_as_asked() {
     let json =
         r#"{"model_name":"m","model_version":"1","outputs":[{"name":"X","datatype":"FP32","shape":[1],"data":[1.5]}]}"#;

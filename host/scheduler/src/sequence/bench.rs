@@ -203,6 +203,10 @@ impl<T: Sequenced> Batchable for Candidate<'_, T> {
         self.queued.item.fits_with(self.memory, &other.queued.item, other.memory)
     }
 
+    fn has_inputs_of(&self, other: &Self) -> bool {
+        self.queued.item.has_inputs_of(&other.queued.item)
+    }
+
     fn is_cancelled(&self) -> bool {
         self.queued.item.is_cancelled()
     }

@@ -5,8 +5,10 @@
 
 use std::time::{Duration, Instant};
 
+use nereid_inference::BatchReason;
+
 use super::{
-    Pick, Sequenced,
+    Chosen, Pick, Sequenced,
     bench::{Bench, SlotIndex},
 };
 use crate::batching::Batchable;
@@ -24,9 +26,11 @@ pub struct DirectSettings {
 pub(super) fn pick<T: Sequenced>(settings: &DirectSettings, now: Instant, bench: &Bench<T>) -> Pick {
     let Some(oldest) = bench.candidates().next() else { return Pick::Nothing };
     let until = oldest.queued.arrived.checked_add(settings.delay_max).unwrap_or(now);
-    if until > now && settings.slot_utilization_min > 0.0 && !is_used_enough(settings, bench) {
-        return Pick::Wait { until };
-    }
+    let reason = match reason_to_go(settings, bench) {
+        Some(reason) => reason,
+        None if until > now => return Pick::Wait { until },
+        None => BatchReason::DelayOver,
+    };
     // The oldest decides the shape: one of another shape is the oldest some day.
     let mut together: Vec<SlotIndex> =
         bench.candidates().filter(|candidate| candidate.fits(&oldest)).map(|candidate| candidate.slot).collect();
@@ -37,7 +41,17 @@ pub(super) fn pick<T: Sequenced>(settings: &DirectSettings, now: Instant, bench:
             *row = Some(slot);
         }
     }
-    Pick::Run(rows)
+    Pick::Run(Chosen { rows, reason })
+}
+
+/// `None` waits until the delay is over.
+fn reason_to_go<T: Sequenced>(settings: &DirectSettings, bench: &Bench<T>) -> Option<BatchReason> {
+    let waits = settings.slot_utilization_min > 0.0 && !settings.delay_max.is_zero();
+    match bench.ready_count() {
+        ready if ready == bench.slots.len() => Some(BatchReason::Full),
+        _ if !waits => Some(BatchReason::NoDelay),
+        _ => is_used_enough(settings, bench).then_some(BatchReason::SlotsInUse),
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^23 rows")]

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use super::{Pick, Sequenced, bench::Bench};
+use super::{Chosen, Pick, Sequenced, bench::Bench};
 use crate::{
     SchedulerSettings,
     batching::{Decision, decide},
@@ -17,8 +17,9 @@ pub(super) fn pick<T: Sequenced>(settings: &SchedulerSettings, now: Instant, ben
         (candidate, arrived)
     });
     match decide(settings, now, candidates) {
-        Decision::Run { requests } => {
-            Pick::Run(bench.candidates().take(requests).map(|candidate| Some(candidate.slot)).collect())
+        Decision::Run { requests, reason } => {
+            let rows = bench.candidates().take(requests).map(|candidate| Some(candidate.slot)).collect();
+            Pick::Run(Chosen { rows, reason })
         }
         Decision::Wait { until } => Pick::Wait { until },
         Decision::Nothing => Pick::Nothing,

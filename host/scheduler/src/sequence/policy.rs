@@ -8,16 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nereid_inference::SequenceId;
+use nereid_inference::{Awaited, BatchReason, SequenceId};
 
 use super::{
-    Pick, Seat, SequenceSettings, Sequenced,
+    Chosen, Pick, Seat, SequenceSettings, Sequenced,
     backlog::Backlog,
-    bench::{Bench, Permit, Queued, Sequence, Slot, SlotIndex},
+    bench::{Bench, Permit, Queued, Sequence, Slot},
 };
 use crate::{
     SchedulerSettings,
-    policy::{Actions, Claim, Event, InstanceIndex, Policy, Refusal, Run},
+    policy::{Actions, Cause, Claim, Event, InstanceIndex, Policy, Refusal, Run},
     queue::Wish,
 };
 
@@ -50,6 +50,10 @@ pub(crate) struct SequencePolicy<T: Sequenced> {
     due: BTreeSet<(Instant, InstanceIndex)>,
     /// Instances whose slots have changed since they were asked last.
     changed: BTreeSet<InstanceIndex>,
+    /// What has just come.
+    came: Awaited,
+    /// Instances of which a slot has just gone to a sequence that waited for one.
+    seated: BTreeSet<InstanceIndex>,
     next_number: u64,
     pub(super) waiting: usize,
     reported_waiting: usize,
@@ -61,6 +65,12 @@ pub(crate) struct SequencePolicy<T: Sequenced> {
 impl<T: Sequenced + Send> Policy<T> for SequencePolicy<T> {
     fn on(&mut self, now: Instant, event: Event<T>) -> Actions<T> {
         let mut actions = Actions::nothing();
+        self.came = match &event {
+            Event::Arrive { .. } => Awaited::Nothing,
+            Event::InstanceIdle(_) | Event::InstanceAdded { .. } => Awaited::Instance,
+            Event::Granted(_) => Awaited::Resources,
+            Event::InstanceRetired(_) | Event::Wake | Event::Drain => Awaited::Company,
+        };
         match event {
             Event::Arrive { item, wish } => self.arrive(now, item, wish, &mut actions),
             Event::InstanceIdle(instance) => self.instance_idle(now, instance, &mut actions),
@@ -93,6 +103,8 @@ impl<T: Sequenced> SequencePolicy<T> {
             silent: BTreeSet::new(),
             due: BTreeSet::new(),
             changed: BTreeSet::new(),
+            came: Awaited::Nothing,
+            seated: BTreeSet::new(),
             next_number: 0,
             waiting: 0,
             reported_waiting: 0,
@@ -212,6 +224,7 @@ impl<T: Sequenced> SequencePolicy<T> {
         let is_silent = sequence.queue.is_empty();
         if let Some(bench) = self.benches.get_mut(&seat.instance) {
             bench.seat(seat.slot, sequence);
+            self.seated.insert(seat.instance);
         }
         if is_silent {
             self.rest(now, seat, actions);
@@ -299,6 +312,7 @@ impl<T: Sequenced> SequencePolicy<T> {
             self.start(now, instance, actions);
             self.leave_if_empty(instance, actions);
         }
+        self.seated.clear();
         let next_silent = self.silent.first().map(|(at, _)| *at);
         let next_due = self.due.first().map(|(at, _)| *at);
         actions.wake_at = next_silent.into_iter().chain(next_due).chain(self.backlog.next_deadline()).min();
@@ -327,7 +341,7 @@ impl<T: Sequenced> SequencePolicy<T> {
                     self.due.insert((until, instance));
                     return;
                 }
-                Pick::Run(rows) => match bench.first_cancelled(&rows) {
+                Pick::Run(chosen) => match bench.first_cancelled(&chosen.rows) {
                     Some(slot) => self.end(now, Seat { slot, instance }, actions),
                     None if bench.permit == Permit::Asked => return,
                     None if bench.permit == Permit::Absent => {
@@ -335,24 +349,40 @@ impl<T: Sequenced> SequencePolicy<T> {
                         actions.claims.push(Claim::Ask(instance));
                         return;
                     }
-                    None => return self.run(now, instance, &rows, actions),
+                    None => return self.run(now, instance, &chosen, actions),
                 },
             }
         }
     }
 
-    fn run(&mut self, now: Instant, instance: InstanceIndex, rows: &[Option<SlotIndex>], actions: &mut Actions<T>) {
+    fn run(&mut self, now: Instant, instance: InstanceIndex, chosen: &Chosen, actions: &mut Actions<T>) {
         let others_idle = self.benches.values().all(|bench| !bench.busy);
+        let awaited = self.awaited(instance);
         let Some(bench) = self.benches.get_mut(&instance) else { return };
-        let (requests, ended) = bench.take(rows);
-        self.waiting -= rows.iter().flatten().count();
+        let (requests, ended) = bench.take(&chosen.rows);
+        self.waiting -= chosen.rows.iter().flatten().count();
         let is_alone = others_idle && self.waiting == 0 && requests.len() == 1;
-        actions.runs.push(Run { instance, requests, is_alone });
+        let reason = match chosen.reason {
+            BatchReason::NoDelay if self.life == Life::Draining => BatchReason::Draining,
+            reason => reason,
+        };
+        let cause = Cause { decided: now, reason, awaited, waiting: self.waiting };
+        actions.runs.push(Run { instance, requests, is_alone, cause });
         // Another sequence may have the slot at once: its requests run after this execution.
         for slot in ended {
             self.release(now, Seat { slot, instance }, actions);
         }
         self.changed.remove(&instance);
+    }
+
+    /// What the requests of an instance that is idle now have waited for.
+    fn awaited(&self, instance: InstanceIndex) -> Awaited {
+        let has_others = || self.benches.get(&instance).is_some_and(|bench| bench.ready_count() > 1);
+        match self.came {
+            _ if self.seated.contains(&instance) => Awaited::Slot,
+            Awaited::Nothing if has_others() => Awaited::Company,
+            came => came,
+        }
     }
 
     #[cfg(test)]

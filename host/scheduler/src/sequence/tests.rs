@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use nereid_inference::SequenceId;
+use nereid_inference::{Awaited, SequenceId};
 
 use super::*;
 use crate::{
@@ -100,11 +100,24 @@ impl Story {
 
     #[track_caller]
     fn arrives_with(&mut self, name: &'static str, timeout: Option<Duration>, expected: &str) {
+        let arrival = self.arrival(name, timeout);
+        self.check(arrival, expected);
+    }
+
+    fn arrival(&mut self, name: &'static str, timeout: Option<Duration>) -> Event<Request> {
         let id = SequenceId::Text(name[..1].to_lowercase());
         let flags = SequenceFlags { id, start: name.contains('^'), end: name.contains('$') };
         let item = Request { name, flags, cancelled: Arc::default() };
         self.cancelled.insert(name, item.cancelled.clone());
-        self.check(Event::Arrive { item, wish: Wish { timeout, priority: 0 } }, expected);
+        Event::Arrive { item, wish: Wish { timeout, priority: 0 } }
+    }
+
+    /// Why a batch goes when this happens; `None` when none does.
+    #[track_caller]
+    fn cause(&mut self, event: Event<Request>) -> Option<(BatchReason, Awaited)> {
+        let actions = self.policy.on(self.now, event);
+        assert!(actions.runs.len() <= 1);
+        actions.runs.first().map(|run| (run.cause.reason, run.cause.awaited))
     }
 
     #[track_caller]
@@ -148,6 +161,33 @@ fn a_sequence_keeps_its_row_and_rows_below_it_are_padded() {
     story.finishes(0, "0:a2$ b2");
     story.arrives("c2", "");
     story.finishes(0, "0:- - c2");
+}
+
+#[test]
+fn a_batch_says_what_it_waited_for() {
+    let delayed = DirectSettings { delay_max: 5 * MS, slot_utilization_min: 0.6 };
+    let mut story = Story::new(SequenceStrategy::Direct(delayed), 2, 1);
+    let arrival = story.arrival("a^", None);
+    assert_eq!(story.cause(arrival), None);
+    story.now += 5 * MS;
+    assert_eq!(story.cause(Event::Wake), Some((BatchReason::DelayOver, Awaited::Company)));
+    let arrival = story.arrival("b^", None);
+    assert_eq!(story.cause(arrival), None);
+    let arrival = story.arrival("a2", None);
+    assert_eq!(story.cause(arrival), None);
+    assert_eq!(story.cause(Event::InstanceIdle(0)), Some((BatchReason::Full, Awaited::Instance)));
+    let arrival = story.arrival("c^", None);
+    assert_eq!(story.cause(arrival), None);
+    assert_eq!(story.cause(Event::InstanceIdle(0)), None);
+    story.now += IDLE;
+    assert_eq!(story.cause(Event::Wake), Some((BatchReason::DelayOver, Awaited::Slot)));
+}
+
+#[test]
+fn a_sequence_with_every_slot_for_itself_waits_for_nothing() {
+    let mut story = Story::direct(1, 1);
+    let arrival = story.arrival("a^", None);
+    assert_eq!(story.cause(arrival), Some((BatchReason::Full, Awaited::Nothing)));
 }
 
 #[test]

@@ -1,4 +1,7 @@
-//! The one timer of a scheduler: when its policy wants to be asked again. Costs a short lock per decision.
+//! The one timer of a scheduler: when the policy wants to be asked again.
+//!
+//! Promises: a change is never slept through, in whatever order setting and reading happen. Costs a short lock per
+//! decision, and a task per scheduler that waits for nothing most of the time.
 
 use std::{
     sync::{Arc, Weak},

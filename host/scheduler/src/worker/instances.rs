@@ -42,12 +42,18 @@ pub struct NewInstance {
 /// Where an instance waits for work.
 pub(super) enum Slot {
     Blocking(BlockingSlot),
-    /// `None` while it executes.
-    Task(Mutex<Option<Box<dyn TaskInstance>>>),
+    Task(TaskSlot),
+}
+
+/// A task instance; `None` while it executes.
+pub(super) struct TaskSlot {
+    name: Arc<str>,
+    pub(super) instance: Mutex<Option<Box<dyn TaskInstance>>>,
 }
 
 /// A blocking instance; the state machine gives it to one execution at a time, so that its lock is never waited for.
 pub(super) struct BlockingSlot {
+    name: Arc<str>,
     pub(super) instance: Mutex<Box<dyn BlockingInstance>>,
     pub(super) brevity: Mutex<Brevity>,
     /// Its thread runs on cores of its own, and nobody else does its work.
@@ -72,10 +78,11 @@ impl Scheduler {
         let shared = &self.shared;
         let NewInstance { name, instance, demand, cores } = new;
         let (slot, receiver) = match instance {
-            Instance::Task(instance) => (Slot::Task(Mutex::new(Some(instance))), None),
+            Instance::Task(instance) => (Slot::Task(TaskSlot::new(&name, instance)), None),
             Instance::Blocking(instance) => {
                 let (sender, receiver) = mpsc::channel();
-                (Slot::Blocking(BlockingSlot::new(instance, sender, cores.is_some())), Some(receiver))
+                let slot = BlockingSlot::new(&name, instance, sender);
+                (Slot::Blocking(BlockingSlot { is_pinned: cores.is_some(), ..slot }), Some(receiver))
             }
         };
         let index = shared.slots.add(slot);
@@ -175,6 +182,14 @@ impl Slots {
 // === impl Slot ===
 
 impl Slot {
+    /// The instance's name.
+    pub(super) fn name(&self) -> &Arc<str> {
+        match self {
+            Self::Blocking(slot) => &slot.name,
+            Self::Task(slot) => &slot.name,
+        }
+    }
+
     /// Lets its thread go, when it has one.
     pub(super) fn dismiss(&self) {
         if let Self::Blocking(slot) = self {
@@ -183,11 +198,20 @@ impl Slot {
     }
 }
 
+// === impl TaskSlot ===
+
+impl TaskSlot {
+    fn new(name: &str, instance: Box<dyn TaskInstance>) -> Self {
+        Self { name: name.into(), instance: Mutex::new(Some(instance)) }
+    }
+}
+
 // === impl BlockingSlot ===
 
 impl BlockingSlot {
-    fn new(instance: Box<dyn BlockingInstance>, work: mpsc::Sender<Vec<Job>>, is_pinned: bool) -> Self {
-        Self { instance: Mutex::new(instance), brevity: Mutex::default(), is_pinned, work: Mutex::new(Some(work)) }
+    fn new(name: &str, instance: Box<dyn BlockingInstance>, work: mpsc::Sender<Vec<Job>>) -> Self {
+        let (instance, work) = (Mutex::new(instance), Mutex::new(Some(work)));
+        Self { name: name.into(), instance, brevity: Mutex::default(), is_pinned: false, work }
     }
 
     /// Gives the requests to the instance's thread. A send fails only when the thread is gone; the dropped jobs then

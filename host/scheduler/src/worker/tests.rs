@@ -6,7 +6,10 @@ use nereid_backend::{
     BlockingInstance, ExecuteFuture, Instance, TaskInstance,
     fake::{FakeBehaviour, FakeInstance},
 };
-use nereid_inference::{InferRequest, NamedTensor, ResponseStream, Signature, TensorSpec, response_channel};
+use nereid_inference::{
+    Awaited, BatchDecision, BatchReason, InferRequest, NamedTensor, ResponseStream, Signature, TensorSpec,
+    response_channel,
+};
 use nereid_tensor::{DataType, Tensor};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -18,10 +21,15 @@ use crate::{BatchingSettings, Demand, PrioritySettings, QueuePolicy, QueueSettin
 struct Notes {
     batches: Mutex<Vec<u64>>,
     outcomes: Mutex<Vec<Outcome>>,
+    decisions: Mutex<Vec<BatchDecision>>,
 }
 
 impl Observer for Notes {
     fn waiting_changed(&self, _waiting: usize) {}
+
+    fn batch_decided(&self, decision: BatchDecision) {
+        self.decisions.lock().push(decision);
+    }
 
     fn batch_executed(&self, execution: &ExecutionRecord) {
         self.batches.lock().push(execution.rows);
@@ -156,6 +164,33 @@ async fn what_waits_while_an_instance_is_busy_becomes_one_batch() {
 }
 
 #[tokio::test]
+async fn every_batch_is_noted_with_its_reason_and_its_instance() {
+    let (instance, mut begins, opener) = gate();
+    let (scheduler, notes) = start(batching(Duration::ZERO), instance);
+    let streams: Vec<_> = (0..10).map(|value| submit(&scheduler, value as f32)).collect();
+    for _ in 0..3 {
+        begins.recv().await.unwrap();
+        opener.send(()).unwrap();
+    }
+    for stream in streams {
+        stream.single().await.unwrap();
+    }
+    let decisions = notes.decisions.lock();
+    let noted = |decision: &BatchDecision| {
+        (decision.requests, decision.rows, decision.reason, decision.awaited, decision.waiting)
+    };
+    let expected = [
+        (1, 1, BatchReason::NoDelay, Awaited::Nothing, 0),
+        (8, 8, BatchReason::Full, Awaited::Instance, 1),
+        (1, 1, BatchReason::NoDelay, Awaited::Instance, 0),
+    ];
+    assert_eq!(decisions.iter().map(noted).collect::<Vec<_>>(), expected);
+    assert!(decisions.iter().all(|decision| &*decision.instance == "m_0"));
+    assert_eq!(decisions[0].oldest_wait, Duration::ZERO);
+    assert!(decisions[1..].iter().all(|decision| !decision.oldest_wait.is_zero()));
+}
+
+#[tokio::test]
 async fn urgent_requests_overtake_those_that_wait() {
     let (instance, _begins, opener) = gate();
     let priorities = PrioritySettings { levels: 3, default_level: 2, policies: Default::default() };
@@ -250,6 +285,8 @@ async fn a_delayed_batch_goes_when_its_time_comes() {
     one.single().await.unwrap();
     two.single().await.unwrap();
     assert_eq!(notes.batches.lock().iter().sum::<u64>(), 2);
+    let decisions = notes.decisions.lock();
+    assert_eq!((decisions[0].reason, decisions[0].awaited), (BatchReason::DelayOver, Awaited::Company));
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! The JSON of every resource but inference, written out.
 
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
 use nereid_inference::{
-    BatchStatistics, DurationStatistic, IndexEntry, InferError, InferRequest, InferStatistics, MemoryKind, MemoryUsage,
-    ModelConfig, ModelIdentity, ModelState, ModelStatistics, ResponseStatistics, ResponseStream, ServedModel,
-    Signature,
+    Awaited, BatchDecision, BatchReason, BatchStatistics, DecisionLog, DurationStatistic, IndexEntry, InferError,
+    InferRequest, InferStatistics, MemoryKind, MemoryUsage, ModelConfig, ModelIdentity, ModelState, ModelStatistics,
+    ResponseStatistics, ResponseStream, ServedModel, Signature,
 };
 
 use super::super::*;
@@ -144,4 +146,30 @@ fn control_bodies_may_be_empty_and_refuse_what_is_unknown() {
     assert_eq!(error.message(), "unexpected error on creating Triton parameter");
     assert!(decode_unload_request(br#"{"parameters":{"unload_dependents":true}}"#).unwrap());
     assert!(!decode_unload_request(b"").unwrap());
+}
+
+#[test]
+fn decisions_are_shown_with_their_words_and_with_dates() {
+    let decided = Instant::now().checked_sub(Duration::from_secs(10)).unwrap();
+    let decision = BatchDecision {
+        decided,
+        instance: "m_0_0".into(),
+        requests: 3,
+        rows: 4,
+        oldest_wait: Duration::from_micros(1_500),
+        reason: BatchReason::DelayOver,
+        awaited: Awaited::Instance,
+        waiting: 2,
+    };
+    let log = DecisionLog { total: 9, recent: vec![decision] };
+    let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
+    let document = encode_decisions(&[(ModelIdentity::new("M", 3), log)]);
+    let text = str::from_utf8(&document).unwrap();
+    let (head, rest) = text.split_once(r#""time_us":"#).unwrap();
+    let (time, tail) = rest.split_once(',').unwrap();
+    assert_eq!(head, r#"{"models":[{"name":"M","version":"3","batches":9,"decisions":[{"#);
+    let expected = r#""instance":"m_0_0","requests":3,"rows":4,"oldest_wait_us":1500,"reason":"delay_over","waited_for":"instance","requests_left":2}]}]}"#;
+    assert_eq!(tail, expected);
+    let age = before.abs_diff(time.parse().unwrap());
+    assert!((9_000_000..60_000_000).contains(&age), "{age} us ago");
 }

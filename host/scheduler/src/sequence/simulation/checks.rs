@@ -1,5 +1,7 @@
 //! What must hold when a request is refused, when a batch starts, and after every step.
 
+use nereid_inference::{Awaited, BatchReason};
+
 use super::*;
 use crate::policy::{Refusal, Run};
 
@@ -49,6 +51,7 @@ impl World {
         assert!(self.is_direct() || requests.iter().all(|request| !request.is_padding), "padded for nothing");
         assert!(requests.last().is_some_and(|request| !request.is_padding), "padded beyond the last request");
         assert!(requests.iter().all(|request| request.shape == requests[0].shape), "shapes mixed");
+        self.check_cause(run);
         for (row, request) in requests.iter().enumerate().filter(|(_, request)| !request.is_padding) {
             assert!(!request.is_cancelled(), "a cancelled request was executed");
             let start = self.known[request.id].start;
@@ -57,6 +60,32 @@ impl World {
             assert_eq!(place, (instance, row), "a sequence has moved");
             self.check_sequence(start, request);
             self.check_slot(start, place);
+        }
+    }
+
+    /// What is said of a batch is true of it.
+    fn check_cause(&self, run: &Run<Request>) {
+        let rows = run.requests.len() as u64;
+        let clients = || run.requests.iter().filter(|request| !request.is_padding);
+        let delay = match (&self.sequences.strategy, &self.settings.batching) {
+            (SequenceStrategy::Direct(direct), _) if direct.slot_utilization_min == 0.0 => Duration::ZERO,
+            (SequenceStrategy::Direct(direct), _) => direct.delay_max,
+            (SequenceStrategy::Oldest, batching) => batching.as_ref().map_or(Duration::ZERO, |some| some.delay_max),
+        };
+        let oldest = clients().map(|request| self.known[request.id].arrived).min().unwrap();
+        let is_true = match run.cause.reason {
+            BatchReason::Full if self.is_direct() => rows as usize <= self.sequences.slots,
+            BatchReason::Full => rows == self.settings.batch_rows_max,
+            BatchReason::Preferred | BatchReason::AbovePreferred | BatchReason::OtherShape => !self.is_direct(),
+            BatchReason::NoDelay => delay.is_zero(),
+            BatchReason::DelayOver => !delay.is_zero() && oldest + delay <= self.now,
+            BatchReason::SlotsInUse => self.is_direct() && !delay.is_zero(),
+            BatchReason::Draining => true,
+            BatchReason::Unbatched | BatchReason::NoRoom | BatchReason::OtherInputs => false,
+        };
+        assert!(is_true, "not true: {:?} of {rows} rows", run.cause);
+        if run.cause.awaited == Awaited::Nothing {
+            assert!(clients().count() == 1 && oldest == self.now, "it has waited");
         }
     }
 
