@@ -99,8 +99,10 @@ pub(crate) fn decide<T: Batchable>(
     let above_preferred = (rows >= largest).then_some(BatchReason::AbovePreferred);
     match closed.or(above_preferred) {
         Some(reason) => Decision::Run { requests, reason },
-        None if until > now => Decision::Wait { until },
+        // Before the clock is asked: threads read it before they meet, so that a request may have come after `now`, and
+        // nobody would wake a model without a delay.
         None if batching.delay_max.is_zero() => Decision::Run { requests, reason: BatchReason::NoDelay },
+        None if until > now => Decision::Wait { until },
         None => Decision::Run { requests, reason: BatchReason::DelayOver },
     }
 }
@@ -120,7 +122,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{BatchingSettings, QueueSettings};
+    use crate::BatchingSettings;
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -145,18 +147,18 @@ mod tests {
         }
     }
 
+    fn settings(preferred: &[u64], delay_max: Duration) -> SchedulerSettings {
+        SchedulerSettings {
+            batch_rows_max: 8,
+            batching: Some(BatchingSettings { preferred_rows: preferred.to_vec(), delay_max }),
+            ..SchedulerSettings::unbatched()
+        }
+    }
+
     /// Decides over requests that arrived one millisecond after another, `waited` after the first.
     #[track_caller]
     fn check(preferred: &[u64], delay: Duration, waited: Duration, requests: &[(u64, char)], expected: Decision) {
-        let settings = SchedulerSettings {
-            batch_rows_max: 8,
-            batching: Some(BatchingSettings { preferred_rows: preferred.to_vec(), delay_max: delay }),
-            queue: QueueSettings::default(),
-            preserve_order: false,
-            sequences: None,
-            rate_limiter: None,
-            brief_execution_max: Duration::ZERO,
-        };
+        let settings = settings(preferred, delay);
         let start = *START;
         let requests: Vec<Request> = requests.iter().map(|(rows, shape)| Request(*rows, *shape)).collect();
         let waiting = requests.iter().enumerate().map(|(index, request)| (request, start + MS * index as u32));
@@ -174,6 +176,13 @@ mod tests {
     fn without_a_delay_everything_that_fits_goes_at_once() {
         check(&[], Duration::ZERO, Duration::ZERO, &[ONE, ONE, ONE], run(3, BatchReason::NoDelay));
         check(&[], Duration::ZERO, Duration::ZERO, &[], Decision::Nothing);
+    }
+
+    #[test]
+    fn without_a_delay_a_request_goes_even_if_it_came_after_the_clock_was_read() {
+        let settings = settings(&[], Duration::ZERO);
+        let waiting = [(Request(1, 'a'), *START + MS)];
+        assert_eq!(decide(&settings, *START, waiting.into_iter()), run(1, BatchReason::NoDelay));
     }
 
     #[test]
