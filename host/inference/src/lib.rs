@@ -52,3 +52,6 @@ pub use crate::{
     },
     trace::{Activity, RequestTrace, TensorActivity},
 };
+
+#[cfg(all(test, feature = "shuttle"))]
+mod interleavings;

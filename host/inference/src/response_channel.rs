@@ -14,7 +14,7 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::Mutex;
+use nereid_sync::Mutex;
 
 use crate::{
     Delivery, InferError, InferResponse, RequestTrace, ResponseObserver, ResponseOutcome, TensorActivity,

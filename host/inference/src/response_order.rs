@@ -7,7 +7,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use parking_lot::Mutex;
+use nereid_sync::Mutex;
 
 use crate::{ResponseSender, response_channel::Channel};
 

@@ -72,7 +72,7 @@ impl ResponseWatch {
 
 #[cfg(test)]
 mod tests {
-    use parking_lot::Mutex;
+    use nereid_sync::Mutex;
 
     use super::*;
     use crate::{InferError, InferResponse, ResponseSender, ResponseStream, response_channel};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use parking_lot::{Condvar, Mutex};
+use nereid_sync::{Condvar, Mutex};
 
 /// The names held by operations under way.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use nereid_inference::{InferError, ServedModel};
-use parking_lot::{Condvar, Mutex};
+use nereid_sync::{Condvar, Mutex};
 
 use crate::{
     Repository,

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use parking_lot::Mutex;
+use nereid_sync::Mutex;
 
 /// Runs `work` on the calling thread and up to `threads - 1` more, until all have returned.
 ///

@@ -5,9 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use arc_swap::ArcSwap;
 use nereid_inference::{InferError, ModelLoader};
-use parking_lot::Mutex;
+use nereid_sync::{ArcSwap, Mutex};
 
 use crate::{
     ControlMode, RepositorySettings, StartReport,

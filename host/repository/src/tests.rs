@@ -4,6 +4,8 @@ mod check;
 mod control;
 mod ensembles;
 mod fake;
+#[cfg(feature = "shuttle")]
+mod interleavings;
 mod overrides;
 mod poll;
 mod precision;

@@ -37,6 +37,8 @@ pub use crate::{
     worker::{InstanceId, NewInstance, RateLimiter, Scheduler, cores_of, on_cores, run_here_or_spawn},
 };
 
+#[cfg(all(test, feature = "shuttle"))]
+mod interleavings;
 #[cfg(test)]
 mod random;
 #[cfg(test)]

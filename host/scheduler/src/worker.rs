@@ -17,7 +17,7 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, mpsc},
+    sync::Arc,
     task::{Context, Waker},
     time::{Duration, Instant},
 };
@@ -25,7 +25,7 @@ use std::{
 use futures_util::FutureExt;
 use nereid_backend::Batch;
 use nereid_inference::{CheckedRequest, ErrorKind, InferError, ResponseOrder, ResponseSender};
-use parking_lot::Mutex;
+use nereid_sync::{Mutex, mpsc};
 use tokio::runtime::Handle;
 
 pub use self::{

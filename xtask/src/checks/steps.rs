@@ -15,7 +15,7 @@ use crate::{
 
 /// Cheap ones first. `build` compiles exactly what `unit` and the end-to-end steps use, in one profile, with one set of
 /// features: nothing is compiled twice.
-pub(super) const STEPS: [Step; 11] = [
+pub(super) const STEPS: [Step; 12] = [
     Step { name: "fmt", purpose: "the formatting of every crate", needs: &[], by_default: true, run: fmt },
     Step { name: "setup", purpose: "what is needed from outside", needs: &[], by_default: true, run: fetch },
     Step {
@@ -39,6 +39,13 @@ pub(super) const STEPS: [Step; 11] = [
         needs: &["build"],
         by_default: true,
         run: unit,
+    },
+    Step {
+        name: "orders",
+        purpose: "the code in which threads meet, under many orders of their steps",
+        needs: &[],
+        by_default: true,
+        run: orders,
     },
     Step {
         name: "clients",
@@ -105,6 +112,16 @@ fn clippy(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
 
 fn unit(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
     run_observed(cargo(workspace.root()).args(["test", "--workspace", "--no-fail-fast"]), |line| tally.read(line))
+}
+
+/// The tests called `interleavings`, over locks and threads that shuttle steps: some seconds after some compiling.
+fn orders(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
+    let mut command = cargo(workspace.root());
+    command.args(["test", "--lib"]);
+    for package in ["nereid-inference", "nereid-scheduler", "nereid-repository"] {
+        command.args(["--package", package, "--features", &format!("{package}/shuttle")]);
+    }
+    run_observed(command.arg("interleavings"), |line| tally.read(line))
 }
 
 fn run_clients(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {

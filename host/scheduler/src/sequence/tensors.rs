@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use nereid_inference::{CheckedRequest, InferResponse, NamedTensor, SequenceFlags, SequenceId};
+use nereid_sync::Mutex;
 use nereid_tensor::{BufferMut, DataType, Shape, Tensor, encode_bytes_elements};
-use parking_lot::Mutex;
 
 /// All of them for one model.
 #[derive(Debug, Default)]

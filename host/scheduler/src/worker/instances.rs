@@ -3,16 +3,11 @@
 //! Finding an instance takes no lock. One that is retired finishes what it executes; its thread ends and it is dropped
 //! when the state machine says that nothing refers to it any more.
 
-use std::{
-    sync::{Arc, mpsc},
-    thread,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
-use arc_swap::ArcSwap;
 use nereid_backend::{BlockingInstance, Instance, TaskInstance};
 use nereid_inference::InferError;
-use parking_lot::Mutex;
+use nereid_sync::{ArcSwap, Mutex, mpsc, thread};
 
 use super::{Scheduler, affinity::pin_current_thread};
 use crate::{

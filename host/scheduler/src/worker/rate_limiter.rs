@@ -11,7 +11,7 @@ use std::{
 };
 
 use nereid_inference::InferError;
-use parking_lot::Mutex;
+use nereid_sync::Mutex;
 
 use super::Shared;
 use crate::{
