@@ -112,6 +112,13 @@ impl Pools {
         Round { pools: self, reserved: BTreeMap::new() }
     }
 
+    /// What is used of a resource, and what there is.
+    #[cfg(test)]
+    pub(super) fn level(&self, resource: &Resource) -> (u64, u64) {
+        let of = |counts: &BTreeMap<Resource, u64>| counts.get(resource).copied().unwrap_or_default();
+        (of(&self.used), of(&self.sizes))
+    }
+
     #[cfg(test)]
     pub(super) fn in_use(&self) -> impl Iterator<Item = (&Resource, u64, u64)> {
         self.used

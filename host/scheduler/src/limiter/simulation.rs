@@ -3,7 +3,7 @@
 //! that was woken looks when it gets round to it. The invariants: nothing executes without a grant; what executes never
 //! takes more than there is; the earliest turn is held up by executions alone, never by those behind it; whoever has work
 //! for an idle instance asks; nobody else does; every request has one fate, and when all models are gone nothing is in use.
-//! A failure prints its seed; `NEREID_SEED=n` replays it.
+//! Turns move on as priorities say, and nobody gets what an earlier turn waits for. A failure prints its seed; `NEREID_SEED=n` replays it.
 
 mod checks;
 mod request;
@@ -15,7 +15,10 @@ use std::{
 
 use nereid_inference::{SequenceFlags, SequenceId};
 
-use self::request::{Cancelled, Request};
+use self::{
+    checks::checked_exchange,
+    request::{Cancelled, Request},
+};
 use super::*;
 use crate::{
     BatchingSettings, ExpiryAction, QueuePolicy, SchedulerSettings, SequenceSettings, SequenceStrategy,
@@ -30,6 +33,9 @@ const SEEDS: u64 = 1_000;
 const STEPS: usize = 300;
 const MICROSECOND: Duration = Duration::from_micros(1);
 const NAMES: [&str; 3] = ["R1", "R2", "G"];
+
+/// Exchanges for one event: a few, and one for each instance that was granted for nothing.
+const ROUNDS_MAX: usize = 50;
 
 /// Steps until everything must have ended once no more requests come.
 const DRAIN_STEPS_MAX: usize = 20_000;
@@ -251,8 +257,12 @@ impl World {
     fn tell(&mut self, index: usize, event: Option<Event<Request>>) {
         let model = self.models[index].as_mut().unwrap();
         let (limiter, owner) = (&mut self.limiter, model.gate.owner);
-        let (actions, woken) =
-            model.gate.on(&mut *model.policy, self.now, event, |changes| limiter.exchange(owner, changes));
+        let mut rounds = 0;
+        let (actions, woken) = model.gate.on(&mut *model.policy, self.now, event, |changes| {
+            rounds += 1;
+            assert!(rounds < ROUNDS_MAX, "policy and limiter never come to an end");
+            checked_exchange(limiter, owner, changes)
+        });
         self.woken.extend(woken);
         let gone = actions.iter().flat_map(|actions| &actions.gone);
         gone.for_each(|instance| drop(model.demands.remove(instance)));

@@ -91,3 +91,41 @@ impl World {
         }
     }
 }
+
+/// An exchange that is fair: executions move turns on, whoever begins to ask begins now, and what is granted is not what
+/// an earlier turn waits for.
+pub(super) fn checked_exchange(limiter: &mut Limiter, owner: OwnerId, changes: Vec<(MemberId, Change)>) -> Exchange {
+    let executed = changes.iter().filter(|(_, change)| *change == Change::Executed);
+    let executed: Vec<(MemberId, Turn)> = executed.map(|(id, _)| (*id, limiter.members[id].turn)).collect();
+    let (asked, before) = (limiter.asking.clone(), limiter.now);
+    let granted = |limiter: &Limiter| -> BTreeSet<MemberId> {
+        let granted = limiter.members.iter().filter(|(_, member)| member.stage == Stage::Granted);
+        granted.map(|(id, _)| *id).collect()
+    };
+    let granted_before = granted(limiter);
+    let exchange = limiter.exchange(owner, changes);
+    for (id, turn) in executed {
+        let cost = limiter.members.get(&id).map(|member| Turn::from(member.demand.priority.max(1)));
+        let is_paid = cost.is_none_or(|cost| limiter.members[&id].turn >= turn + cost);
+        assert!(is_paid, "an execution cost nothing");
+    }
+    let begins_late = limiter.asking.difference(&asked).all(|(turn, _, _)| *turn >= before);
+    assert!(begins_late, "an instance makes up for what it did not ask for");
+    let granted_now = granted(limiter);
+    for late in granted_now.difference(&granted_before).map(|id| &limiter.members[id]) {
+        for (_, _, id) in limiter.asking.iter().filter(|(turn, _, _)| *turn < late.turn) {
+            check_passing(limiter, &late.demand, &limiter.members[id].demand);
+        }
+    }
+    exchange
+}
+
+/// One that was granted beside an earlier turn which still waits leaves it what it waits for.
+fn check_passing(limiter: &Limiter, granted: &Demand, waiting: &Demand) {
+    let taken = granted.resources.iter().filter(|(_, count)| **count > 0).map(|(resource, _)| resource);
+    for resource in taken {
+        let wanted = waiting.resources.get(resource).copied().unwrap_or_default();
+        let (used, size) = limiter.pools.level(resource);
+        assert!(used + wanted <= size || wanted == 0, "{resource:?} went to a later turn than one that waits for it");
+    }
+}
