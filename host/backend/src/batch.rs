@@ -2,7 +2,8 @@
 //!
 //! A backend that answers everything before it returns uses [`Batch::respond`]: the worker counts the answers first and
 //! sends them then, so that a client that reads its response and asks for statistics sees itself counted. A backend
-//! that answers later, or more than once, takes the sender.
+//! that answers later, or more than once, takes the sender. One that is not done with a request gives the sender back with
+//! [`Batch::reschedule`]: the request is executed again, in a later batch and perhaps with others beside it.
 
 use std::time::Instant;
 
@@ -27,14 +28,24 @@ pub struct Timeline {
 /// One request after its execution.
 pub struct FinishedRequest {
     pub request: CheckedRequest,
-    /// `None` when the backend took the sender and answers by itself.
+    /// `None` when the backend took the sender: it answers by itself, or this was a [`Step`].
     pub answer: Option<(ResponseSender, Result<InferResponse, InferError>)>,
+    /// The request is to be executed again.
+    pub step: Option<Step>,
+}
+
+/// One execution of a request that needs more of them.
+pub struct Step {
+    pub sender: ResponseSender,
+    /// What the execution gave: the host keeps the states among its outputs, and nobody sees the rest.
+    pub response: InferResponse,
 }
 
 struct Item {
     request: CheckedRequest,
     sender: Option<ResponseSender>,
     result: Option<Result<InferResponse, InferError>>,
+    step: Option<Step>,
 }
 
 // === impl Batch ===
@@ -45,7 +56,7 @@ impl Batch {
         let started = Instant::now();
         let items = requests.into_iter().map(|(request, mut sender)| {
             sender.execution_started(started);
-            Item { request, sender: Some(sender), result: None }
+            Item { request, sender: Some(sender), result: None, step: None }
         });
         Self { items: items.collect(), timeline: Timeline { started, inputs_ready: None, outputs_started: None } }
     }
@@ -89,6 +100,16 @@ impl Batch {
         self.items.get_mut(index)?.sender.take()
     }
 
+    /// Leaves the request at `index`, whose sender was taken, for a later execution, with all that it is now but its START.
+    /// States among the outputs of `response` are what that execution is given; clients see what went through the sender.
+    ///
+    /// Only models with `sequence_batching { iterative_sequence: true }` may; for others it is an error of the request.
+    pub fn reschedule(&mut self, index: usize, sender: ResponseSender, response: InferResponse) {
+        if let Some(item) = self.items.get_mut(index).filter(|item| item.sender.is_none()) {
+            item.step.get_or_insert(Step { sender, response });
+        }
+    }
+
     /// Whether the client of the request at `index` is gone.
     pub fn is_cancelled(&self, index: usize) -> bool {
         self.items.get(index).and_then(|item| item.sender.as_ref()).is_some_and(ResponseSender::is_cancelled)
@@ -122,7 +143,7 @@ impl Batch {
         self.items.into_iter().map(|item| {
             let forgotten = || Err(InferError::internal("the backend returned without answering the request"));
             let answer = item.sender.map(|sender| (sender, item.result.unwrap_or_else(forgotten)));
-            FinishedRequest { request: item.request, answer }
+            FinishedRequest { request: item.request, answer, step: item.step }
         })
     }
 }
@@ -155,5 +176,21 @@ mod tests {
         batch.respond(0, Ok(InferResponse::default()));
         batch.fail_all(&InferError::internal("too late"));
         assert!(batch.finish().all(|finished| finished.answer.unwrap().1.is_ok()));
+    }
+
+    #[tokio::test]
+    async fn a_request_is_rescheduled_with_its_sender_or_not_at_all() {
+        let (sender, mut stream) = response_channel();
+        let mut batch = Batch::new([(checked(), sender)]);
+        let (other, _) = response_channel();
+        batch.reschedule(0, other, InferResponse::default());
+        let mut sender = batch.take_sender(0).unwrap();
+        assert!(sender.send(Ok(InferResponse::default())).await);
+        batch.reschedule(0, sender, InferResponse::default());
+        let finished = batch.finish().next().unwrap();
+        assert!(finished.answer.is_none());
+        assert!(!stream.next().await.unwrap().last);
+        finished.step.unwrap().sender.finish();
+        assert!(stream.next().await.unwrap().last);
     }
 }

@@ -1,6 +1,8 @@
-//! A backend for tests: echoes its inputs under the names of its outputs, and fails, waits or forgets on demand.
+//! A backend for tests: echoes its inputs under the names of its outputs, and fails, waits, forgets or hands requests back on
+//! demand.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -9,7 +11,9 @@ use std::{
     time::Duration,
 };
 
-use nereid_inference::{InferError, InferResponse, ModelConfig, ModelSource, NamedTensor, Signature};
+use nereid_inference::{
+    CheckedRequest, InferError, InferResponse, ModelConfig, ModelSource, NamedTensor, SequenceId, Signature,
+};
 
 use crate::{Backend, Batch, BlockingInstance, ExecuteFuture, Instance, InstanceSpec, LoadedModel, TaskInstance};
 
@@ -35,6 +39,8 @@ pub struct FakeBehaviour {
     /// Executions that are under way, and the most that ever were.
     pub executing: Arc<AtomicUsize>,
     pub executing_max: Arc<AtomicUsize>,
+    /// Executes each request this many times before it is done with it, and hands it back until then.
+    pub executions: Option<u64>,
 }
 
 /// The backend called `fake`.
@@ -49,11 +55,13 @@ struct FakeModel {
 }
 
 /// One instance; public so that a scheduler's tests need no configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct FakeInstance {
     pub behaviour: FakeBehaviour,
     /// Input `i` is echoed as output `i`.
     pub outputs: Vec<Arc<str>>,
+    /// How often the request of each sequence was executed that it is not done with.
+    pub executed: HashMap<Option<SequenceId>, u64>,
 }
 
 // === impl FakeBackend ===
@@ -83,7 +91,7 @@ impl LoadedModel for FakeModel {
     fn new_instance(&self, _spec: &InstanceSpec) -> Result<Instance, InferError> {
         self.behaviour.instances_made.fetch_add(1, Ordering::Relaxed);
         let outputs = self.signature.outputs.iter().map(|output| output.name.clone()).collect();
-        Ok(FakeInstance { behaviour: self.behaviour.clone(), outputs }.into_instance())
+        Ok(FakeInstance { behaviour: self.behaviour.clone(), outputs, ..FakeInstance::default() }.into_instance())
     }
 
     fn readiness(&self) -> Result<(), InferError> {
@@ -105,7 +113,7 @@ impl FakeInstance {
         }
     }
 
-    fn answer(&self, batch: &mut Batch) {
+    fn answer(&mut self, batch: &mut Batch) {
         assert!(!self.behaviour.panics, "the fake was told to panic");
         batch.mark_inputs_ready();
         let executing = self.behaviour.executing.fetch_add(1, Ordering::SeqCst) + 1;
@@ -120,20 +128,44 @@ impl FakeInstance {
             return batch.fail_all(&InferError::internal(failure.clone()));
         }
         let responses: Vec<InferResponse> = batch.requests().map(|request| self.echo(&request.get().inputs)).collect();
-        for (index, response) in responses.into_iter().enumerate() {
-            batch.respond(index, Ok(response));
+        let again = self.executed_again(batch);
+        for ((index, response), again) in responses.into_iter().enumerate().zip(again) {
+            match again.then(|| batch.take_sender(index)).flatten() {
+                Some(sender) => batch.reschedule(index, sender, response),
+                None => batch.respond(index, Ok(response)),
+            }
         }
     }
 
-    async fn stream(&self, batch: &mut Batch, responses: u64) {
+    async fn stream(&mut self, batch: &mut Batch, responses: u64) {
         let echoes: Vec<InferResponse> = batch.requests().map(|request| self.echo(&request.get().inputs)).collect();
-        for (index, echo) in echoes.into_iter().enumerate() {
+        let again = self.executed_again(batch);
+        for ((index, echo), again) in echoes.into_iter().enumerate().zip(again) {
             let Some(mut sender) = batch.take_sender(index) else { continue };
             for _ in 0..responses {
                 sender.send(Ok(echo.clone())).await;
             }
-            sender.finish();
+            match again {
+                true => batch.reschedule(index, sender, echo),
+                false => sender.finish(),
+            }
         }
+    }
+
+    /// Counts an execution of every request; says which of them need another one.
+    fn executed_again(&mut self, batch: &Batch) -> Vec<bool> {
+        batch.requests().map(|request| self.is_executed_again(request)).collect()
+    }
+
+    fn is_executed_again(&mut self, request: &CheckedRequest) -> bool {
+        let id = request.get().sequence.as_ref().map(|flags| flags.id.clone());
+        let executed = self.executed.get(&id).copied().unwrap_or(0) + 1;
+        let again = self.behaviour.executions.is_some_and(|wanted| executed < wanted);
+        match again {
+            true => self.executed.insert(id, executed),
+            false => self.executed.remove(&id),
+        };
+        again
     }
 
     fn echo(&self, inputs: &[NamedTensor]) -> InferResponse {

@@ -13,6 +13,6 @@ pub mod fake;
 
 pub use crate::{
     assemble::{gather, scatter},
-    batch::{Batch, FinishedRequest, Timeline},
+    batch::{Batch, FinishedRequest, Step, Timeline},
     seam::{Backend, BlockingInstance, ExecuteFuture, Instance, InstanceSpec, LoadedModel, TaskInstance},
 };

@@ -72,6 +72,8 @@ pub struct CallChain {
 pub struct CheckedRequest {
     request: InferRequest,
     batch_size: u64,
+    /// How many of the inputs, the last ones, come from the host.
+    attached_inputs: usize,
     /// Outputs that the host wants, besides those that the client does.
     attached_outputs: Option<Arc<[Arc<str>]>>,
 }
@@ -139,7 +141,7 @@ impl fmt::Display for CallChain {
 impl CheckedRequest {
     /// Only [`crate::Signature::check`] makes one.
     pub(crate) fn new(request: InferRequest, batch_size: u64) -> Self {
-        Self { request, batch_size, attached_outputs: None }
+        Self { request, batch_size, attached_inputs: 0, attached_outputs: None }
     }
 
     /// Rows along the batch dimension; 1 for models without batching.
@@ -188,8 +190,21 @@ impl CheckedRequest {
     /// Gives the model inputs that clients cannot send, and asks it for outputs that they did not: the control signals
     /// and the state of its sequence. They must be those of [`crate::Signature::of_backend`].
     pub fn attach(&mut self, inputs: Vec<NamedTensor>, outputs: Option<Arc<[Arc<str>]>>) {
+        self.attached_inputs += inputs.len();
         self.request.inputs.extend(inputs);
         self.attached_outputs = outputs;
+    }
+
+    /// Takes back what was attached: the request is executed again, and is told something else then.
+    pub fn detach(&mut self) {
+        let own_inputs = self.request.inputs.len().saturating_sub(std::mem::take(&mut self.attached_inputs));
+        self.request.inputs.truncate(own_inputs);
+        self.attached_outputs = None;
+    }
+
+    /// Says where the request stands in its sequence, whatever its client said.
+    pub fn set_sequence(&mut self, flags: SequenceFlags) {
+        self.request.sequence = Some(flags);
     }
 
     fn is_attached(&self, name: &str) -> bool {
@@ -206,6 +221,6 @@ impl CheckedRequest {
             received: self.request.received,
             ..InferRequest::new(Vec::new())
         };
-        Self { request, batch_size: self.batch_size, attached_outputs: None }
+        Self { request, batch_size: self.batch_size, attached_inputs: 0, attached_outputs: None }
     }
 }

@@ -117,13 +117,13 @@ impl Observer for Recorder {
     }
 
     fn request_finished(&self, request: &RequestRecord) {
-        if !self.counts_responses {
+        if !self.counts_responses && request.outcome != Outcome::Step {
             self.metrics.record_first_response(request.total());
         }
         match (request.outcome, request.execution) {
-            (Outcome::Success, Some(execution)) => self.succeeded(request, &execution),
+            (Outcome::Success | Outcome::Step, Some(execution)) => self.succeeded(request, &execution),
             (Outcome::Failure(reason), _) => self.failed(request, reason),
-            (Outcome::Success, None) => {}
+            (Outcome::Success | Outcome::Step, None) => {}
         }
     }
 }

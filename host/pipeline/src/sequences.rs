@@ -63,6 +63,7 @@ pub(crate) fn sequence_settings(
         strategy,
         slots,
         idle_max: Duration::from_micros(sequences.max_sequence_idle_microseconds),
+        iterative: sequences.iterative_sequence,
         tensors: Arc::new(sequence_tensors(source, sequences)?),
     })
 }

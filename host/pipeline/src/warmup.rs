@@ -109,8 +109,11 @@ impl Sample {
         }));
         executed.map_err(|_| InferError::internal("the backend panicked"))?;
         for finished in batch.finish() {
-            if let Some((sender, answer)) = finished.answer {
-                sender.respond(answer);
+            match (finished.answer, finished.step) {
+                (Some((sender, answer)), _) => sender.respond(answer),
+                // One step of a request that would need more has warmed the model too.
+                (None, Some(step)) => step.sender.finish(),
+                (None, None) => {}
             }
         }
         streams.into_iter().try_for_each(|stream| runtime.block_on(exhaust(stream)))

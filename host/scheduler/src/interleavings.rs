@@ -74,7 +74,7 @@ fn request() -> CheckedRequest {
 
 fn instance(name: &str) -> NewInstance {
     let behaviour = FakeBehaviour { blocking: true, ..Default::default() };
-    let instance = FakeInstance { behaviour, outputs: vec!["Y".into()] }.into_instance();
+    let instance = FakeInstance { behaviour, outputs: vec!["Y".into()], ..Default::default() }.into_instance();
     NewInstance { name: name.to_owned(), instance, demand: Demand::default(), cores: None }
 }
 

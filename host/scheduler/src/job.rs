@@ -27,6 +27,8 @@ pub(crate) struct Origin {
     pub(crate) tensors: Option<Arc<SequenceTensors>>,
     /// What its sequence keeps.
     pub(crate) kept: KeptState,
+    /// How many executions it has had, each of which handed it back.
+    pub(crate) steps: u64,
     /// Made up to fill a row: not counted, and answered to nobody.
     pub(crate) is_padding: bool,
 }
@@ -40,7 +42,11 @@ impl Job {
         queued: Instant,
         tensors: Option<Arc<SequenceTensors>>,
     ) -> Self {
-        Self { request, sender, origin: Origin { queued, tensors, kept: KeptState::default(), is_padding: false } }
+        Self {
+            request,
+            sender,
+            origin: Origin { queued, tensors, kept: KeptState::default(), steps: 0, is_padding: false },
+        }
     }
 
     /// A batch that starts now, and where each request came from.

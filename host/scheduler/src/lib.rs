@@ -27,8 +27,8 @@ pub use crate::{
     limiter::{Demand, Resource, Scope, Supply},
     observer::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord},
     sequence::{
-        CorrelationInput, DirectSettings, SequenceSettings, SequenceStrategy, SequenceTensors, Signal, SignalKind,
-        StateInput,
+        CorrelationInput, DirectSettings, ITERATIVE_STEPS_MAX, SequenceSettings, SequenceStrategy, SequenceTensors,
+        Signal, SignalKind, StateInput,
     },
     settings::{
         BRIEF_EXECUTION_MAX, BatchingSettings, ExpiryAction, PrioritySettings, QUEUE_REQUESTS_MAX, QueuePolicy,
@@ -39,7 +39,5 @@ pub use crate::{
 
 #[cfg(all(test, feature = "shuttle"))]
 mod interleavings;
-#[cfg(test)]
-mod random;
 #[cfg(test)]
 mod simulation;

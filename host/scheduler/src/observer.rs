@@ -16,7 +16,7 @@ pub trait Observer: Send + Sync {
     /// An execution has ended; its requests follow.
     fn batch_executed(&self, execution: &ExecutionRecord);
 
-    /// A request has been answered, or will be by a sender that the backend took.
+    /// A request has been answered, or will be by a sender that the backend took, or will be executed again.
     fn request_finished(&self, request: &RequestRecord);
 }
 
@@ -34,8 +34,9 @@ pub struct ExecutionRecord {
 pub struct RequestRecord {
     pub outcome: Outcome,
     pub rows: u64,
+    /// When the first byte was there; of a step, when the step before had ended.
     pub received: Instant,
-    /// When the scheduler got it.
+    /// When the scheduler got it; of a step, when the step before had ended.
     pub queued: Instant,
     /// `None` when it never ran.
     pub execution: Option<ExecutionRecord>,
@@ -46,6 +47,8 @@ pub struct RequestRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Success,
+    /// It was executed, and will be once more: a step of an iterative sequence. Counted as an inference, as upstream.
+    Step,
     Failure(FailureReason),
 }
 
@@ -112,6 +115,8 @@ impl RequestRecord {
             trace.event(Activity::ComputeOutputStart, execution.outputs_started());
             trace.event(Activity::ComputeEnd, execution.ended);
         }
-        trace.event(Activity::RequestEnd, self.ended);
+        if self.outcome != Outcome::Step {
+            trace.event(Activity::RequestEnd, self.ended);
+        }
     }
 }

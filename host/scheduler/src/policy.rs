@@ -23,8 +23,9 @@ pub(crate) trait Policy<T>: Send {
 pub(crate) enum Event<T> {
     /// A request arrives.
     Arrive { item: T, wish: Wish },
-    /// An instance has finished its execution.
-    InstanceIdle(InstanceIndex),
+    /// An instance has finished its execution. What it hands back waits for another one; only sequences that are
+    /// iterative are handed back.
+    InstanceIdle { instance: InstanceIndex, returned: Vec<T> },
     /// An instance is there that was not; it is idle. One that is limited executes only what was granted.
     InstanceAdded { instance: InstanceIndex, is_limited: bool },
     /// A limited instance that was claimed may execute once; what it does not use it lets go at once.

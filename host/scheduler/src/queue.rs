@@ -35,6 +35,8 @@ pub(crate) struct Wish {
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     settings: QueueSettings,
+    /// Of all levels together; asked for by every request, and a sum over as many policies as the model has.
+    total_max: usize,
     waiting: BTreeMap<Ticket, Waiting<T>>,
     /// How many wait in each level in which somebody does.
     counts: BTreeMap<u64, usize>,
@@ -54,7 +56,14 @@ pub(crate) struct Waiting<T> {
 
 impl<T> Queue<T> {
     pub(crate) fn new(settings: QueueSettings) -> Self {
-        Self { settings, waiting: BTreeMap::new(), counts: BTreeMap::new(), deadlines: BTreeSet::new(), next_number: 0 }
+        Self {
+            total_max: settings.total_max(),
+            settings,
+            waiting: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            next_number: 0,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -70,7 +79,7 @@ impl<T> Queue<T> {
         let level = self.settings.level(wish.priority);
         let policy = self.settings.policy(level);
         let in_level = self.counts.get(&level).copied().unwrap_or(0);
-        if in_level >= policy.requests_max || self.len() >= self.settings.total_max() {
+        if in_level >= policy.requests_max || self.len() >= self.total_max {
             return Err(item);
         }
         let ticket = Ticket { level, late: false, number: self.next_number };

@@ -121,11 +121,6 @@ impl Roster {
         self.leaving.insert(instance);
         Presence::Here
     }
-
-    #[cfg(test)]
-    pub(crate) fn idle_count(&self) -> usize {
-        self.idle.len()
-    }
 }
 
 #[cfg(test)]

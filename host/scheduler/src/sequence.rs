@@ -1,7 +1,8 @@
 //! Sequences: requests that belong together go to one instance, one after the other, in order.
 //!
 //! A sequence has a slot of one instance from its START to its END, or until it is silent for too long; those for which
-//! there is no slot wait in the backlog, oldest first. Which slots run together is the strategy's to say: [`direct`] or
+//! there is no slot wait in the backlog, oldest first. A model of [`iterative`] sequences hands a request back until it is
+//! done with it. Which slots run together is the strategy's to say: [`direct`] or
 //! [`oldest`].
 //!
 //! Promises: a slot belongs to one sequence; at most one request of a sequence runs at any time; what is kept between its
@@ -11,6 +12,7 @@
 mod backlog;
 mod bench;
 mod direct;
+mod iterative;
 mod oldest;
 mod policy;
 mod settings;
@@ -23,10 +25,15 @@ use nereid_inference::{BatchReason, SequenceFlags};
 use self::bench::SlotIndex;
 pub use self::{
     direct::DirectSettings,
+    iterative::ITERATIVE_STEPS_MAX,
     settings::{SequenceSettings, SequenceStrategy},
     tensors::{CorrelationInput, SequenceTensors, Signal, SignalKind, StateInput},
 };
-pub(crate) use self::{policy::SequencePolicy, tensors::KeptState};
+pub(crate) use self::{
+    iterative::{SequenceIds, go_on, not_iterative, too_many_steps},
+    policy::SequencePolicy,
+    tensors::KeptState,
+};
 use crate::{batching::Batchable, policy::InstanceIndex};
 
 /// What a sequence policy needs of a request.

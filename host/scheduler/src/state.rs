@@ -35,7 +35,7 @@ impl<T: Batchable + Send> Policy<T> for State<T> {
     fn on(&mut self, now: Instant, event: Event<T>) -> Actions<T> {
         match event {
             Event::Arrive { item, wish } => self.arrive(now, item, wish),
-            Event::InstanceIdle(instance) => self.instance_idle(now, instance),
+            Event::InstanceIdle { instance, .. } => self.instance_idle(now, instance),
             Event::InstanceAdded { instance, is_limited } => self.add_instance(now, instance, is_limited),
             Event::Granted(instance) => self.grant(now, instance),
             Event::InstanceRetired(instance) => self.retire_instance(now, instance),
@@ -119,11 +119,6 @@ impl<T: Batchable> State<T> {
     /// Draining, and nothing waits: instances that are idle are not needed again.
     pub(crate) fn is_drained(&self) -> bool {
         self.life == Life::Draining && self.queue.is_empty()
-    }
-
-    #[cfg(test)]
-    pub(crate) fn idle_count(&self) -> usize {
-        self.roster.idle_count()
     }
 
     /// What kept those who wait, before another instance has become idle.

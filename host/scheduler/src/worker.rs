@@ -9,11 +9,13 @@
 mod affinity;
 mod alarm;
 mod decisions;
+mod finish;
 mod instances;
 mod rate_limiter;
 
 use std::{
     any::Any,
+    collections::BTreeMap,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -24,7 +26,7 @@ use std::{
 
 use futures_util::FutureExt;
 use nereid_backend::Batch;
-use nereid_inference::{CheckedRequest, ErrorKind, InferError, ResponseOrder, ResponseSender};
+use nereid_inference::{CheckedRequest, InferError, ResponseOrder, ResponseSender};
 use nereid_sync::{Mutex, mpsc};
 use tokio::runtime::Handle;
 
@@ -39,12 +41,12 @@ use self::{
     rate_limiter::Access,
 };
 use crate::{
-    ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord, SchedulerSettings, SequenceSettings,
+    FailureReason, Observer, Outcome, RequestRecord, SchedulerSettings, SequenceSettings,
     batching::Batchable,
     job::{Job, Origin},
     policy::{Actions, Event, InstanceIndex, Policy, Refusal, Run},
     queue::Wish,
-    sequence::SequencePolicy,
+    sequence::{SequenceIds, SequencePolicy},
     state::State,
 };
 
@@ -56,17 +58,26 @@ pub struct Scheduler {
 struct Shared {
     policy: Mutex<Box<dyn Policy<Job>>>,
     sequences: Option<SequenceSettings>,
+    sequence_ids: SequenceIds,
     slots: Slots,
     observer: Arc<dyn Observer>,
     runtime: Handle,
     alarm: Arc<Alarm>,
     brief_execution_max: Duration,
-    /// Where answers wait for those before them.
-    order: Option<ResponseOrder>,
+    order: Option<Order>,
     /// What asks for limited instances; `None` when none is.
     limited: Option<Access>,
     /// Itself, while it waits for a grant after its scheduler is gone: nothing else may be left that refers to it.
     draining: Mutex<Option<Arc<Shared>>>,
+}
+
+/// Where answers wait for those before them.
+enum Order {
+    /// Of independent requests: as they arrived.
+    Arrival(ResponseOrder),
+    /// Of sequences: as they started, on each instance. In order of arrival, the answer that a client needs to go on with
+    /// its sequence could wait for a sequence that waits for this one's slot.
+    Start(Mutex<BTreeMap<InstanceIndex, ResponseOrder>>),
 }
 
 // === impl Scheduler ===
@@ -87,9 +98,9 @@ impl Scheduler {
             || settings.sequences.is_some()
             || settings.batching.as_ref().is_some_and(|batching| !batching.delay_max.is_zero());
         let brief_execution_max = settings.brief_execution_max;
-        let order = settings.preserve_order.then(ResponseOrder::default);
         let sequences = settings.sequences.clone();
         let limited = settings.rate_limiter.clone().map(Access::new);
+        let order = settings.preserve_order.then(|| Order::new(sequences.is_some()));
         let policy: Box<dyn Policy<Job>> = match &sequences {
             Some(sequences) => Box::new(SequencePolicy::new(settings, sequences.clone())),
             None => Box::new(State::new(settings, 0)),
@@ -100,6 +111,7 @@ impl Scheduler {
         let shared = Shared {
             policy,
             sequences,
+            sequence_ids: SequenceIds::default(),
             slots,
             observer,
             runtime,
@@ -128,12 +140,13 @@ impl Scheduler {
     pub fn submit(&self, request: CheckedRequest, mut sender: ResponseSender) {
         let queued = Instant::now();
         let wish = Wish { timeout: request.get().timeout, priority: request.get().priority };
-        if let Some(order) = &self.shared.order {
+        if let Some(Order::Arrival(order)) = &self.shared.order {
             order.admit(&mut sender);
         }
         let sequences = self.shared.sequences.as_ref();
-        let job = Job::new(request, sender, queued, sequences.map(|sequences| sequences.tensors.clone()));
-        if let Some(Err(error)) = sequences.map(|sequences| sequences.check(&job.request)) {
+        let mut job = Job::new(request, sender, queued, sequences.map(|sequences| sequences.tensors.clone()));
+        let admit = |sequences: &SequenceSettings| sequences.admit(&mut job.request, &self.shared.sequence_ids);
+        if let Some(Err(error)) = sequences.map(admit) {
             return self.shared.conclude(job, error, FailureReason::Other);
         }
         let actions = self.shared.decide(queued, Event::Arrive { item: job, wish });
@@ -203,8 +216,8 @@ impl Shared {
         self.note(&run, slot.as_deref());
         match slot.as_deref() {
             Some(Slot::Blocking(slot)) if run.is_alone && self.is_brief(slot, &run.requests) => {
-                self.execute_blocking(slot, run.requests);
-                if let Some(next) = self.instance_idle(run.instance) {
+                let returned = self.execute_blocking(run.instance, slot, run.requests);
+                if let Some(next) = self.instance_idle(run.instance, returned) {
                     slot.hand_over(next.requests);
                 }
             }
@@ -223,16 +236,25 @@ impl Shared {
             let slot = self.slots.get(index);
             let Some(Slot::Task(slot)) = slot.as_deref() else { return };
             let Some(mut instance) = slot.instance.lock().take() else { return };
-            let (mut batch, origins) = Job::into_batch(requests);
+            let (mut batch, origins) = self.begin(index, requests);
             if let Err(panic) = AssertUnwindSafe(instance.execute(&mut batch)).catch_unwind().await {
                 fail_after_panic(&mut batch, panic.as_ref());
             }
             *slot.instance.lock() = Some(instance);
-            self.finish(batch, origins);
-            if let Some(run) = self.instance_idle(index) {
+            let returned = self.finish(batch, origins);
+            if let Some(run) = self.instance_idle(index, returned) {
                 self.runtime.spawn(self.clone().run_task(index, run.requests));
             }
         })
+    }
+
+    /// A batch that starts now, on an instance of its own.
+    fn begin(&self, index: InstanceIndex, mut requests: Vec<Job>) -> (Batch, Vec<Origin>) {
+        if let Some(Order::Start(orders)) = &self.order {
+            let order = orders.lock().entry(index).or_default().clone();
+            requests.iter_mut().filter(|job| job.origin.steps == 0).for_each(|job| order.admit(&mut job.sender));
+        }
+        Job::into_batch(requests)
     }
 
     fn run_thread(self: Arc<Self>, index: InstanceIndex, work: &mpsc::Receiver<Vec<Job>>) {
@@ -241,21 +263,21 @@ impl Shared {
         while let Ok(requests) = work.recv() {
             let mut next = Some(requests);
             while let Some(requests) = next {
-                self.execute_blocking(slot, requests);
-                next = self.instance_idle(index).map(|run| run.requests);
+                let returned = self.execute_blocking(index, slot, requests);
+                next = self.instance_idle(index, returned).map(|run| run.requests);
             }
         }
     }
 
-    /// Executes one batch on the calling thread.
-    fn execute_blocking(&self, slot: &BlockingSlot, requests: Vec<Job>) {
-        let (mut batch, origins) = Job::into_batch(requests);
+    /// Executes one batch on the calling thread; returns what is to be executed again.
+    fn execute_blocking(&self, index: InstanceIndex, slot: &BlockingSlot, requests: Vec<Job>) -> Vec<Job> {
+        let (mut batch, origins) = self.begin(index, requests);
         let executed = catch_unwind(AssertUnwindSafe(|| slot.instance.lock().execute(&mut batch)));
         if let Err(panic) = executed {
             fail_after_panic(&mut batch, panic.as_ref());
         }
         slot.brevity.lock().record(batch.rows(), batch.timeline().started.elapsed());
-        self.finish(batch, origins);
+        self.finish(batch, origins)
     }
 
     /// Whether the caller may execute these requests: one that is expected to take no longer than a hop would, of an
@@ -267,9 +289,9 @@ impl Shared {
         }
     }
 
-    /// Reports an idle instance; returns its own next execution and performs everything else.
-    fn instance_idle(self: &Arc<Self>, index: InstanceIndex) -> Option<Run<Job>> {
-        let mut actions = self.decide(Instant::now(), Event::InstanceIdle(index));
+    /// Reports an idle instance and what it hands back; returns its own next execution and performs everything else.
+    fn instance_idle(self: &Arc<Self>, index: InstanceIndex, returned: Vec<Job>) -> Option<Run<Job>> {
+        let mut actions = self.decide(Instant::now(), Event::InstanceIdle { instance: index, returned });
         let own = actions.runs.iter().position(|run| run.instance == index);
         let own = own.map(|position| actions.runs.swap_remove(position));
         self.perform(actions);
@@ -278,39 +300,6 @@ impl Shared {
             None => self.dismiss_if_drained(),
         }
         own
-    }
-
-    /// Counts the batch, then sends its answers.
-    fn finish(&self, batch: Batch, origins: Vec<Origin>) {
-        let execution = ExecutionRecord { rows: batch.rows(), timeline: batch.timeline(), ended: Instant::now() };
-        if !batch.is_empty() {
-            self.observer.batch_executed(&execution);
-        }
-        let requests = origins.len();
-        for (mut finished, origin) in batch.finish().zip(origins).filter(|(_, origin)| !origin.is_padding) {
-            if let (Some(tensors), Some((_, Ok(response)))) = (&origin.tensors, &mut finished.answer) {
-                tensors.keep(response, &finished.request, &origin.kept, requests);
-            }
-            let outcome = match &finished.answer {
-                Some((_, Err(error))) if error.kind() == ErrorKind::Cancelled => {
-                    Outcome::Failure(FailureReason::Cancelled)
-                }
-                Some((_, Err(_))) => Outcome::Failure(FailureReason::Backend),
-                Some((_, Ok(_))) | None => Outcome::Success,
-            };
-            let record = RequestRecord {
-                outcome,
-                rows: finished.request.batch_size(),
-                received: finished.request.get().received,
-                queued: origin.queued,
-                execution: Some(execution),
-                ended: execution.ended,
-            };
-            self.report(&finished.request, &record);
-            if let Some((sender, result)) = finished.answer {
-                sender.respond(result);
-            }
-        }
     }
 
     /// Answers a request that the policy does not execute, in Triton's words.
@@ -365,6 +354,17 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.alarm.disturb();
+    }
+}
+
+// === impl Order ===
+
+impl Order {
+    fn new(is_of_sequences: bool) -> Self {
+        match is_of_sequences {
+            true => Self::Start(Mutex::default()),
+            false => Self::Arrival(ResponseOrder::default()),
+        }
     }
 }
 

@@ -40,7 +40,8 @@ fn run(behaviour: FakeBehaviour, sample: WarmupSample) -> Vec<Result<(), InferEr
     let outcomes = kinds.map(|blocking| {
         let behaviour = FakeBehaviour { blocking, ..behaviour.clone() };
         let mut instance: Instance =
-            nereid_backend::fake::FakeInstance { behaviour, outputs: vec!["Y".into()] }.into_instance();
+            nereid_backend::fake::FakeInstance { behaviour, outputs: vec!["Y".into()], ..Default::default() }
+                .into_instance();
         warmup.run(&mut instance, runtime.handle())
     });
     outcomes.collect()

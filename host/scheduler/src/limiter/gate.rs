@@ -53,7 +53,7 @@ impl Gate {
         let (mut actions, mut woken, mut changes) = (None, BTreeSet::new(), Vec::new());
         let mut looks = event.is_none();
         if let Some(event) = event {
-            if let Event::InstanceIdle(instance) = &event {
+            if let Event::InstanceIdle { instance, .. } = &event {
                 changes.extend(self.change(*instance, Change::Executed));
             }
             let mut first = policy.on(now, event);

@@ -24,14 +24,11 @@ use crate::{
     BatchingSettings, ExpiryAction, QueuePolicy, SchedulerSettings, SequenceSettings, SequenceStrategy,
     policy::{Actions, Event, Policy},
     queue::Wish,
-    random::{Random, for_every_seed},
     sequence::SequencePolicy,
+    simulation::{MICROSECOND, Random, SEEDS, STEPS, for_every_seed},
     state::State,
 };
 
-const SEEDS: u64 = 1_000;
-const STEPS: usize = 300;
-const MICROSECOND: Duration = Duration::from_micros(1);
 const NAMES: [&str; 3] = ["R1", "R2", "G"];
 
 /// Exchanges for one event: a few, and one for each instance that was granted for nothing.
@@ -129,6 +126,7 @@ impl World {
             strategy: SequenceStrategy::Oldest,
             slots: batch_rows_max as usize,
             idle_max: Duration::from_secs(3_600),
+            iterative: false,
             tensors: Arc::default(),
         };
         let policy: Box<dyn Policy<Request>> = match has_sequences {
@@ -322,7 +320,7 @@ impl World {
             let Some(instance) = ended else { break };
             let (_, ids) = model.busy.remove(&instance).unwrap();
             ids.into_iter().for_each(|id| self.settle(id, Fate::Running, Fate::Executed));
-            self.tell(index, Some(Event::InstanceIdle(instance)));
+            self.tell(index, Some(Event::InstanceIdle { instance, returned: vec![] }));
         }
         if self.models[index].as_ref().is_some_and(|model| model.wake_at.is_some_and(|at| at <= self.now)) {
             self.tell(index, Some(Event::Wake));

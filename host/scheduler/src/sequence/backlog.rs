@@ -71,11 +71,6 @@ impl<T: Sequenced> Backlog<T> {
         expired
     }
 
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.sequences.len()
-    }
-
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }

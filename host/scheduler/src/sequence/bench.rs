@@ -18,6 +18,10 @@ pub(super) struct Bench<T: Sequenced> {
     pub(super) slots: Vec<Slot<T>>,
     /// Slots with requests, by the number of the first of them: oldest first.
     ready: BTreeSet<(u64, SlotIndex)>,
+    /// Slots of which a request is in the execution under way.
+    running: Vec<SlotIndex>,
+    /// How many slots have a sequence.
+    taken: usize,
     pub(super) busy: bool,
     /// Whether it may execute.
     pub(super) permit: Permit,
@@ -80,6 +84,8 @@ impl<T: Sequenced> Bench<T> {
         Self {
             slots: (0..slots).map(|_| Slot::Free).collect(),
             ready: BTreeSet::new(),
+            running: Vec::new(),
+            taken: 0,
             busy: false,
             permit,
             leaving: false,
@@ -98,7 +104,7 @@ impl<T: Sequenced> Bench<T> {
 
     /// Whether no slot has a sequence.
     pub(super) fn is_empty(&self) -> bool {
-        self.slots.iter().all(|slot| matches!(slot, Slot::Free))
+        self.taken == 0
     }
 
     /// The first request of every slot that has one, oldest first.
@@ -128,11 +134,22 @@ impl<T: Sequenced> Bench<T> {
         sequence.silent_until.take()
     }
 
+    /// Puts a request before those of its sequence that wait.
+    pub(super) fn push_front(&mut self, slot: SlotIndex, queued: Queued<T>) {
+        let Some(sequence) = self.slots.get_mut(slot).and_then(Slot::sequence_mut) else { return };
+        if let Some(first) = sequence.queue.front() {
+            self.ready.remove(&(first.number, slot));
+        }
+        self.ready.insert((queued.number, slot));
+        sequence.queue.push_front(queued);
+    }
+
     /// Gives a free slot to a sequence that may have requests already.
     pub(super) fn seat(&mut self, slot: SlotIndex, sequence: Sequence<T>) {
         self.ready.extend(sequence.queue.front().map(|first| (first.number, slot)));
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Slot::Taken(sequence);
+            self.taken += 1;
         }
     }
 
@@ -140,6 +157,7 @@ impl<T: Sequenced> Bench<T> {
     pub(super) fn clear(&mut self, slot: SlotIndex) -> Option<Sequence<T>> {
         let place = self.slots.get_mut(slot)?;
         let Slot::Taken(sequence) = std::mem::replace(place, Slot::Free) else { return None };
+        self.taken -= 1;
         if let Some(first) = sequence.queue.front() {
             self.ready.remove(&(first.number, slot));
         }
@@ -167,6 +185,7 @@ impl<T: Sequenced> Bench<T> {
         self.ready.remove(&(queued.number, slot));
         self.ready.extend(sequence.queue.front().map(|next| (next.number, slot)));
         sequence.running = true;
+        self.running.push(slot);
         queued.item.enter(&mut sequence.memory);
         if queued.end {
             self.clear(slot);
@@ -181,14 +200,13 @@ impl<T: Sequenced> Bench<T> {
         if self.permit == Permit::Held {
             self.permit = Permit::Absent;
         }
-        let mut silent = Vec::new();
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            let Some(sequence) = slot.sequence_mut() else { continue };
-            if std::mem::take(&mut sequence.running) && sequence.queue.is_empty() {
-                silent.push(index);
-            }
-        }
-        silent
+        let mut running = std::mem::take(&mut self.running);
+        running.retain(|slot| {
+            // Another sequence may have the slot by now, of which nothing ran.
+            let sequence = self.slots.get_mut(*slot).and_then(Slot::sequence_mut);
+            sequence.is_some_and(|sequence| std::mem::take(&mut sequence.running) && sequence.queue.is_empty())
+        });
+        running
     }
 }
 

@@ -3,6 +3,8 @@
 //! A sequence begins with its START and is known by its id until its END, or until it is silent for too long. Its slot is
 //! free again when its last request has left the queue: the next sequence's first request runs after that one anyway.
 
+mod instances;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
@@ -40,10 +42,10 @@ pub(crate) struct SequencePolicy<T: Sequenced> {
     settings: SchedulerSettings,
     sequences: SequenceSettings,
     /// Sequences that more requests may come for.
-    pub(super) known: HashMap<SequenceId, Place>,
+    known: HashMap<SequenceId, Place>,
     backlog: Backlog<T>,
     benches: BTreeMap<InstanceIndex, Bench<T>>,
-    pub(super) free: BTreeSet<Seat>,
+    free: BTreeSet<Seat>,
     /// When sequences that are silent end.
     silent: BTreeSet<(Instant, Seat)>,
     /// When instances that wait for company want to be asked again.
@@ -55,7 +57,7 @@ pub(crate) struct SequencePolicy<T: Sequenced> {
     /// Instances of which a slot has just gone to a sequence that waited for one.
     seated: BTreeSet<InstanceIndex>,
     next_number: u64,
-    pub(super) waiting: usize,
+    waiting: usize,
     reported_waiting: usize,
     life: Life,
 }
@@ -67,13 +69,16 @@ impl<T: Sequenced + Send> Policy<T> for SequencePolicy<T> {
         let mut actions = Actions::nothing();
         self.came = match &event {
             Event::Arrive { .. } => Awaited::Nothing,
-            Event::InstanceIdle(_) | Event::InstanceAdded { .. } => Awaited::Instance,
+            Event::InstanceIdle { .. } | Event::InstanceAdded { .. } => Awaited::Instance,
             Event::Granted(_) => Awaited::Resources,
             Event::InstanceRetired(_) | Event::Wake | Event::Drain => Awaited::Company,
         };
         match event {
             Event::Arrive { item, wish } => self.arrive(now, item, wish, &mut actions),
-            Event::InstanceIdle(instance) => self.instance_idle(now, instance, &mut actions),
+            Event::InstanceIdle { instance, returned } => {
+                returned.into_iter().for_each(|item| self.reschedule(now, item, &mut actions));
+                self.instance_idle(now, instance, &mut actions);
+            }
             Event::InstanceAdded { instance, is_limited } => {
                 self.add_instance(now, instance, is_limited, &mut actions);
             }
@@ -87,7 +92,9 @@ impl<T: Sequenced + Send> Policy<T> for SequencePolicy<T> {
     }
 
     fn is_drained(&self) -> bool {
-        self.life == Life::Draining && self.waiting == 0
+        // What executes of an iterative sequence may come back.
+        let may_return = || self.sequences.iterative && self.benches.values().any(|bench| bench.busy);
+        self.life == Life::Draining && self.waiting == 0 && !may_return()
     }
 }
 
@@ -151,8 +158,8 @@ impl<T: Sequenced> SequencePolicy<T> {
         let Some(seat) = self.free.pop_first() else {
             return Place::Backlog(self.backlog.open(id, first, timeout));
         };
-        if let Some(slot) = self.slot_mut(seat) {
-            *slot = Slot::Taken(Sequence::new(id));
+        if let Some(bench) = self.benches.get_mut(&seat.instance) {
+            bench.seat(seat.slot, Sequence::new(id));
         }
         self.push(seat, first);
         Place::Seat(seat)
@@ -166,6 +173,21 @@ impl<T: Sequenced> SequencePolicy<T> {
         self.changed.insert(seat.instance);
     }
 
+    /// A request that was executed needs another execution: it goes before the requests of its sequence that wait, and
+    /// counts as the youngest of all others. It has been admitted already, however many wait.
+    fn reschedule(&mut self, now: Instant, item: T, actions: &mut Actions<T>) {
+        let place = item.flags().and_then(|flags| self.known.get(&flags.id).copied());
+        let Some(Place::Seat(seat)) = place else {
+            return actions.refused.push((item, Refusal::NotStarted));
+        };
+        let queued = Queued { item, arrived: now, number: self.next_number, end: false };
+        self.next_number += 1;
+        self.waiting += 1;
+        if let Some(bench) = self.benches.get_mut(&seat.instance) {
+            bench.push_front(seat.slot, queued);
+        }
+    }
+
     fn instance_idle(&mut self, now: Instant, instance: InstanceIndex, actions: &mut Actions<T>) {
         let Some(bench) = self.benches.get_mut(&instance) else { return };
         let rested = bench.finished();
@@ -175,9 +197,10 @@ impl<T: Sequenced> SequencePolicy<T> {
         }
     }
 
-    /// A sequence has nothing that waits or runs: it is silent from now on.
+    /// A sequence has nothing that waits or runs: it is silent from now on. An iterative one is over: a request of it that
+    /// comes again is a sequence of its own.
     fn rest(&mut self, now: Instant, seat: Seat, actions: &mut Actions<T>) {
-        if self.life == Life::Draining {
+        if self.life == Life::Draining || self.sequences.iterative {
             return self.end(now, seat, actions);
         }
         let until = now.checked_add(self.sequences.idle_max);
@@ -257,42 +280,6 @@ impl<T: Sequenced> SequencePolicy<T> {
         }
     }
 
-    fn add_instance(&mut self, now: Instant, instance: InstanceIndex, is_limited: bool, actions: &mut Actions<T>) {
-        let permit = if is_limited { Permit::Absent } else { Permit::NotNeeded };
-        self.benches.insert(instance, Bench::new(self.sequences.slots, permit));
-        for slot in 0..self.sequences.slots {
-            self.release(now, Seat { slot, instance }, actions);
-        }
-    }
-
-    /// A limited instance may execute.
-    fn grant(&mut self, instance: InstanceIndex, actions: &mut Actions<T>) {
-        match self.benches.get_mut(&instance) {
-            Some(bench) if bench.permit == Permit::Asked => {
-                bench.permit = Permit::Held;
-                self.changed.insert(instance);
-            }
-            _ => actions.claims.push(Claim::LetGo(instance)),
-        }
-    }
-
-    /// Its sequences go on to their end; it gets no new ones.
-    fn retire_instance(&mut self, instance: InstanceIndex, actions: &mut Actions<T>) {
-        let Some(bench) = self.benches.get_mut(&instance) else { return };
-        bench.leaving = true;
-        self.free.retain(|seat| seat.instance != instance);
-        self.leave_if_empty(instance, actions);
-    }
-
-    fn leave_if_empty(&mut self, instance: InstanceIndex, actions: &mut Actions<T>) {
-        let is_over = |bench: &Bench<T>| bench.leaving && !bench.busy && bench.is_empty();
-        if self.benches.get(&instance).is_some_and(is_over) {
-            self.benches.remove(&instance);
-            self.due.retain(|(_, due)| *due != instance);
-            actions.gone.push(instance);
-        }
-    }
-
     fn drain(&mut self, now: Instant, actions: &mut Actions<T>) {
         self.life = Life::Draining;
         self.sequences.strategy.do_not_wait();
@@ -357,7 +344,7 @@ impl<T: Sequenced> SequencePolicy<T> {
 
     fn run(&mut self, now: Instant, instance: InstanceIndex, chosen: &Chosen, actions: &mut Actions<T>) {
         let others_idle = self.benches.values().all(|bench| !bench.busy);
-        let awaited = self.awaited(instance);
+        let awaited = self.awaited(now, instance);
         let Some(bench) = self.benches.get_mut(&instance) else { return };
         let (requests, ended) = bench.take(&chosen.rows);
         self.waiting -= chosen.rows.iter().flatten().count();
@@ -376,8 +363,13 @@ impl<T: Sequenced> SequencePolicy<T> {
     }
 
     /// What the requests of an instance that is idle now have waited for.
-    fn awaited(&self, instance: InstanceIndex) -> Awaited {
-        let has_others = || self.benches.get(&instance).is_some_and(|bench| bench.ready_count() > 1);
+    fn awaited(&self, now: Instant, instance: InstanceIndex) -> Awaited {
+        // More than the one that has just come, or another that a late timer has left waiting.
+        let came_before = |bench: &Bench<T>| bench.candidates().any(|candidate| candidate.queued.arrived < now);
+        let has_others = || {
+            let bench = self.benches.get(&instance);
+            bench.is_some_and(|bench| bench.ready_count() > 1 || came_before(bench))
+        };
         match self.came {
             _ if self.seated.contains(&instance) => Awaited::Slot,
             Awaited::Nothing if has_others() => Awaited::Company,
@@ -385,9 +377,16 @@ impl<T: Sequenced> SequencePolicy<T> {
         }
     }
 
+    /// Every seat that is taken, by whom, and the first of its requests that waits.
     #[cfg(test)]
-    pub(super) fn backlog_len(&self) -> usize {
-        self.backlog.len()
+    pub(super) fn seats(&self) -> impl Iterator<Item = (Seat, &SequenceId, Option<&T>)> {
+        self.benches.iter().flat_map(|(instance, bench)| {
+            bench.slots.iter().enumerate().filter_map(|(slot, taken)| {
+                let sequence = taken.sequence()?;
+                let first = sequence.queue.front().map(|queued| &queued.item);
+                Some((Seat { slot, instance: *instance }, &sequence.id, first))
+            })
+        })
     }
 
     fn slot_mut(&mut self, seat: Seat) -> Option<&mut Slot<T>> {

@@ -9,7 +9,7 @@ use nereid_inference::{CheckedRequest, InferError, SequenceId};
 use nereid_tensor::DataType;
 
 use super::{
-    Pick, SequenceTensors, Sequenced,
+    Pick, SequenceIds, SequenceTensors, Sequenced,
     bench::Bench,
     direct::{self, DirectSettings},
     oldest,
@@ -25,6 +25,8 @@ pub struct SequenceSettings {
     pub slots: usize,
     /// How long a sequence may have nothing that waits or runs before it is ended.
     pub idle_max: Duration,
+    /// A request is a sequence of its own, which the backend may hand back to be executed again.
+    pub iterative: bool,
     pub tensors: Arc<SequenceTensors>,
 }
 
@@ -40,11 +42,19 @@ pub enum SequenceStrategy {
 // === impl SequenceSettings ===
 
 impl SequenceSettings {
-    /// Checks what a request says about its sequence, before anything is known of the sequence itself.
+    /// Checks what a request says about its sequence, before anything is known of the sequence itself. Where sequences are
+    /// iterative, it need not say anything.
     ///
     /// # Errors
     /// `InvalidArgument`, in Triton's words.
-    pub(crate) fn check(&self, request: &CheckedRequest) -> Result<(), InferError> {
+    pub(crate) fn admit(&self, request: &mut CheckedRequest, sequence_ids: &SequenceIds) -> Result<(), InferError> {
+        if self.iterative {
+            sequence_ids.begin(request, self.tensors.correlation.as_ref().map(|correlation| correlation.data_type));
+        }
+        self.check(request)
+    }
+
+    fn check(&self, request: &CheckedRequest) -> Result<(), InferError> {
         let model = &self.model_name;
         let invalid = |text: String| Err(InferError::invalid_argument(text));
         if request.batch_size() > 1 {

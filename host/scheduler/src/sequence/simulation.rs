@@ -1,13 +1,12 @@
 //! Seeded simulation of sequences: random clients over the real policy in virtual time. Clients start, go on, end, fall
-//! silent, cancel, ask for timeouts and reuse ids; instances come and go. The invariants: every request has one fate; a
-//! sequence runs in order, one request at a time, in one slot; no row has two sequences and none is reused before its
-//! sequence has ended; memory never crosses; nobody waits for a slot while one is free, nor for an idle instance longer
-//! than the settings say; every timer is kept. A failure prints its seed; `NEREID_SEED=n` replays it.
+//! silent, cancel, ask for timeouts and reuse ids; requests of iterative sequences are handed back; instances come and go.
+//! What must hold is in [`checks`]. The simulation knows every sequence as its client does, and learns from the policy only
+//! which seat one was given, which it then checks.
 
 mod checks;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -20,14 +19,13 @@ use nereid_inference::SequenceId;
 use super::*;
 use crate::{
     BatchingSettings, QueuePolicy, SchedulerSettings,
-    policy::{Actions, Event, Policy},
+    policy::{Actions, Event, Refusal},
     queue::Wish,
-    random::{Random, for_every_seed},
+    simulation::{MICROSECOND, Play, Random, SEEDS, STEPS, Stage, for_every_seed},
 };
 
-const SEEDS: u64 = 1_000;
-const STEPS: usize = 300;
-const MICROSECOND: Duration = Duration::from_micros(1);
+/// Longest step of time in which nothing ends, in microseconds.
+const STEP_US_MAX: u64 = 600;
 
 #[derive(Clone, Debug)]
 struct Request {
@@ -52,37 +50,43 @@ enum Fate {
 struct Known {
     request: Request,
     fate: Fate,
+    /// When it began to wait, for its next step if it has had one.
     arrived: Instant,
-    /// The request that started its sequence, as the client sees it.
-    start: usize,
-    deadline: Option<Instant>,
+    /// In order of these, over all sequences.
+    number: u64,
+    sequence: SequenceKey,
 }
 
-/// A sequence as its client knows it.
-struct Client {
+/// A sequence is called by its first request.
+type SequenceKey = usize;
+
+/// A sequence that has not ended.
+struct Live {
     id: SequenceId,
-    start: usize,
-    requests: Vec<usize>,
-    /// When it last had something that waited or ran.
-    active: Instant,
+    /// Instance and slot.
+    seat: Option<(InstanceIndex, SlotIndex)>,
+    queue: VecDeque<usize>,
+    running: Option<usize>,
+    /// Until when it may wait for a seat.
+    expires: Option<Instant>,
+    silent_since: Option<Instant>,
+    /// The last request with a START that ran.
+    started_by: Option<usize>,
 }
 
 struct World {
-    random: Random,
-    now: Instant,
+    stage: Stage<SequencePolicy<Request>>,
     settings: SchedulerSettings,
     sequences: SequenceSettings,
-    policy: SequencePolicy<Request>,
     known: Vec<Known>,
-    /// Sequences that have not ended, by their ids.
-    clients: BTreeMap<u64, Client>,
-    busy: BTreeMap<InstanceIndex, (Instant, Vec<usize>)>,
-    instances: BTreeSet<InstanceIndex>,
-    leaving: BTreeSet<InstanceIndex>,
-    instances_made: usize,
-    wake_at: Option<Instant>,
-    /// Where each sequence, by its start, runs: instance, and row with the direct strategy.
-    places: BTreeMap<usize, (InstanceIndex, Option<usize>)>,
+    live: BTreeMap<SequenceKey, Live>,
+    /// Sequences that more requests may come for.
+    open: BTreeMap<u64, SequenceKey>,
+    /// What the policy must say about the request that arrives.
+    expected_refusal: Option<(usize, Refusal)>,
+    expected_restart: Option<SequenceId>,
+    next_number: u64,
+    is_draining: bool,
 }
 
 impl Batchable for Request {
@@ -122,6 +126,28 @@ impl Sequenced for Request {
     }
 }
 
+impl Play for World {
+    type Item = Request;
+    type Policy = SequencePolicy<Request>;
+
+    fn stage(&mut self) -> &mut Stage<SequencePolicy<Request>> {
+        &mut self.stage
+    }
+
+    fn waiting_count(&self) -> usize {
+        self.known.iter().filter(|known| known.fate == Fate::Waiting).count()
+    }
+
+    fn executed(&mut self, ids: &[usize]) -> Vec<Request> {
+        ids.iter().filter_map(|id| self.executed_one(*id)).collect()
+    }
+
+    fn apply(&mut self, actions: Actions<Request>) {
+        self.end_silent();
+        self.check_actions(actions);
+    }
+}
+
 // === impl World ===
 
 impl World {
@@ -144,160 +170,143 @@ impl World {
             strategy: if is_direct { SequenceStrategy::Direct(direct) } else { SequenceStrategy::Oldest },
             slots: (batch_rows_max + more_slots) as usize,
             idle_max: MICROSECOND * (200 + random.below(2_000)) as u32,
+            iterative: random.chance(30),
             tensors: Arc::default(),
         };
         let policy = SequencePolicy::new(settings.clone(), sequences.clone());
+        let instances = 1 + random.below(3);
         let mut world = Self {
-            random,
-            now,
+            stage: Stage::new(random, now, policy),
             settings,
             sequences,
-            policy,
             known: vec![],
-            clients: BTreeMap::new(),
-            busy: BTreeMap::new(),
-            instances: BTreeSet::new(),
-            leaving: BTreeSet::new(),
-            instances_made: 0,
-            wake_at: None,
-            places: BTreeMap::new(),
+            live: BTreeMap::new(),
+            open: BTreeMap::new(),
+            expected_refusal: None,
+            expected_restart: None,
+            next_number: 0,
+            is_draining: false,
         };
-        for _ in 0..1 + world.random.below(3) {
-            world.add_instance();
-        }
+        (0..instances).for_each(|_| world.add_instance());
         world
     }
 
-    fn is_direct(&self) -> bool {
-        matches!(self.sequences.strategy, SequenceStrategy::Direct(_))
-    }
-
-    fn tell(&mut self, event: Event<Request>) {
-        let actions = self.policy.on(self.now, event);
-        self.apply(actions);
-    }
-
-    fn add_instance(&mut self) {
-        let instance = self.instances_made;
-        self.instances_made += 1;
-        self.instances.insert(instance);
-        self.tell(Event::InstanceAdded { instance, is_limited: false });
-    }
-
-    fn replace_an_instance(&mut self) {
-        let staying: Vec<InstanceIndex> = self.instances.difference(&self.leaving).copied().collect();
-        self.add_instance();
-        let retired = staying[self.random.below(staying.len() as u64) as usize];
-        self.leaving.insert(retired);
-        self.tell(Event::InstanceRetired(retired));
-    }
-
-    /// A request of one of a few sequences; now and then one that should not come.
+    /// A request of one of a few sequences; now and then one that should not come. The host makes ids of its own for most
+    /// requests of iterative sequences.
     fn arrive(&mut self) {
-        let number = 1 + self.random.below(12);
-        let id = SequenceId::Number(number);
-        let live = self.clients.get(&number).is_some_and(|client| !self.has_lapsed(client));
-        let start = if live { self.random.chance(5) } else { !self.random.chance(10) };
-        let end = self.random.chance(20);
-        let (request_id, shape) = (self.known.len(), u64::from(self.random.chance(20)));
-        let flags = SequenceFlags { id: id.clone(), start, end };
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let request = Request { id: request_id, flags, shape, cancelled, started_by: None, is_padding: false };
-        let timeout = self.random.chance(10).then(|| MICROSECOND * (1 + self.random.below(800)) as u32);
-        if start && !live {
-            self.clients.remove(&number);
+        if self.live.values().any(|live| live.seat.is_none() && self.is_cancelled(live)) {
+            // Silence that this request ends may give a seat to such a sequence, which ends it, before or after the request.
+            self.run_what_is_due();
         }
-        // A client that starts again goes on in the same slot.
-        let client =
-            self.clients.entry(number).or_insert(Client { id, start: request_id, requests: vec![], active: self.now });
-        client.requests.push(request_id);
-        let first = client.start;
-        let deadline = timeout.map(|timeout| self.now + timeout);
-        let fate = Fate::Waiting;
-        self.known.push(Known { request: request.clone(), fate, arrived: self.now, start: first, deadline });
-        if !live && !start {
-            self.clients.remove(&number);
-        }
+        self.end_silent();
+        let (id, is_iterative) = (self.known.len(), self.sequences.iterative);
+        let random = &mut self.stage.random;
+        let is_own = is_iterative && random.chance(80);
+        let number = if is_own { 1_000 + id as u64 } else { 1 + random.below(12) };
+        let sequence_id = match number % 3 {
+            0 => SequenceId::Text(number.to_string()),
+            _ => SequenceId::Number(number),
+        };
+        let before = self.open.get(&number).copied();
+        let start = is_own || if before.is_some() { random.chance(5) } else { !random.chance(10) };
+        let end = !is_iterative && random.chance(20);
+        let timeout = random.chance(10).then(|| MICROSECOND * random.below(800) as u32);
+        let shape = u64::from(random.chance(20));
+        let flags = SequenceFlags { id: sequence_id, start, end };
+        let request = Request { id, flags, shape, cancelled: Arc::default(), started_by: None, is_padding: false };
+        self.expect(before, &request, number);
+        self.note(before, &request, number, timeout);
         self.tell(Event::Arrive { item: request, wish: Wish { timeout, priority: 0 } });
-        if end && self.known[request_id].fate != Fate::Refused {
-            self.clients.remove(&number);
+    }
+
+    /// What the policy must say about a request that arrives.
+    fn expect(&mut self, before: Option<SequenceKey>, request: &Request, number: u64) {
+        let refusal = if before.is_none() && !request.flags.start {
+            Some(Refusal::NotStarted)
+        } else if self.waiting_count() >= self.settings.queue.default.requests_max {
+            Some(Refusal::QueueFull)
+        } else {
+            None
+        };
+        self.expected_refusal = refusal.map(|refusal| (request.id, refusal));
+        self.expected_restart =
+            (refusal.is_none() && before.is_some() && request.flags.start).then(|| request.flags.id.clone());
+        assert_eq!(self.open.contains_key(&number), before.is_some());
+    }
+
+    /// The client's side of a request that arrives.
+    fn note(&mut self, before: Option<SequenceKey>, request: &Request, number: u64, timeout: Option<Duration>) {
+        let is_admitted = self.expected_refusal.is_none();
+        let sequence = before.unwrap_or(request.id);
+        let fate = if is_admitted { Fate::Waiting } else { Fate::Refused };
+        let arrived = self.stage.now;
+        self.known.push(Known { request: request.clone(), fate, arrived, number: self.next_number, sequence });
+        if !is_admitted {
+            return;
+        }
+        self.next_number += 1;
+        let live = self.live.entry(sequence).or_insert_with(|| Live::new(request.flags.id.clone()));
+        live.queue.push_back(request.id);
+        live.silent_since = None;
+        let asked = timeout.filter(|timeout| live.seat.is_none() && !timeout.is_zero());
+        live.expires = live.expires.into_iter().chain(asked.map(|asked| arrived + asked)).min();
+        match request.flags.end {
+            true => drop(self.open.remove(&number)),
+            false => drop(self.open.insert(number, sequence)),
         }
     }
 
-    /// Whether a sequence has been silent for so long that it has ended.
-    fn has_lapsed(&self, client: &Client) -> bool {
-        self.places.contains_key(&client.start)
-            && client.requests.iter().all(|id| !matches!(self.known[*id].fate, Fate::Waiting | Fate::Running))
-            && self.now >= client.active + self.sequences.idle_max
-    }
-
+    /// Somebody leaves who waits, or, which an iterative sequence notices, while a step is executed.
     fn cancel_one(&mut self) {
-        let waiting: Vec<usize> = self.with_fate(Fate::Waiting).map(|known| known.request.id).collect();
-        if !waiting.is_empty() {
-            let chosen = waiting[self.random.below(waiting.len() as u64) as usize];
+        let may_leave =
+            |known: &&Known| known.fate == Fate::Waiting || (self.sequences.iterative && known.fate == Fate::Running);
+        let there: Vec<usize> = self.known.iter().filter(may_leave).map(|known| known.request.id).collect();
+        if !there.is_empty() {
+            let chosen = there[self.stage.random.index(there.len())];
             self.known[chosen].request.cancelled.store(true, Ordering::Relaxed);
         }
     }
 
-    fn pass_time(&mut self) {
-        let next_end = self.busy.values().map(|(end, _)| *end).min();
-        let idle_step = self.now + MICROSECOND * self.random.below(600) as u32;
-        let due = next_end.into_iter().chain(self.wake_at).min().unwrap_or(idle_step);
-        self.now = if self.random.chance(50) { due.max(self.now) } else { idle_step.min(due).max(self.now) };
-        self.run_what_is_due();
-    }
-
-    fn run_what_is_due(&mut self) {
-        while let Some(instance) = self.busy.iter().find(|(_, (end, _))| *end <= self.now).map(|(i, _)| *i) {
-            let (_, ids) = self.busy.remove(&instance).unwrap();
-            for id in ids {
-                self.settle(id, Fate::Running, Fate::Executed);
-                self.touch(id);
+    fn executed_one(&mut self, id: usize) -> Option<Request> {
+        self.settle(id, Fate::Running, Fate::Executed);
+        let key = self.known[id].sequence;
+        // One whose END this was has ended already.
+        let live = self.live.get_mut(&key).filter(|live| live.running == Some(id))?;
+        live.running = None;
+        if self.sequences.iterative && self.stage.random.chance(60) {
+            live.queue.push_front(id);
+            let known = &mut self.known[id];
+            known.fate = Fate::Waiting;
+            known.arrived = self.stage.now;
+            known.number = self.next_number;
+            known.request.flags.start = false;
+            self.next_number += 1;
+            return Some(known.request.clone());
+        }
+        if live.queue.is_empty() {
+            live.silent_since = Some(self.stage.now);
+            if self.sequences.iterative || self.is_draining {
+                self.end(key);
             }
-            self.tell(Event::InstanceIdle(instance));
         }
-        if self.wake_at.is_some_and(|at| at <= self.now) {
-            self.tell(Event::Wake);
-            assert!(self.wake_at.is_none_or(|at| at > self.now), "woken for a time that has passed");
-        }
+        None
     }
 
-    /// The sequence of a request is not silent now.
-    fn touch(&mut self, id: usize) {
-        let start = self.known[id].start;
-        if let Some(client) = self.clients.values_mut().find(|client| client.start == start) {
-            client.active = self.now;
-        }
+    /// Silence that is over by now has ended its sequence.
+    fn end_silent(&mut self) {
+        let limit = self.sequences.idle_max;
+        let is_over = |live: &Live| live.silent_since.is_some_and(|since| since + limit <= self.stage.now);
+        let over: Vec<SequenceKey> = self.live.iter().filter(|(_, live)| is_over(live)).map(|(key, _)| *key).collect();
+        over.into_iter().for_each(|key| drop(self.end(key)));
     }
 
-    fn apply(&mut self, actions: Actions<Request>) {
-        for (request, refusal) in actions.refused {
-            self.check_refusal(request.id, refusal);
-            self.settle(request.id, Fate::Waiting, Fate::Refused);
-        }
-        for request in actions.cancelled {
-            let start = self.known[request.id].start;
-            let whole = self.known.iter().filter(|known| known.start == start);
-            assert!(whole.clone().any(|known| known.request.is_cancelled()), "cancelled without a reason");
-            self.settle(request.id, Fate::Waiting, Fate::Cancelled);
-            self.clients.retain(|_, client| client.start != start);
-        }
-        for run in actions.runs {
-            self.check_run(&run);
-            let end = self.now + MICROSECOND * (1 + self.random.below(400)) as u32;
-            let requests = run.requests.iter().filter(|request| !request.is_padding);
-            let ids: Vec<usize> = requests.map(|request| request.id).collect();
-            for id in &ids {
-                self.settle(*id, Fate::Waiting, Fate::Running);
-            }
-            assert!(self.instances.contains(&run.instance), "runs on an instance that is gone");
-            assert!(self.busy.insert(run.instance, (end, ids)).is_none(), "an instance got two batches");
-        }
-        for instance in actions.gone {
-            assert!(self.leaving.remove(&instance) && self.instances.remove(&instance), "gone without being asked to");
-            assert!(!self.busy.contains_key(&instance), "gone while it works");
-        }
-        self.wake_at = actions.wake_at;
+    fn is_cancelled(&self, live: &Live) -> bool {
+        live.queue.iter().any(|id| self.known[*id].request.is_cancelled())
+    }
+
+    fn end(&mut self, key: SequenceKey) -> Live {
+        self.open.retain(|_, open| *open != key);
+        self.live.remove(&key).expect("ended twice")
     }
 
     fn settle(&mut self, id: usize, from: Fate, to: Fate) {
@@ -305,29 +314,49 @@ impl World {
         self.known[id].fate = to;
     }
 
-    fn with_fate(&self, fate: Fate) -> impl Iterator<Item = &Known> {
-        self.known.iter().filter(move |known| known.fate == fate)
+    /// No company will come, and silence is the end.
+    fn expect_drain(&mut self) {
+        self.is_draining = true;
+        if let Some(batching) = &mut self.settings.batching {
+            batching.delay_max = Duration::ZERO;
+        }
+        self.sequences.strategy.do_not_wait();
+        let silent: Vec<SequenceKey> =
+            self.live.iter().filter(|(_, live)| live.silent_since.is_some()).map(|(key, _)| *key).collect();
+        silent.into_iter().for_each(|key| drop(self.end(key)));
+    }
+}
+
+// === impl Live ===
+
+impl Live {
+    fn new(id: SequenceId) -> Self {
+        Self {
+            id,
+            seat: None,
+            queue: VecDeque::new(),
+            running: None,
+            expires: None,
+            silent_since: None,
+            started_by: None,
+        }
     }
 }
 
 fn simulate(seed: u64, start: Instant) {
     let mut world = World::new(seed, start);
     for _ in 0..STEPS {
-        match world.random.below(40) {
+        match world.stage.random.below(40) {
             0 => world.replace_an_instance(),
             1 => world.cancel_one(),
             2..=19 => world.arrive(),
-            _ => world.pass_time(),
+            _ => world.pass_time(STEP_US_MAX),
         }
-        world.check_progress();
     }
-    world.tell(Event::Drain);
-    while !world.busy.is_empty() {
-        world.now = world.busy.values().map(|(end, _)| *end).min().unwrap();
-        world.run_what_is_due();
-    }
-    assert!(world.policy.is_drained(), "drained, and requests are left");
-    assert_eq!(world.with_fate(Fate::Waiting).chain(world.with_fate(Fate::Running)).count(), 0, "a request was lost");
+    world.expect_drain();
+    world.drain();
+    let lost = world.known.iter().find(|known| matches!(known.fate, Fate::Waiting | Fate::Running));
+    assert!(lost.is_none() && world.live.is_empty(), "a request was lost");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The policy of sequences, one story per test, over time that the test makes.
 
+mod iterative;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -71,8 +73,22 @@ struct Story {
 
 impl Story {
     fn new(strategy: SequenceStrategy, slots: usize, instances: usize) -> Self {
-        let sequences =
-            SequenceSettings { model_name: "m".into(), strategy, slots, idle_max: IDLE, tensors: Arc::default() };
+        Self::of(strategy, slots, instances, false)
+    }
+
+    fn iterative(strategy: SequenceStrategy, slots: usize) -> Self {
+        Self::of(strategy, slots, 1, true)
+    }
+
+    fn of(strategy: SequenceStrategy, slots: usize, instances: usize, iterative: bool) -> Self {
+        let sequences = SequenceSettings {
+            model_name: "m".into(),
+            strategy,
+            slots,
+            idle_max: IDLE,
+            iterative,
+            tensors: Arc::default(),
+        };
         let batching = BatchingSettings { preferred_rows: vec![], delay_max: Duration::ZERO };
         let settings = SchedulerSettings {
             batch_rows_max: 2,
@@ -122,7 +138,18 @@ impl Story {
 
     #[track_caller]
     fn finishes(&mut self, instance: InstanceIndex, expected: &str) {
-        self.check(Event::InstanceIdle(instance), expected);
+        self.check(Event::InstanceIdle { instance, returned: vec![] }, expected);
+    }
+
+    /// The execution is over, and these of its requests need another one.
+    #[track_caller]
+    fn hands_back(&mut self, names: &[&'static str], expected: &str) {
+        let again = |name: &&'static str| {
+            let flags = SequenceFlags { id: SequenceId::Text(name[..1].to_lowercase()), start: false, end: false };
+            Request { name, flags, cancelled: self.cancelled[name].clone() }
+        };
+        let returned = names.iter().map(again).collect();
+        self.check(Event::InstanceIdle { instance: 0, returned }, expected);
     }
 
     #[track_caller]
@@ -175,10 +202,13 @@ fn a_batch_says_what_it_waited_for() {
     assert_eq!(story.cause(arrival), None);
     let arrival = story.arrival("a2", None);
     assert_eq!(story.cause(arrival), None);
-    assert_eq!(story.cause(Event::InstanceIdle(0)), Some((BatchReason::Full, Awaited::Instance)));
+    assert_eq!(
+        story.cause(Event::InstanceIdle { instance: 0, returned: vec![] }),
+        Some((BatchReason::Full, Awaited::Instance))
+    );
     let arrival = story.arrival("c^", None);
     assert_eq!(story.cause(arrival), None);
-    assert_eq!(story.cause(Event::InstanceIdle(0)), None);
+    assert_eq!(story.cause(Event::InstanceIdle { instance: 0, returned: vec![] }), None);
     story.now += IDLE;
     assert_eq!(story.cause(Event::Wake), Some((BatchReason::DelayOver, Awaited::Slot)));
 }

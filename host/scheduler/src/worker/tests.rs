@@ -1,5 +1,7 @@
 //! The worker with fake instances: what runs where, and what happens to those who cannot run.
 
+mod sequences;
+
 use std::{thread, time::Duration};
 
 use nereid_backend::{
@@ -7,14 +9,14 @@ use nereid_backend::{
     fake::{FakeBehaviour, FakeInstance},
 };
 use nereid_inference::{
-    Awaited, BatchDecision, BatchReason, InferRequest, NamedTensor, ResponseStream, Signature, TensorSpec,
+    Awaited, BatchDecision, BatchReason, ErrorKind, InferRequest, NamedTensor, ResponseStream, Signature, TensorSpec,
     response_channel,
 };
 use nereid_tensor::{DataType, Tensor};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
-use crate::{BatchingSettings, Demand, PrioritySettings, QueuePolicy, QueueSettings};
+use crate::{BatchingSettings, Demand, ExecutionRecord, PrioritySettings, QueuePolicy, QueueSettings};
 
 /// Remembers what it was told.
 #[derive(Default)]
@@ -82,7 +84,7 @@ fn start(settings: SchedulerSettings, instance: Instance) -> (Scheduler, Arc<Not
 }
 
 fn fake(behaviour: FakeBehaviour) -> Instance {
-    FakeInstance { behaviour, outputs: vec!["Y".into()] }.into_instance()
+    FakeInstance { behaviour, outputs: vec!["Y".into()], ..Default::default() }.into_instance()
 }
 
 fn gate() -> (Instance, UnboundedReceiver<usize>, UnboundedSender<()>) {

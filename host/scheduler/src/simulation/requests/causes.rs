@@ -3,7 +3,6 @@
 use nereid_inference::{Awaited, BatchReason};
 
 use super::*;
-use crate::policy::Run;
 
 // === impl World ===
 
@@ -25,15 +24,15 @@ impl World {
             BatchReason::Preferred => preferred.contains(&rows) && rows < self.settings.batch_rows_max,
             BatchReason::AbovePreferred => preferred.last().is_some_and(|largest| rows > *largest),
             BatchReason::NoRoom | BatchReason::OtherShape => others_wait,
-            BatchReason::NoDelay => delay.is_zero() && !self.draining,
-            BatchReason::DelayOver => !delay.is_zero() && oldest + delay <= self.now,
-            BatchReason::Draining => self.draining,
+            BatchReason::NoDelay => delay.is_zero() && !self.is_draining,
+            BatchReason::DelayOver => !delay.is_zero() && oldest + delay <= self.stage.now,
+            BatchReason::Draining => self.is_draining,
             BatchReason::OtherInputs | BatchReason::SlotsInUse => false,
         };
         assert!(is_true, "not true: {cause:?} of {rows} rows");
-        assert_eq!(cause.decided, self.now);
+        assert_eq!(cause.decided, self.stage.now);
         if cause.awaited == Awaited::Nothing {
-            assert!(run.requests.len() == 1 && oldest == self.now, "it has waited");
+            assert!(run.requests.len() == 1 && oldest == self.stage.now, "it has waited");
         }
     }
 }
