@@ -12,6 +12,7 @@ mod demo;
 mod failure;
 mod fuzz;
 mod guests;
+mod mutants;
 mod server;
 mod setup;
 mod tally;
@@ -30,7 +31,7 @@ struct Task {
 }
 
 /// Every command. A new one is a file and a line here.
-const TASKS: [Task; 6] = [
+const TASKS: [Task; 7] = [
     Task {
         name: "demo",
         usage: "[--once] [--dev] [--port-base N] [--server FILE]",
@@ -66,6 +67,12 @@ const TASKS: [Task; 6] = [
         usage: "[TARGET]... [--seconds N] [--input FILE]",
         purpose: "throw mutated requests and configurations at what parses them (tests/fuzz), 60 s each",
         run: fuzz::run,
+    },
+    Task {
+        name: "mutants",
+        usage: "[PART OF A NAME]... [--seeds N] [--list]",
+        purpose: "plant faults in a copy of the scheduler and see that its simulations find each",
+        run: mutants::run,
     },
 ];
 
