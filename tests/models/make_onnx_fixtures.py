@@ -164,6 +164,51 @@ def sequence_sum(name, id_type):
     save(name, nodes, inputs + [tensor("ID", id_type, column)], outputs + [tensor("SEQUENCE", id_type, column)])
 
 
+def collatz():
+    """One step of the Collatz iteration from N: halve what is even, else three times it and one more. How many steps it
+    took is kept by the host, and MORE says that 1 has not been reached; batches."""
+    weights = {
+        "zero": np.array([0], np.int32),
+        "one": np.array([1], np.int32),
+        "two": np.array([2], np.int32),
+        "three": np.array([3], np.int32),
+    }
+    nodes = [
+        helper.make_node("Where", ["START", "N", "VALUE_IN"], ["value"]),
+        helper.make_node("Mod", ["value", "two"], ["odd"]),
+        helper.make_node("Equal", ["odd", "zero"], ["is_even"]),
+        helper.make_node("Div", ["value", "two"], ["half"]),
+        helper.make_node("Mul", ["value", "three"], ["triple"]),
+        helper.make_node("Add", ["triple", "one"], ["grown"]),
+        helper.make_node("Where", ["is_even", "half", "grown"], ["VALUE_OUT"]),
+        helper.make_node("Add", ["STEPS_IN", "one"], ["STEPS_OUT"]),
+        helper.make_node("Identity", ["STEPS_OUT"], ["STEPS"]),
+        helper.make_node("Equal", ["VALUE_OUT", "one"], ["is_done"]),
+        helper.make_node("Not", ["is_done"], ["MORE"]),
+        helper.make_node("Identity", ["ID"], ["SEQUENCE"]),
+    ]
+    column = ["batch", 1]
+    inputs = [tensor(name, TensorProto.INT32, column) for name in ("N", "VALUE_IN", "STEPS_IN")]
+    inputs += [tensor("START", TensorProto.BOOL, column), tensor("ID", TensorProto.UINT64, column)]
+    outputs = [tensor(name, TensorProto.INT32, column) for name in ("STEPS", "VALUE_OUT", "STEPS_OUT")]
+    outputs += [tensor("MORE", TensorProto.BOOL, column), tensor("SEQUENCE", TensorProto.UINT64, column)]
+    save("collatz", nodes, inputs, outputs, weights)
+
+
+def growing_state():
+    """The inputs of a sequence so far, one row longer with every request, as a decoder's cache of keys: its first row is
+    the zero that it starts with; batches."""
+    weights = {"axis": np.array([1], np.int64)}
+    nodes = [
+        helper.make_node("Unsqueeze", ["INPUT", "axis"], ["row"]),
+        helper.make_node("Concat", ["CACHE_IN", "row"], ["CACHE_OUT"], axis=1),
+        helper.make_node("Identity", ["CACHE_OUT"], ["SEEN"]),
+    ]
+    inputs = [tensor("INPUT", TensorProto.FLOAT, ["batch", 2]), tensor("CACHE_IN", TensorProto.FLOAT, ["batch", "past", 2])]
+    outputs = [tensor(name, TensorProto.FLOAT, ["batch", "all", 2]) for name in ("SEEN", "CACHE_OUT")]
+    save("growing_state", nodes, inputs, outputs, weights)
+
+
 def sequence_output():
     """A tensor, and a sequence of tensors, which the protocol cannot carry."""
     nodes = [
@@ -193,5 +238,7 @@ if __name__ == "__main__":
     scalar_per_row()
     sequence_sum("sequence_sum", TensorProto.UINT64)
     sequence_sum("sequence_sum_text", TensorProto.STRING)
+    collatz()
+    growing_state()
     sequence_output()
     future_opset()

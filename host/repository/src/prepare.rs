@@ -40,8 +40,8 @@ pub(crate) fn prepare(
     }
     let mut config = written.unwrap_or_default();
     name.clone_into(&mut config.name);
-    unserved::refuse(&config)?;
     platform::resolve(&mut config)?;
+    unserved::refuse(&config)?;
     let (versions, warnings) = choose_versions(&config, &source.directory)?;
     let mut prepared = Prepared { source: Arc::new(source), config, versions, warnings };
     if auto_complete && prepared.config.platform != platform::ENSEMBLE && prepared.config.ensemble().is_none() {

@@ -38,12 +38,8 @@ const UNSERVED: &[Unserved] = &[
     Unserved { path: "batch_input", used_by: |config| flag(!config.batch_inputs.is_empty()) },
     Unserved { path: "batch_output", used_by: |config| flag(!config.batch_outputs.is_empty()) },
     Unserved { path: "optimization.execution_accelerators", used_by: accelerators },
-    Unserved {
-        path: "sequence_batching.iterative_sequence",
-        used_by: |config| flag(config.sequences().is_some_and(|sequences| sequences.iterative_sequence)),
-    },
-    // In Triton too it needs a GPU.
-    Unserved { path: "sequence_batching.state.use_growable_memory", used_by: growable_state },
+    // Of the other backends none hands a request back.
+    Unserved { path: "sequence_batching.iterative_sequence", used_by: iterative_without_end },
     Unserved {
         path: "ensemble_scheduling.max_inflight_requests",
         used_by: |config| flag(config.ensemble().is_some_and(|ensemble| ensemble.max_inflight_requests > 0)),
@@ -101,9 +97,10 @@ fn output(config: &ModelConfig, used: fn(&ModelOutput) -> bool) -> Option<String
     config.outputs.iter().find(|output| used(output)).map(|output| format!("output '{}'", output.name))
 }
 
-fn growable_state(config: &ModelConfig) -> Option<String> {
-    let state = config.sequences()?.states.iter().find(|state| state.use_growable_memory)?;
-    Some(format!("state '{}'", state.input_name))
+/// A backend that is not known yet is asked about again when the configuration is complete.
+fn iterative_without_end(config: &ModelConfig) -> Option<String> {
+    let is_used = config.sequences()?.iterative_sequence && !matches!(&*config.backend, "" | "onnxruntime");
+    is_used.then(|| format!("backend '{}'", config.backend))
 }
 
 fn accelerators(config: &ModelConfig) -> Option<String> {
@@ -158,10 +155,9 @@ mod tests {
                 "optimization.execution_accelerators",
                 "optimization { execution_accelerators { cpu_execution_accelerator { name: 'openvino' } } }",
             ),
-            ("sequence_batching.iterative_sequence", "sequence_batching { iterative_sequence: true }"),
             (
-                "sequence_batching.state.use_growable_memory",
-                "sequence_batching { state { input_name: 'i' use_growable_memory: true } }",
+                "sequence_batching.iterative_sequence",
+                "backend: 'identity' sequence_batching { iterative_sequence: true }",
             ),
             ("ensemble_scheduling.max_inflight_requests", "ensemble_scheduling { max_inflight_requests: 1 }"),
             ("ensemble_scheduling.step.model_namespace", "ensemble_scheduling { step { model_namespace: 'n' } }"),
@@ -202,6 +198,8 @@ mod tests {
             &[],
         );
         check("sequence_batching { oldest { max_candidate_sequences: 4 } state { input_name: 'i' } }", &[]);
+        check("backend: 'onnxruntime' sequence_batching { iterative_sequence: true }", &[]);
+        check("sequence_batching { state { input_name: 'i' use_growable_memory: true } }", &[]);
         check("ensemble_scheduling { step { model_name: 'a' input_map { key: 'x' value: 'y' } } }", &[]);
     }
 

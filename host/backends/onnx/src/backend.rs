@@ -16,6 +16,7 @@ use crate::{
     agree,
     complete::{self, Declared},
     instance::OnnxInstance,
+    iterate,
     library::OnnxSettings,
     memory,
     model_file::{DEFAULT_FILENAME, ModelFile},
@@ -68,6 +69,7 @@ impl Backend for OnnxBackend {
         agree::check(model_config, file.declared(), &file.file_name)?;
         let plan = Plan::new(model_config, &signature, &file.inputs, &file.outputs)
             .map_err(|error| InferError::invalid_argument(format!("model '{}': {error}", model_config.name)))?;
+        let plan = Plan { iterate_while: iterate::output(model_config, &signature)?, ..plan };
         Ok(Arc::new(OnnxModel { session: file.session, plan: Arc::new(plan) }))
     }
 }

@@ -13,6 +13,7 @@ use nereid_tensor::{Buffer, BufferMut, DataType, Shape, Tensor};
 use ort::{ErrorCode, session::Session};
 
 use crate::{
+    iterate,
     plan::{Plan, PlannedTensor},
     run::{OutputSlot, run},
     value::RuntimeTensor,
@@ -50,7 +51,7 @@ impl BlockingInstance for OnnxInstance {
         match self.answer(batch) {
             Ok(responses) => {
                 for (index, response) in responses.into_iter().enumerate() {
-                    batch.respond(index, Ok(response));
+                    iterate::conclude(batch, index, response, self.plan.iterate_while.as_deref());
                 }
             }
             Err(error) => batch.fail_all(&error),
@@ -87,7 +88,9 @@ impl OnnxInstance {
 
     fn wanted(&self, batch: &Batch) -> Vec<WantedOutput<'_>> {
         let rows = batch.rows();
-        let is_wanted = |planned: &&PlannedTensor| batch.requests().any(|request| request.wants(&planned.name));
+        let is_wanted = |planned: &&PlannedTensor| {
+            self.plan.iterates_by(&planned.name) || batch.requests().any(|request| request.wants(&planned.name))
+        };
         let wanted = self.plan.outputs.iter().filter(is_wanted);
         let ours = |planned: &PlannedTensor| {
             let shape = planned.known_shape(rows, self.plan.batching)?;
@@ -156,7 +159,7 @@ impl OnnxInstance {
                 false => vec![output],
             };
             for ((response, request), tensor) in responses.iter_mut().zip(batch.requests()).zip(parts) {
-                if request.wants(&name) {
+                if self.plan.iterates_by(&name) || request.wants(&name) {
                     response.outputs.push(NamedTensor::new(name.clone(), tensor));
                 }
             }

@@ -16,6 +16,7 @@ mod element_type;
 mod model_file;
 
 mod instance;
+mod iterate;
 mod plan;
 mod run;
 mod value;

@@ -16,6 +16,8 @@ pub(crate) struct Plan {
     pub(crate) batching: bool,
     pub(crate) inputs: Vec<PlannedTensor>,
     pub(crate) outputs: Vec<PlannedTensor>,
+    /// The output that says whether a request is run again.
+    pub(crate) iterate_while: Option<Arc<str>>,
 }
 
 /// One input or output.
@@ -67,7 +69,15 @@ impl Plan {
             batching: model_config.has_batching(),
             inputs: inputs.collect::<Result<_, _>>()?,
             outputs: outputs.collect::<Result<_, _>>()?,
+            iterate_while: None,
         })
+    }
+}
+
+impl Plan {
+    /// Whether the output of this name says if a request is run again: it is computed whatever the client wants.
+    pub(crate) fn iterates_by(&self, name: &str) -> bool {
+        self.iterate_while.as_deref() == Some(name)
     }
 }
 

@@ -111,9 +111,9 @@ fn each_model_fails_with_its_own_reason_and_the_others_go_on() {
              while completing the configuration: early",
             "renamed UNAVAILABLE unexpected directory name 'renamed' for model 'other', directory name must equal model \
              name",
-            "sequence UNAVAILABLE model 'sequence' uses the configuration field 'sequence_batching.iterative_sequence', \
-             which is understood but not served yet; remove it from config.pbtxt, or serve this model with a release that \
-             lists it as served",
+            "sequence UNAVAILABLE model 'sequence' uses the configuration field 'sequence_batching.iterative_sequence' \
+             (backend 'fake'), which is understood but not served yet; remove it from config.pbtxt, or serve this model \
+             with a release that lists it as served",
             &at_least_one("unversioned"),
         ]
     );
