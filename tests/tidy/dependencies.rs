@@ -6,7 +6,7 @@ use super::house::{expect_none, read, texts};
 
 /// STYLE.md, "Direction", with the two edges that host/ARCHITECTURE.md defends. Left may depend on right, and on
 /// whatever right may depend on. A new edge is a design change: change those pages and this table together.
-const DIRECTION: [(&str, &[&str]); 21] = [
+const DIRECTION: [(&str, &[&str]); 23] = [
     ("sync", &[]),
     ("tensor", &[]),
     ("inference", &["sync", "tensor"]),
@@ -14,6 +14,8 @@ const DIRECTION: [(&str, &[&str]); 21] = [
     ("telemetry", &["inference"]),
     ("backend", &["inference"]),
     ("plugin", &["inference", "telemetry"]),
+    ("forest", &[]),
+    ("backend-fil", &["backend", "forest", "telemetry"]),
     ("backend-identity", &["backend", "telemetry"]),
     ("backend-onnx", &["backend", "telemetry"]),
     ("backend-wasm", &["backend", "plugin", "telemetry"]),
@@ -34,6 +36,7 @@ const DIRECTION: [(&str, &[&str]); 21] = [
             "client",
             "repository",
             "pipeline",
+            "backend-fil",
             "backend-identity",
             "backend-onnx",
             "backend-wasm",

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use nereid_backend::Backend;
+use nereid_backend_fil::{FilBackend, FilSettings};
 use nereid_backend_identity::IdentityBackend;
 use nereid_backend_onnx::{OnnxBackend, OnnxSettings};
 use nereid_backend_wasm::{PluginSettings, WasmBackend};
@@ -19,36 +20,53 @@ pub(crate) fn backends(
     arguments: &BackendArguments,
     service: &ServiceHandle,
 ) -> Result<Vec<Arc<dyn Backend>>, ServerError> {
-    let onnx_settings = onnx_settings(&arguments.backend_settings)?;
+    let Settings { onnx: onnx_settings, fil: fil_settings } = settings(&arguments.backend_settings)?;
     let cache_directory = arguments.plugin_cache_directory.clone().or_else(runtime_folders::plugin_cache_directory);
     Ok(vec![
         Arc::new(IdentityBackend),
         Arc::new(OnnxBackend::new(onnx_settings)),
+        Arc::new(FilBackend::new(fil_settings)),
         Arc::new(WasmBackend::new(PluginSettings::new(cache_directory), service.clone())),
     ])
 }
 
-/// What `--backend-config` says. A setting that nobody reads is refused rather than ignored.
-fn onnx_settings(backend_settings: &[BackendSetting]) -> Result<OnnxSettings, ServerError> {
-    let mut onnx_settings = OnnxSettings::discover();
+/// What `--backend-config` says, backend by backend.
+struct Settings {
+    onnx: OnnxSettings,
+    fil: FilSettings,
+}
+
+/// Reads `--backend-config`. A setting that nobody reads is refused rather than ignored.
+fn settings(backend_settings: &[BackendSetting]) -> Result<Settings, ServerError> {
+    let mut settings = Settings { onnx: OnnxSettings::discover(), fil: FilSettings::default() };
     for setting in backend_settings {
         match (setting.backend.as_deref(), setting.key.as_str()) {
-            (Some("onnxruntime"), "library") => onnx_settings.library = Some(setting.value.clone().into()),
+            (Some("onnxruntime"), "library") => settings.onnx.library = Some(setting.value.clone().into()),
             (None | Some("onnxruntime"), "default-max-batch-size") => {
-                let size = setting.value.parse().ok().filter(|size| *size >= 0);
-                let problem = || refused(setting, "expected a whole number, 0 for no batching");
-                onnx_settings.default_max_batch_size = size.ok_or_else(problem)?;
+                settings.onnx.default_max_batch_size = batch_size(setting)?;
             }
             (Some("onnxruntime"), _) => {
                 return Err(refused(setting, "onnxruntime knows 'library' and 'default-max-batch-size'"));
             }
+            (Some("fil"), "default-max-batch-size") => settings.fil.default_max_batch_size = batch_size(setting)?,
+            (Some("fil"), "threads") => {
+                let count = setting.value.parse().ok().filter(|count| *count <= FilSettings::THREADS_MAX);
+                let problem = format!("expected 1 to {}, or 0 for one per processor", FilSettings::THREADS_MAX);
+                settings.fil.threads = count.ok_or_else(|| refused(setting, &problem))?;
+            }
+            (Some("fil"), _) => return Err(refused(setting, "fil knows 'default-max-batch-size' and 'threads'")),
             (None, _) => return Err(refused(setting, "for every backend there is only 'default-max-batch-size'")),
             (Some(_), _) => {
-                return Err(refused(setting, "only onnxruntime has settings; models have theirs in config.pbtxt"));
+                return Err(refused(setting, "onnxruntime and fil have settings; models have theirs in config.pbtxt"));
             }
         }
     }
-    Ok(onnx_settings)
+    Ok(settings)
+}
+
+fn batch_size(setting: &BackendSetting) -> Result<i32, ServerError> {
+    let size = setting.value.parse().ok().filter(|size| *size >= 0);
+    size.ok_or_else(|| refused(setting, "expected a whole number, 0 for no batching"))
 }
 
 fn refused(setting: &BackendSetting, problem: &str) -> ServerError {
@@ -61,28 +79,32 @@ fn refused(setting: &BackendSetting, problem: &str) -> ServerError {
 mod tests {
     use super::*;
 
-    fn understood(settings: &[&str]) -> Result<OnnxSettings, String> {
-        let settings: Vec<BackendSetting> = settings.iter().map(|setting| setting.parse().unwrap()).collect();
-        onnx_settings(&settings).map_err(|error| error.to_string())
+    fn understood(written: &[&str]) -> Result<Settings, String> {
+        let written: Vec<BackendSetting> = written.iter().map(|setting| setting.parse().unwrap()).collect();
+        settings(&written).map_err(|error| error.to_string())
     }
 
     fn check_refused(setting: &str, problem: &str) {
-        assert_eq!(understood(&[setting]).unwrap_err(), format!("--backend-config={setting}: {problem}"));
+        assert_eq!(understood(&[setting]).err().unwrap(), format!("--backend-config={setting}: {problem}"));
     }
 
     #[test]
     fn settings_reach_the_backend() {
-        let onnx_settings = understood(&["onnxruntime,library=/lib/x.so", "default-max-batch-size=16"]).unwrap();
+        let onnx_settings = understood(&["onnxruntime,library=/lib/x.so", "default-max-batch-size=16"]).unwrap().onnx;
         assert_eq!(onnx_settings.library, Some("/lib/x.so".into()));
         assert_eq!(onnx_settings.default_max_batch_size, 16);
-        assert_eq!(understood(&[]).unwrap().default_max_batch_size, 4);
-        assert_eq!(understood(&["onnxruntime,default-max-batch-size=0"]).unwrap().default_max_batch_size, 0);
+        assert_eq!(understood(&[]).unwrap().onnx.default_max_batch_size, 4);
+        assert_eq!(understood(&["onnxruntime,default-max-batch-size=0"]).unwrap().onnx.default_max_batch_size, 0);
+        let fil_settings = understood(&["fil,threads=2", "fil,default-max-batch-size=64"]).unwrap().fil;
+        assert_eq!(fil_settings, FilSettings { default_max_batch_size: 64, threads: 2 });
     }
 
     #[test]
     fn settings_that_nobody_reads_are_refused() {
         check_refused("onnxruntime,libary=/x", "onnxruntime knows 'library' and 'default-max-batch-size'");
-        check_refused("tensorrt,plugins=x", "only onnxruntime has settings; models have theirs in config.pbtxt");
+        check_refused("tensorrt,plugins=x", "onnxruntime and fil have settings; models have theirs in config.pbtxt");
+        check_refused("fil,threads=257", "expected 1 to 256, or 0 for one per processor");
+        check_refused("fil,gpu=1", "fil knows 'default-max-batch-size' and 'threads'");
         check_refused("min-supported=1", "for every backend there is only 'default-max-batch-size'");
         check_refused("default-max-batch-size=-1", "expected a whole number, 0 for no batching");
         check_refused("default-max-batch-size=many", "expected a whole number, 0 for no batching");

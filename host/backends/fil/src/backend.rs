@@ -1,0 +1,159 @@
+//! Loading: the file is read, compared with the configuration, and packed; instances share it.
+
+use std::sync::{Arc, OnceLock};
+
+use nereid_backend::{Backend, Instance, InstanceSpec, LoadedModel};
+use nereid_forest::{Evaluator, Explainer, Forest, Threads};
+use nereid_inference::{InferError, MemoryKind, MemoryUsage, ModelConfig, ModelSource, config::InstanceKind};
+
+use crate::{
+    complete::complete,
+    instance::{FilInstance, Plan},
+    model_file::ModelFile,
+    settings::ModelSettings,
+    shape::{AnswerShape, SHAP_OUTPUT},
+};
+
+/// What the command line says of this backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilSettings {
+    /// Batch of a model whose configuration does not say; 0 is none. Rows are small, and gathering them is cheap.
+    pub default_max_batch_size: i32,
+    /// Threads that share large batches of all models; 0 is one per processor.
+    pub threads: usize,
+}
+
+/// The backend called `fil`.
+#[derive(Clone, Debug, Default)]
+pub struct FilBackend {
+    settings: FilSettings,
+    /// Made when the first model is loaded.
+    threads: Arc<OnceLock<Result<Arc<Threads>, String>>>,
+}
+
+struct FilModel {
+    plan: Arc<Plan>,
+}
+
+/// The number in the examples of Triton's documentation.
+const MAX_BATCH_SIZE: i32 = 32_768;
+
+// === impl FilSettings ===
+
+impl FilSettings {
+    /// More threads than any processor we know has cores; a larger number is a typing error.
+    pub const THREADS_MAX: usize = nereid_forest::THREADS_MAX;
+}
+
+impl Default for FilSettings {
+    fn default() -> Self {
+        Self { default_max_batch_size: MAX_BATCH_SIZE, threads: 0 }
+    }
+}
+
+// === impl FilBackend ===
+
+impl FilBackend {
+    /// A backend without models; its threads are started with the first one.
+    pub fn new(settings: FilSettings) -> Self {
+        Self { settings, threads: Arc::default() }
+    }
+
+    fn threads(&self, model_name: &str) -> Result<Arc<Threads>, InferError> {
+        let made = self.threads.get_or_init(|| Threads::new(self.settings.threads).map(Arc::new));
+        made.clone().map_err(|error| {
+            InferError::unavailable(format!("model '{model_name}': the threads of backend fil do not start: {error}"))
+        })
+    }
+}
+
+impl Backend for FilBackend {
+    fn name(&self) -> &'static str {
+        "fil"
+    }
+
+    /// None: which file it is depends on the model's `model_type`.
+    fn default_model_filename(&self) -> &'static str {
+        ""
+    }
+
+    fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
+        let settings = ModelSettings::from_config(&source.config)?;
+        let ModelFile { forest, format } = ModelFile::open(source, settings)?;
+        let shape = AnswerShape::of(&forest, settings, &source.config);
+        let completed = complete(&source.config, format, shape, self.settings.default_max_batch_size);
+        shape.check(&completed)?;
+        Ok(completed)
+    }
+
+    fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError> {
+        let config = &source.config;
+        refuse_unserved(config)?;
+        let settings = ModelSettings::from_config(config)?;
+        let ModelFile { forest, .. } = ModelFile::open(source, settings)?;
+        let shape = AnswerShape::of(&forest, settings, config);
+        shape.check(config)?;
+        let plan = Plan {
+            model_name: config.name.clone(),
+            batching: config.has_batching(),
+            shape,
+            evaluator: Evaluator::new(&forest),
+            explainer: explainer(forest, config)?,
+            threads: self.threads(&config.name)?,
+            threads_max: settings.threads,
+        };
+        Ok(Arc::new(FilModel { plan: Arc::new(plan) }))
+    }
+}
+
+/// What gives the SHAP values, with their dims, when the configuration lists them.
+fn explainer(forest: Forest, config: &ModelConfig) -> Result<Option<(Explainer, Vec<u64>)>, InferError> {
+    let Some(output) = config.outputs.iter().find(|output| output.name == SHAP_OUTPUT) else { return Ok(None) };
+    let explainer = Explainer::new(forest).map_err(|error| {
+        InferError::unsupported(format!("model '{}': output '{SHAP_OUTPUT}': {error}", config.name))
+    })?;
+    // Open dimensions are those of the rows, of a model that does not batch.
+    Ok(Some((explainer, output.dims.iter().filter_map(|dim| u64::try_from(*dim).ok()).collect())))
+}
+
+/// Fields that mean something to a model and are not served by a forest.
+fn refuse_unserved(config: &ModelConfig) -> Result<(), InferError> {
+    let unserved = [
+        (config.inputs.iter().any(|input| input.allow_ragged_batch), "input.allow_ragged_batch"),
+        (config.inputs.iter().any(|input| input.reshape.is_some()), "input.reshape"),
+        (config.outputs.iter().any(|output| output.reshape.is_some()), "output.reshape"),
+        (!config.batch_inputs.is_empty(), "batch_input"),
+        (!config.batch_outputs.is_empty(), "batch_output"),
+        (config.sequences().is_some(), "sequence_batching"),
+        (config.is_decoupled(), "model_transaction_policy.decoupled"),
+    ];
+    match unserved.iter().find(|(written, _)| *written) {
+        None => Ok(()),
+        Some((_, field)) => Err(InferError::unsupported(format!(
+            "model '{}': the fil backend does not serve '{field}'; remove it from the configuration",
+            config.name
+        ))),
+    }
+}
+
+// === impl FilModel ===
+
+impl LoadedModel for FilModel {
+    fn new_instance(&self, spec: &InstanceSpec) -> Result<Instance, InferError> {
+        if spec.kind == InstanceKind::Gpu {
+            return Err(InferError::unsupported(format!(
+                "instance '{}' of model '{}': the fil backend runs on the CPU only; use kind: KIND_CPU",
+                spec.name, self.plan.model_name
+            )));
+        }
+        Ok(Instance::Blocking(Box::new(FilInstance { plan: self.plan.clone() })))
+    }
+
+    fn memory_usage(&self) -> Vec<MemoryUsage> {
+        let bytes = self.plan.evaluator.bytes() as u64;
+        vec![MemoryUsage { kind: MemoryKind::Cpu, device_id: 0, bytes }]
+    }
+}
+
+#[cfg(test)]
+mod tests;

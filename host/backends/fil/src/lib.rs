@@ -1,0 +1,16 @@
+//! The backend called `fil`: tree forests on the CPU, under the names and parameters of Triton's FIL backend.
+//!
+//! Invariant: a model that loads answers every request of its signature; whatever is wrong with its file or its
+//! configuration is found at load, by name. No library is needed.
+//!
+//! Deliberately absent: reading and evaluating forests (`nereid-forest`), GPUs, and any choice of what is batched.
+
+mod backend;
+mod complete;
+mod model_file;
+mod settings;
+mod shape;
+
+mod instance;
+
+pub use crate::backend::{FilBackend, FilSettings};
