@@ -1,10 +1,12 @@
-"""Writes the seeds that are no plain text: gRPC messages and compressed bodies. `cargo xtask clients` has the packages.
+"""Writes the seeds that are no plain text: gRPC messages, compressed bodies and forests. `cargo xtask clients` has the packages.
 
 Run with .nereid/venv/bin/python tests/fuzz/make_seeds.py; the results are committed, so nobody needs to.
 """
 
 import gzip
+import json
 import pathlib
+import struct
 import zlib
 
 from tritonclient.grpc import service_pb2
@@ -81,5 +83,114 @@ def compressed_seeds():
     write("decompress", "deflate_bomb", b"d" + zlib.compress(bytes(1 << 20), level=9))
 
 
+# A tree of five nodes: `x[1] < 0.5` goes to a leaf, otherwise categories 2 and 3 of `x[0]` part the rest.
+XGBOOST_TREE = {
+    "categories": [2, 3],
+    "categories_nodes": [2],
+    "categories_segments": [0],
+    "categories_sizes": [2],
+    "default_left": [1, 0, 0, 0, 0],
+    "id": 0,
+    "left_children": [1, -1, 3, -1, -1],
+    "right_children": [2, -1, 4, -1, -1],
+    "split_conditions": [0.5, 1, 3, 2, 3],
+    "split_indices": [1, 0, 0, 0, 0],
+    "split_type": [0, 0, 1, 0, 0],
+    "sum_hessian": [5.5, 2, 3, 1, 2],
+    "tree_param": {"num_nodes": "5", "size_leaf_vector": "1"},
+}
+
+
+def xgboost(objective: str, trees: list[dict], groups: list[int], **param) -> dict:
+    model = {"model": {"trees": trees, "tree_info": groups}, "name": "gbtree"}
+    param = {"base_score": "[5E-1]", "num_class": "0", "num_feature": "2", "num_target": "1"} | param
+    learner = {"gradient_booster": model, "learner_model_param": param, "objective": {"name": objective}}
+    return {"learner": learner, "version": [3, 2, 0]}
+
+
+def ubjson(value) -> bytes:
+    length = lambda text: b"L" + struct.pack(">q", len(text))  # noqa: E731
+    match value:
+        case dict():
+            members = (length(name) + name.encode() + ubjson(member) for name, member in value.items())
+            return b"{" + b"".join(members) + b"}"
+        case list() if any(isinstance(element, float) for element in value):
+            return b"[$d#" + length(value) + struct.pack(f">{len(value)}f", *value)
+        case list():
+            return b"[#" + length(value) + b"".join(map(ubjson, value))
+        case str():
+            return b"S" + length(value) + value.encode()
+        case _:
+            return b"l" + struct.pack(">i", value)
+
+
+LIGHTGBM = b"""tree
+version=v4
+num_tree_per_iteration=1
+max_feature_idx=1
+objective=binary sigmoid:1
+
+Tree=0
+num_leaves=3
+num_cat=1
+split_feature=0 1
+threshold=0.5 0
+decision_type=6 1
+left_child=-1 -2
+right_child=1 -3
+leaf_value=1 2 3
+leaf_count=5 3 2
+internal_count=10 5
+cat_boundaries=0 2
+cat_threshold=2 2
+is_linear=0
+
+end of trees
+"""
+
+
+def treelite(leaf_vectors: bool) -> bytes:
+    """A checkpoint of one tree of three nodes, whose leaves have one value or two."""
+    array = lambda kind, *values: struct.pack(f"<Q{len(values)}{kind}", len(values), *values)  # noqa: E731
+    classes = 2 if leaf_vectors else 1
+    found = struct.pack("<3iBBQiBBi", 4, 8, 1, 3, 3, 1, 2, 2 if leaf_vectors else 1, 1, 1)
+    found += array("i", classes) + array("i", 1, classes) + array("i", 0) + array("i", -1 if leaf_vectors else 0)
+    found += array("B", *b"softmax" if leaf_vectors else b"identity") + struct.pack("<ff", 1, 1)
+    found += array("d", *[0.5] * classes) + array("B") + struct.pack("<i", 0)
+    found += struct.pack("<iB", 3, 0) + array("B", 1, 0, 0) + array("i", 1, -1, -1) + array("i", 2, -1, -1)
+    found += array("i", 1, -1, -1) + array("B", 1, 0, 0) + array("d", 0, 1, 2) + array("d", 0.5, 0, 0)
+    found += array("B", 2, 0, 0) + array("B", 0, 0, 0)
+    vectors = (0.25, 0.75, 0.5, 0.5) if leaf_vectors else ()
+    found += array("d", *vectors) + array("Q", 0, 0, 2 if vectors else 0) + array("Q", 0, *((2, 4) if vectors else (0, 0)))
+    found += array("I") + array("Q", 0, 0, 0) + array("Q", 0, 0, 0)
+    found += array("Q", 9, 5, 4) + array("B", 1, 1, 1) + array("d") + array("B") + array("d") + array("B")
+    return found + struct.pack("<ii", 0, 0)
+
+
+def forest_seeds():
+    plain = xgboost("binary:logistic", [XGBOOST_TREE], [0])
+    classes = xgboost("multi:softprob", [XGBOOST_TREE] * 2, [0, 1], num_class="2", base_score="[1,2]")
+    vector = XGBOOST_TREE | {"split_type": [0] * 5, "leaf_weights": [1, 2, 3, 4, 5, 6]}
+    vector |= {"right_children": [2, 0, 4, 1, 2], "tree_param": {"num_nodes": "5", "size_leaf_vector": "2"}}
+    vectors = xgboost("reg:squarederror", [vector], [0], num_target="2")
+    dart = xgboost("rank:ndcg", [XGBOOST_TREE], [0])
+    dart["learner"]["gradient_booster"] |= {"name": "dart", "weight_drop": [0.5]}
+    dart["learner"]["gradient_booster"]["gbtree"] = {"model": dart["learner"]["gradient_booster"].pop("model"), "name": "gbtree"}
+    for name, document in (("binary", plain), ("classes", classes), ("vectors", vectors), ("dart", dart)):
+        write("forest", f"json_{name}", b"j" + json.dumps(document).encode())
+        write("forest", f"ubjson_{name}", b"u" + ubjson(document))
+    write("forest", "lightgbm", b"l" + LIGHTGBM)
+    write("forest", "lightgbm_average", b"l" + LIGHTGBM.replace(b"\n\nTree", b"\naverage_output\n\nTree"))
+    write("forest", "treelite", b"t" + treelite(False))
+    write("forest", "treelite_vectors", b"t" + treelite(True))
+    tree = {"outputs": [0, 1, 1], "left": [1, -1, 3, -1, -1], "right": [2, -1, 4, -1, -1], "feature": [0, 0, 1, 0, 0]}
+    tree |= {"threshold": [0.5, 0, 0, 0, 0], "default_left": [1, 0, 0, 0, 0], "cover": [5, 2, 3, 1, 2], "values": [1, 2, 4]}
+    tree |= {"category_nodes": [2], "category_starts": [0, 1], "categories": [3]}
+    exported = {"format": "nereid-forest", "version": 1, "task": "binary", "feature_count": 2, "targets": 1, "classes": 1}
+    exported |= {"base_scores": [0.25], "averaged": True, "link": {"name": "sigmoid", "alpha": 1}, "trees": [tree]}
+    write("forest", "exported", b"e" + json.dumps(exported).encode())
+
+
 grpc_seeds()
 compressed_seeds()
+forest_seeds()

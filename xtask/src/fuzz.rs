@@ -24,7 +24,7 @@ use crate::{
 pub(crate) const FOLDER: &str = "tests/fuzz";
 
 /// Every target: a file in `tests/fuzz/targets`, a `[[bin]]` in its manifest and a line here.
-pub(crate) const TARGETS: [&str; 5] = ["http_infer", "generate", "grpc_infer", "config_text", "decompress"];
+pub(crate) const TARGETS: [&str; 6] = ["http_infer", "generate", "grpc_infer", "config_text", "decompress", "forest"];
 
 const SECONDS_DEFAULT: u32 = 60;
 
