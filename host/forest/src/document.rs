@@ -145,5 +145,5 @@ impl<'a> Object<'a> {
 
 /// A number as an index or a count; 2^53 is where floats stop to count.
 pub(crate) fn whole(number: f64) -> Option<usize> {
-    (number >= 0.0 && number <= 9e15 && number.fract() == 0.0).then_some(number as usize)
+    ((0.0..=9e15).contains(&number) && number.fract() == 0.0).then_some(number as usize)
 }

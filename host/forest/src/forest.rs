@@ -105,7 +105,7 @@ impl Forest {
             _ => Err(ForestError::field(field, format!("is {found}, expected 1 to {most}"))),
         };
         within("number of features", self.feature_count, limits::FEATURES_MAX)?;
-        let outputs = self.targets.checked_mul(self.classes).unwrap_or(usize::MAX);
+        let outputs = self.targets.saturating_mul(self.classes);
         within("number of outputs", outputs, limits::OUTPUTS_MAX)?;
         // Without any tree the scores are the base scores; frameworks write such models.
         if self.trees.len() > limits::TREES_MAX {
