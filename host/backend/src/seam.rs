@@ -18,6 +18,12 @@ pub trait Backend: Send + Sync {
     /// the backend needs no file. Also what a model without a configuration is recognised by.
     fn default_model_filename(&self) -> &'static str;
 
+    /// Usual files of a backend that reads several kinds, in the order in which it looks for them. A model without a
+    /// configuration is recognised by these too; which of them a model has is for the backend to find.
+    fn model_filenames(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Fills in what the configuration leaves open from the model file. May read files; blocks.
     ///
     /// # Errors

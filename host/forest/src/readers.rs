@@ -71,6 +71,10 @@ impl Format {
     pub const ALL: [Self; 6] =
         [Self::XgboostJson, Self::XgboostUbjson, Self::LightGbm, Self::Treelite, Self::Exported, Self::Xgboost];
 
+    /// The names of their files, in the same order.
+    pub const FILENAMES: [&str; 6] =
+        ["xgboost.json", "xgboost.ubj", "model.txt", "checkpoint.tl", "forest.json", "xgboost.model"];
+
     /// The word in a configuration's `model_type`.
     pub fn model_type(self) -> &'static str {
         match self {
@@ -85,13 +89,7 @@ impl Format {
 
     /// The name of the file, unless the configuration has another.
     pub fn default_filename(self) -> &'static str {
-        match self {
-            Self::Xgboost => "xgboost.model",
-            Self::XgboostJson => "xgboost.json",
-            Self::XgboostUbjson => "xgboost.ubj",
-            Self::LightGbm => "model.txt",
-            Self::Treelite => "checkpoint.tl",
-            Self::Exported => "forest.json",
-        }
+        let place = Self::ALL.iter().position(|format| *format == self);
+        place.and_then(|place| Self::FILENAMES.get(place)).copied().unwrap_or_default()
     }
 }

@@ -80,6 +80,12 @@ impl Explainer {
         self.output_count * (self.feature_count + 1)
     }
 
+    /// Memory that the trees occupy.
+    pub fn bytes(&self) -> usize {
+        let tree = |tree: &Tree| size_of_val(&*tree.nodes) + size_of_val(&*tree.leaf_values) + size_of_val(&*tree.words);
+        self.trees.iter().map(tree).sum()
+    }
+
     /// Writes the values of every row, with at most `parts` of the threads.
     pub fn explain(&self, rows: &[f32], values: &mut [f32], threads: Option<(&Threads, usize)>) {
         let row_count = rows.len() / self.feature_count;

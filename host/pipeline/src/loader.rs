@@ -75,8 +75,7 @@ impl Loader {
     /// The backend whose usual file lies in the version's directory, or that the directory's name ends with.
     fn backend_by_files(&self, source: &ModelSource) -> Result<&dyn Backend, InferError> {
         let has_file = |backend: &&Arc<dyn Backend>| {
-            let filename = backend.default_model_filename();
-            !filename.is_empty() && source.version_directory.join(filename).exists()
+            usual_files(&***backend).any(|filename| source.version_directory.join(filename).exists())
         };
         if let Some(backend) = self.0.backends.iter().find(has_file) {
             return Ok(&**backend);
@@ -84,8 +83,7 @@ impl Loader {
         let name = &source.identity.name;
         let by_name = name.rsplit_once('.').and_then(|(_, backend)| self.backend_named(backend));
         by_name.ok_or_else(|| {
-            let files: Vec<&str> =
-                self.0.backends.iter().map(|b| b.default_model_filename()).filter(|file| !file.is_empty()).collect();
+            let files: Vec<&str> = self.0.backends.iter().flat_map(|backend| usual_files(&**backend)).collect();
             invalid(format!(
                 "Invalid model name: Could not determine backend for model '{name}' with no backend in model \
                  configuration. Expected model name of the form 'model.<backend_name>'. Write 'backend' into \
@@ -132,6 +130,12 @@ impl ModelLoader for Loader {
         let backend = self.backend(&source)?;
         Ok(Arc::new(BackendModel::load(source, backend, &self.0)?))
     }
+}
+
+/// The files that a backend's models usually have; none for one that needs no file.
+fn usual_files(backend: &dyn Backend) -> impl Iterator<Item = &'static str> {
+    let default = Some(backend.default_model_filename()).filter(|file| !file.is_empty());
+    default.into_iter().chain(backend.model_filenames().iter().copied())
 }
 
 fn is_ensemble(config: &ModelConfig) -> bool {

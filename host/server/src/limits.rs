@@ -7,6 +7,7 @@
 use std::{fmt, time::Duration};
 
 use nereid_access::{FILE_BYTES_MAX, HANDSHAKE_MAX, HANDSHAKES_MAX, KEYS_MAX};
+use nereid_backend_fil::FOREST_BYTES_MAX;
 use nereid_grpc::GrpcLimits;
 use nereid_http::HttpLimits;
 use nereid_inference::{
@@ -134,6 +135,12 @@ pub(crate) fn fixed_rows() -> Vec<FixedRow> {
         row("API keys of one file", count(KEYS_MAX), ""),
         row("time for a TLS handshake", show_limit::<Time>(HANDSHAKE_MAX), ""),
         row("TLS handshakes at one time, of gRPC and of metrics each", count(HANDSHAKES_MAX), ""),
+        row("file of a tree forest", bytes(FOREST_BYTES_MAX), ""),
+        row(
+            "threads that share large batches of tree forests",
+            "one per processor".to_owned(),
+            "`--backend-config=fil,threads=COUNT`, and `cpu_nthread` of a model",
+        ),
         row("models loaded at the same time", count(4), "`--model-load-thread-count`"),
         row(
             "time for requests under way at the end",

@@ -26,7 +26,11 @@ fn model_table(report: &StartReport) -> Table<3> {
 fn backend_table(backends: &[Arc<dyn Backend>]) -> Table<2> {
     let mut table = Table::new(["Backend", "Model file"]);
     for backend in backends {
-        table.push([backend.name().to_owned(), backend.default_model_filename().to_owned()]);
+        let filenames = match backend.model_filenames() {
+            [] => backend.default_model_filename().to_owned(),
+            several => several.join(", "),
+        };
+        table.push([backend.name().to_owned(), filenames]);
     }
     table
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use nereid_backend::{Backend, Instance, InstanceSpec, LoadedModel};
-use nereid_forest::{Evaluator, Explainer, Forest, Threads};
+use nereid_forest::{Evaluator, Explainer, Forest, Format, Threads};
 use nereid_inference::{InferError, MemoryKind, MemoryUsage, ModelConfig, ModelSource, config::InstanceKind};
 
 use crate::{
@@ -75,6 +75,10 @@ impl Backend for FilBackend {
     /// None: which file it is depends on the model's `model_type`.
     fn default_model_filename(&self) -> &'static str {
         ""
+    }
+
+    fn model_filenames(&self) -> &'static [&'static str] {
+        &Format::FILENAMES
     }
 
     fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
@@ -150,7 +154,8 @@ impl LoadedModel for FilModel {
     }
 
     fn memory_usage(&self) -> Vec<MemoryUsage> {
-        let bytes = self.plan.evaluator.bytes() as u64;
+        let explainer = self.plan.explainer.as_ref().map_or(0, |(explainer, _)| explainer.bytes());
+        let bytes = (self.plan.evaluator.bytes() + explainer) as u64;
         vec![MemoryUsage { kind: MemoryKind::Cpu, device_id: 0, bytes }]
     }
 }

@@ -14,3 +14,4 @@ mod shape;
 mod instance;
 
 pub use crate::backend::{FilBackend, FilSettings};
+pub use nereid_forest::FILE_BYTES_MAX as FOREST_BYTES_MAX;

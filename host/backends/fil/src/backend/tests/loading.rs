@@ -35,6 +35,20 @@ fn a_file_alone_makes_a_whole_configuration() {
 }
 
 #[test]
+fn a_model_is_recognised_by_any_of_its_files() {
+    let known = [
+        ("xgboost_json", "xgboost.json"),
+        ("xgboost_ubj", "xgboost.ubj"),
+        ("lightgbm", "model.txt"),
+        ("treelite_checkpoint", "checkpoint.tl"),
+        ("nereid_forest", "forest.json"),
+        ("xgboost", "xgboost.model"),
+    ];
+    assert_eq!(FilBackend::default().model_filenames(), known.map(|(_, file)| file));
+    assert_eq!(Format::ALL.map(|format| (format.model_type(), format.default_filename())), known);
+}
+
+#[test]
 fn what_is_written_stays() {
     let config = load(changed(|config| config.max_batch_size = 7)).config;
     assert_eq!((config.max_batch_size, config.scheduling), (7, None));
