@@ -82,7 +82,8 @@ impl Explainer {
 
     /// Memory that the trees occupy.
     pub fn bytes(&self) -> usize {
-        let tree = |tree: &Tree| size_of_val(&*tree.nodes) + size_of_val(&*tree.leaf_values) + size_of_val(&*tree.words);
+        let tree =
+            |tree: &Tree| size_of_val(&*tree.nodes) + size_of_val(&*tree.leaf_values) + size_of_val(&*tree.words);
         self.trees.iter().map(tree).sum()
     }
 

@@ -90,8 +90,14 @@ fn dart_weighs_its_trees() {
     assert_eq!(score(&forest, &[0.0, 0.0]), [10.5]);
 }
 
+#[track_caller]
+fn check_lie(from: &str, to: &str, problem: &str) {
+    let found = with(&[(from, to)]).unwrap_err();
+    assert!(found.starts_with(problem), "{to}: {found}, expected {problem}");
+}
+
 #[test]
-fn lies_are_told_by_place() {
+fn lies_about_a_tree_are_told_by_place() {
     let tree = "learner.gradient_booster.model.trees[0]";
     for (from, to, problem) in [
         ("\"left_children\":[1,", "\"left_children\":[0,", "tree 0, node 0: has child 0, which is the root".to_owned()),
@@ -146,6 +152,15 @@ fn lies_are_told_by_place() {
             "\"categories_sizes\":[]",
             format!("{tree}.categories_nodes: 1 nodes, 1 segments"),
         ),
+    ] {
+        check_lie(from, to, &problem);
+    }
+}
+
+#[test]
+fn lies_about_the_whole_are_told_by_place() {
+    let tree = "learner.gradient_booster.model.trees[0]";
+    for (from, to, problem) in [
         (
             "\"size_leaf_vector\":\"1\"",
             "\"size_leaf_vector\":\"3\"",
@@ -181,8 +196,7 @@ fn lies_are_told_by_place() {
         ("\"learner\":", "\"teacher\":", "teacher: is a field that is not known; set the parameter".to_owned()),
         ("\"id\":0", "\"idea\":0", format!("{tree}.idea: is a field that is not known; set the parameter")),
     ] {
-        let found = with(&[(from, to)]).unwrap_err();
-        assert!(found.starts_with(&problem), "{to}: {found}, expected {problem}");
+        check_lie(from, to, &problem);
     }
 }
 
