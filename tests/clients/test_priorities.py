@@ -1,5 +1,6 @@
 """Priority levels and the order of answers, as clients meet them."""
 
+import json
 import queue
 import re
 import time
@@ -60,6 +61,15 @@ def wait_for_pending(server, model: str, count: int):
     raise AssertionError(f"never {count} requests waiting for {model}")
 
 
+def wait_for_execution(server, model: str):
+    """Until the model has begun to execute its first request: requests that were sent one after another may overtake."""
+    end = time.monotonic() + WAIT_SECONDS_MAX
+    while time.monotonic() < end:
+        if json.loads(server.get(f"/v2/debug/models/{model}/decisions").body)["models"][0]["batches"]:
+            return
+    raise AssertionError(f"{model} executes nothing")
+
+
 def test_an_urgent_request_overtakes_and_a_full_level_refuses(client):
     answers = queue.SimpleQueue()
 
@@ -73,6 +83,7 @@ def test_an_urgent_request_overtakes_and_a_full_level_refuses(client):
         )
 
     send("running", 0)
+    wait_for_execution(client.server, "levels")
     for position, (name, priority) in enumerate([("low", 3), ("default", 0), ("high", 1)]):
         send(name, priority)
         wait_for_pending(client.server, "levels", position + 1)
