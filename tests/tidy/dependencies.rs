@@ -6,7 +6,7 @@ use super::house::{expect_none, read, texts};
 
 /// STYLE.md, "Direction", with the two edges that host/ARCHITECTURE.md defends. Left may depend on right, and on
 /// whatever right may depend on. A new edge is a design change: change those pages and this table together.
-const DIRECTION: [(&str, &[&str]); 23] = [
+const DIRECTION: [(&str, &[&str]); 24] = [
     ("sync", &[]),
     ("tensor", &[]),
     ("inference", &["sync", "tensor"]),
@@ -18,6 +18,7 @@ const DIRECTION: [(&str, &[&str]); 23] = [
     ("backend-fil", &["backend", "forest", "telemetry"]),
     ("backend-identity", &["backend", "telemetry"]),
     ("backend-onnx", &["backend", "telemetry"]),
+    ("backend-repeat", &["backend"]),
     ("backend-wasm", &["backend", "plugin", "telemetry"]),
     ("scheduler", &["backend", "telemetry"]),
     ("pipeline", &["scheduler", "plugin", "telemetry"]),
@@ -39,6 +40,7 @@ const DIRECTION: [(&str, &[&str]); 23] = [
             "backend-fil",
             "backend-identity",
             "backend-onnx",
+            "backend-repeat",
             "backend-wasm",
             "telemetry",
         ],

@@ -83,6 +83,10 @@ impl Backend for FakeBackend {
         let signature = Signature::of_backend(&source.config)?;
         Ok(Arc::new(FakeModel { behaviour: self.behaviour.clone(), signature }))
     }
+
+    fn supports_decoupled(&self) -> bool {
+        !self.behaviour.blocking
+    }
 }
 
 // === impl FakeModel ===

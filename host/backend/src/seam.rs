@@ -35,6 +35,12 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// Whatever keeps the version from being served.
     fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError>;
+
+    /// Whether its models may answer a request any number of times; a configuration that says so of the models of
+    /// another backend is refused.
+    fn supports_decoupled(&self) -> bool {
+        false
+    }
 }
 
 /// One version in memory, shared by its instances.

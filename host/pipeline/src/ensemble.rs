@@ -12,7 +12,7 @@ use nereid_backend::Timeline;
 use nereid_inference::{
     Activity, CheckedRequest, ErrorKind, InferError, InferRequest, InferResponse, ModelConfig, ModelIdentity,
     ModelSource, ModelStatistics, ResponseSender, ResponseStream, ServedModel, ServiceHandle, Signature,
-    response_channel,
+    config::TransactionPolicy, response_channel,
 };
 use nereid_scheduler::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord, run_here_or_spawn};
 use nereid_telemetry::ModelMetrics;
@@ -43,7 +43,7 @@ struct Shared {
 impl Ensemble {
     /// Validates the graph against the members, which must be ready.
     pub(crate) fn load(
-        source: ModelSource,
+        mut source: ModelSource,
         service: ServiceHandle,
         metrics: ModelMetrics,
         runtime: Handle,
@@ -54,6 +54,8 @@ impl Ensemble {
         let find_member = |name: &str, version| Ok(Member::of_model(&*service.get()?.model(name, version)?));
         let plan = Plan::build(&source.config, &signature, &find_member)?;
         inherit_labels(&mut labels, &plan, &service)?;
+        // The members decide it, whatever the configuration says; none of them is decoupled.
+        source.config.transaction_policy = Some(TransactionPolicy { decoupled: false });
         let recorder = Recorder::new(metrics, false);
         recorder.loaded(started.elapsed());
         let shared = Arc::new(Shared { identity: source.identity, plan, service, recorder });

@@ -72,6 +72,21 @@ impl Loader {
         self.0.backends.iter().find(|backend| backend.name() == name).map(|backend| &**backend)
     }
 
+    /// Only some backends give other than one response.
+    fn check_decoupled(&self, config: &ModelConfig, backend: &dyn Backend) -> Result<(), InferError> {
+        if !config.is_decoupled() || backend.supports_decoupled() {
+            return Ok(());
+        }
+        let able = self.0.backends.iter().filter(|backend| backend.supports_decoupled()).map(|backend| backend.name());
+        Err(InferError::unsupported(format!(
+            "model '{}' has model_transaction_policy {{ decoupled: true }}, but the backend '{}' gives exactly one \
+             response to a request; remove it, or use one of the backends {}",
+            config.name,
+            backend.name(),
+            able.collect::<Vec<_>>().join(", ")
+        )))
+    }
+
     /// The backend whose usual file lies in the version's directory, or that the directory's name ends with.
     fn backend_by_files(&self, source: &ModelSource) -> Result<&dyn Backend, InferError> {
         let has_file = |backend: &&Arc<dyn Backend>| {
@@ -115,7 +130,7 @@ impl ModelLoader for Loader {
             return Ensemble::validate(&source.config, peers);
         }
         Signature::of_backend(&source.config)?;
-        self.backend(source)?;
+        self.check_decoupled(&source.config, self.backend(source)?)?;
         wanted_instances(&source.config)?;
         scheduler_settings(source).map(|_| ())
     }
@@ -128,6 +143,7 @@ impl ModelLoader for Loader {
             return Ok(Arc::new(Ensemble::load(source, service.clone(), metrics, runtime.clone())?));
         }
         let backend = self.backend(&source)?;
+        self.check_decoupled(&source.config, backend)?;
         Ok(Arc::new(BackendModel::load(source, backend, &self.0)?))
     }
 }

@@ -50,7 +50,6 @@ const UNSERVED: &[Unserved] = &[
         path: "model_operations.op_library_filename",
         used_by: |config| flag(config.operation_library_filenames.as_ref().is_some_and(|names| !names.is_empty())),
     },
-    Unserved { path: "model_transaction_policy.decoupled", used_by: |config| flag(config.is_decoupled()) },
     Unserved {
         path: "model_repository_agents",
         used_by: |config| flag(config.repository_agents.as_ref().is_some_and(|agents| !agents.is_empty())),
@@ -163,7 +162,6 @@ mod tests {
             ("ensemble_scheduling.step.model_namespace", "ensemble_scheduling { step { model_namespace: 'n' } }"),
             ("cc_model_filenames", "cc_model_filenames { key: '8.0' value: 'm' }"),
             ("model_operations.op_library_filename", "model_operations { op_library_filename: 'l.so' }"),
-            ("model_transaction_policy.decoupled", "model_transaction_policy { decoupled: true }"),
             ("model_repository_agents", "model_repository_agents { agents { name: 'checksum' } }"),
             ("response_cache.enable", "response_cache { enable: true }"),
         ];
@@ -189,7 +187,7 @@ mod tests {
              metric_tags { key: 'a' value: 'b' } parameters { key: 'a' value { string_value: 'b' } }
              model_operations { } model_repository_agents { } response_cache { enable: false }
              model_metrics { metric_control { } }
-             model_transaction_policy { decoupled: false } version_policy { all { } }",
+             model_transaction_policy { decoupled: true } version_policy { all { } }",
             &[],
         );
         check("dynamic_batching { preserve_ordering: true } instance_group { count: 2 }", &[]);

@@ -6,6 +6,7 @@ use nereid_backend::Backend;
 use nereid_backend_fil::{FilBackend, FilSettings};
 use nereid_backend_identity::IdentityBackend;
 use nereid_backend_onnx::{OnnxBackend, OnnxSettings};
+use nereid_backend_repeat::{RepeatBackend, SquareBackend};
 use nereid_backend_wasm::{PluginSettings, WasmBackend};
 use nereid_inference::ServiceHandle;
 
@@ -24,6 +25,8 @@ pub(crate) fn backends(
     let cache_directory = arguments.plugin_cache_directory.clone().or_else(runtime_folders::plugin_cache_directory);
     Ok(vec![
         Arc::new(IdentityBackend),
+        Arc::new(RepeatBackend),
+        Arc::new(SquareBackend),
         Arc::new(OnnxBackend::new(onnx_settings)),
         Arc::new(FilBackend::new(fil_settings)),
         Arc::new(WasmBackend::new(PluginSettings::new(cache_directory), service.clone())),

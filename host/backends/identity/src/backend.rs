@@ -44,6 +44,11 @@ impl Backend for IdentityBackend {
         let pairs = echo_pairs(&source.config)?.into();
         Ok(Arc::new(IdentityModel { pairs, delay: execute_delay(&source.config)? }))
     }
+
+    /// One response is a number of responses, too.
+    fn supports_decoupled(&self) -> bool {
+        true
+    }
 }
 
 // === impl IdentityModel ===

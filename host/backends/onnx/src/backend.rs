@@ -82,7 +82,6 @@ fn refuse_unserved(model_config: &ModelConfig) -> Result<(), InferError> {
         (!model_config.batch_outputs.is_empty(), "batch_output"),
         (ragged, "input.allow_ragged_batch"),
         (model_config.operation_library_filenames.as_ref().is_some_and(|names| !names.is_empty()), "model_operations"),
-        (model_config.is_decoupled(), "model_transaction_policy.decoupled"),
     ];
     match unserved.iter().find(|(written, _)| *written) {
         None => Ok(()),

@@ -142,13 +142,6 @@ fn check_config(config: &ModelConfig) -> Result<(), InferError> {
             config.name
         )));
     }
-    if config.is_decoupled() {
-        return Err(InferError::unsupported(format!(
-            "model '{}' has model_transaction_policy {{ decoupled: true }}, but a transform plugin gives exactly one \
-             response to a request; remove it",
-            config.name
-        )));
-    }
     wants_fresh_guests(config).map(drop)
 }
 

@@ -19,7 +19,7 @@ use nereid_backend_wasm::{PluginSettings, WasmBackend};
 use nereid_inference::{
     ErrorKind, InferError, InferRequest, InferResponse, MemoryKind, ModelConfig, ModelIdentity, ModelSource,
     NamedTensor, ServiceHandle, Signature, TensorSpec,
-    config::{InstanceKind, ModelInput, ModelOutput, TransactionPolicy},
+    config::{InstanceKind, ModelInput, ModelOutput},
     response_channel,
 };
 use nereid_plugin::PluginLimits;
@@ -231,8 +231,6 @@ fn check_refused(bytes: &[u8], config: ModelConfig, expected: &str) {
 fn configurations_and_files_that_cannot_be_served_are_refused_in_words() {
     let good = component(&[], IDENTITY);
     check_refused(&good, ModelConfig { inputs: vec![], ..config() }, "model 'm' declares no input: a plugin's tensors");
-    let decoupled = ModelConfig { transaction_policy: Some(TransactionPolicy { decoupled: true }), ..config() };
-    check_refused(&good, decoupled, "a transform plugin gives exactly one response");
     let parameters = [("instance_reuse".to_owned(), "maybe".to_owned())].into();
     check_refused(&good, ModelConfig { parameters, ..config() }, "'instance_reuse' is 'maybe', expected 'true' or");
     let other = ModelConfig { default_model_filename: "other.wasm".to_owned(), ..config() };

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use nereid_backend::fake::FakeBehaviour;
 use nereid_inference::{
-    InferRequest, ModelLoader, ModelSource, ParameterValue, SequenceFlags, SequenceId, ServedModel,
-    config::EnsembleStep,
+    InferRequest, ModelConfig, ModelLoader, ModelSource, ParameterValue, SequenceFlags, SequenceId, ServedModel,
+    config::{EnsembleStep, TransactionPolicy},
 };
 use nereid_tensor::DataType;
 
@@ -193,4 +193,13 @@ async fn a_graph_is_validated_against_configurations_alone() {
     let nobody = validate(step("nobody", "IN", "OUT"));
     assert!(nobody.is_some_and(|text| text.contains("unknown model: 'nobody'")));
     assert_eq!(world.loader.validate(&source(echo("m", 2)), &peers).err().map(|error| error.to_string()), None);
+}
+
+#[tokio::test]
+async fn an_ensemble_is_not_decoupled_by_its_own_word() {
+    let world = World::new(FakeBehaviour::default());
+    world.load(echo("a", 2)).unwrap();
+    let transaction_policy = Some(TransactionPolicy { decoupled: true });
+    let config = ModelConfig { transaction_policy, ..ensemble("e", vec![step("a", "IN", "OUT")]) };
+    assert!(!world.load(config).unwrap().config().is_decoupled());
 }

@@ -107,6 +107,19 @@ async fn each_response_of_a_decoupled_model_is_counted_by_its_index() {
 }
 
 #[tokio::test]
+async fn a_backend_that_gives_one_response_refuses_to_be_decoupled() {
+    let transaction_policy = Some(TransactionPolicy { decoupled: true });
+    let config = ModelConfig { transaction_policy, ..echo("m", 2) };
+    let world = World::new(FakeBehaviour { blocking: true, ..FakeBehaviour::default() });
+    let text = "model 'm' has model_transaction_policy { decoupled: true }, but the backend 'fake' gives exactly one";
+    check_refused(&world, config.clone(), text);
+    let invalid = world.loader.validate(&source(config.clone()), &|_| None).unwrap_err();
+    assert!(invalid.message().starts_with(text), "{invalid}");
+    let able = World::new(FakeBehaviour::default());
+    assert!(able.load(config).is_ok());
+}
+
+#[tokio::test]
 async fn a_model_with_one_response_has_no_statistics_per_response() {
     let world = World::new(FakeBehaviour::default());
     let model = world.load(echo("m", 2)).unwrap();
