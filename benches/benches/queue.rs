@@ -1,12 +1,14 @@
 //! What a request costs the scheduler while others wait: one execution ends, the next is put together and starts, and one more
 //! request arrives, so that as many wait as before. The executions themselves do nothing.
 //!
-//! `cargo bench -p nereid-benches --bench queue`. Parameters are the requests that wait.
-#![allow(clippy::unwrap_used)]
+//! `cargo bench -p nereid-benches --bench queue`. Parameters are the requests that wait. For a count of instructions, which no
+//! other program on the machine disturbs, `NEREID_TURNS="POLICY WAITING TURNS"` makes so many turns and ends; POLICY is a
+//! place in the list below, from 0.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{sync::Arc, time::Duration};
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, criterion_group};
 use nereid_backend::{Batch, ExecuteFuture, Instance, TaskInstance};
 use nereid_inference::{
     BatchDecision, CheckedRequest, InferRequest, InferResponse, NamedTensor, ResponseStream, SequenceFlags, SequenceId,
@@ -28,7 +30,24 @@ const WAITING: [usize; 4] = [10, 100, 1_000, 10_000];
 const REQUESTS_MAX: usize = 20_000;
 
 criterion_group!(queue, turn);
-criterion_main!(queue);
+
+fn main() {
+    match std::env::var("NEREID_TURNS") {
+        Ok(turns) => make_turns(&turns),
+        Err(_) => {
+            queue();
+            Criterion::default().configure_from_args().final_summary();
+        }
+    }
+}
+
+fn make_turns(turns: &str) {
+    let numbers: Vec<usize> = turns.split_whitespace().map(|number| number.parse().unwrap()).collect();
+    let [policy, waiting, turns] = numbers[..] else { panic!("NEREID_TURNS is not three numbers: {turns}") };
+    let (_, settings, request) = policies().swap_remove(policy);
+    let mut line = Line::new(settings, request, waiting);
+    (0..turns).for_each(|_| line.turn());
+}
 
 fn turn(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("turn");
