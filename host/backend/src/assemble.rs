@@ -12,12 +12,8 @@ use crate::Batch;
 /// # Errors
 /// Only some requests have it, or their types or inner dimensions differ: the scheduler must not have batched them.
 pub fn gather(batch: &Batch, name: &str) -> Result<Option<Tensor>, InferError> {
-    let parts: Vec<&Tensor> = batch.requests().filter_map(|request| request.input(name)).collect();
+    let parts = parts(batch, name)?;
     let Some((first, others)) = parts.split_first() else { return Ok(None) };
-    if parts.len() != batch.len() {
-        let text = format!("input '{name}' is present in only {} of {} batched requests", parts.len(), batch.len());
-        return Err(InferError::internal(text));
-    }
     if others.is_empty() {
         return Ok(Some((*first).clone()));
     }
@@ -27,7 +23,28 @@ pub fn gather(batch: &Batch, name: &str) -> Result<Option<Tensor>, InferError> {
         let (left, right) = (first.shape(), odd.shape());
         return Err(InferError::internal(format!("input '{name}' cannot be batched: shapes {left} and {right}")));
     }
-    concatenate(&parts).map(Some)
+    let rows: u64 = parts.iter().filter_map(|part| part.shape().first()).sum();
+    concatenate(&parts, first.data_type(), first.shape().with_outermost(rows)).map(Some)
+}
+
+/// The elements of the input called `name` of every request, whatever their shapes, end to end in one dimension; `None`
+/// when no request has it.
+///
+/// # Errors
+/// Only some requests have it, or their types differ: the scheduler must not have batched them.
+pub fn gather_flat(batch: &Batch, name: &str) -> Result<Option<Tensor>, InferError> {
+    let parts = parts(batch, name)?;
+    let Some((first, others)) = parts.split_first() else { return Ok(None) };
+    let inconsistent = || InferError::internal(format!("input '{name}' cannot be laid end to end"));
+    if others.iter().any(|part| part.data_type() != first.data_type()) {
+        return Err(inconsistent());
+    }
+    let elements: Option<u64> = parts.iter().map(|part| part.shape().checked_element_count()).sum();
+    let shape = Shape::from([elements.ok_or_else(inconsistent)?]);
+    match others {
+        [] => first.reshaped(shape).map(Some).map_err(|_| inconsistent()),
+        _ => concatenate(&parts, first.data_type(), shape).map(Some),
+    }
 }
 
 /// Cuts `output` along the batch dimension into parts of `rows` rows each.
@@ -44,21 +61,42 @@ pub fn scatter(name: &str, output: Tensor, rows: &[u64]) -> Result<Vec<Tensor>, 
     if rows.len() == 1 {
         return Ok(vec![output]);
     }
+    let shapes = rows.iter().map(|rows| output.shape().with_outermost(*rows));
+    cut(name, &output, shapes)
+}
+
+/// Cuts the elements of `output`, whatever its own shape, into parts of these shapes, which follow each other.
+///
+/// # Errors
+/// The output is too short, or holds more than the parts.
+pub(crate) fn cut(
+    name: &str,
+    output: &Tensor,
+    shapes: impl ExactSizeIterator<Item = Shape>,
+) -> Result<Vec<Tensor>, InferError> {
     let mut start = 0;
-    let mut parts = Vec::with_capacity(rows.len());
-    for count in rows {
-        let shape = output.shape().with_outermost(*count);
-        let end = start + part_length(&output, &shape, start).ok_or_else(|| inconsistent(name))?;
+    let mut parts = Vec::with_capacity(shapes.len());
+    for shape in shapes {
+        let end = start + part_length(output, &shape, start).ok_or_else(|| inconsistent(name))?;
         let buffer = output.buffer().slice(start..end).ok_or_else(|| inconsistent(name))?;
         parts.push(Tensor::new(output.data_type(), shape, buffer).map_err(|_| inconsistent(name))?);
         start = end;
     }
+    if start == output.byte_size() { Ok(parts) } else { Err(inconsistent(name)) }
+}
+
+/// The input called `name` of every request; nothing when no request has it.
+fn parts<'b>(batch: &'b Batch, name: &str) -> Result<Vec<&'b Tensor>, InferError> {
+    let parts: Vec<&Tensor> = batch.requests().filter_map(|request| request.input(name)).collect();
+    if !parts.is_empty() && parts.len() != batch.len() {
+        let text = format!("input '{name}' is present in only {} of {} batched requests", parts.len(), batch.len());
+        return Err(InferError::internal(text));
+    }
     Ok(parts)
 }
 
-fn concatenate(parts: &[&Tensor]) -> Result<Tensor, InferError> {
+fn concatenate(parts: &[&Tensor], data_type: DataType, shape: Shape) -> Result<Tensor, InferError> {
     let total_bytes: usize = parts.iter().map(|part| part.byte_size()).sum();
-    let rows: u64 = parts.iter().filter_map(|part| part.shape().first()).sum();
     let mut gathered = BufferMut::zeroed(total_bytes);
     let mut rest = gathered.as_mut_slice();
     for part in parts {
@@ -66,10 +104,6 @@ fn concatenate(parts: &[&Tensor]) -> Result<Tensor, InferError> {
         target.copy_from_slice(part.buffer().as_slice());
         rest = tail;
     }
-    let (data_type, shape) = match parts.first() {
-        Some(first) => (first.data_type(), first.shape().with_outermost(rows)),
-        None => (DataType::Uint8, Shape::from([0])),
-    };
     Tensor::new(data_type, shape, gathered.freeze()).map_err(|error| InferError::internal(error.to_string()))
 }
 
@@ -140,6 +174,25 @@ mod tests {
         let whole = gather(&batch_of(parts), "X").unwrap().unwrap();
         let cut = scatter("Y", whole, &[1, 2]).unwrap();
         assert_eq!(cut[1].byte_strings().collect::<Vec<_>>(), [b"".as_slice(), b"three"]);
+    }
+
+    #[test]
+    fn requests_of_any_shape_are_laid_end_to_end() {
+        let parts = vec![
+            Tensor::from_elements([1, 2], &[1_i32, 2]).unwrap(),
+            Tensor::from_elements([2, 0], &[0_i32; 0]).unwrap(),
+            Tensor::from_elements([1, 3], &[3_i32, 4, 5]).unwrap(),
+        ];
+        let whole = gather_flat(&batch_of(parts), "X").unwrap().unwrap();
+        assert_eq!(
+            (&**whole.shape(), whole.elements::<i32>().unwrap().as_ref()),
+            ([5].as_slice(), [1, 2, 3, 4, 5].as_slice())
+        );
+        let alone = Tensor::from_byte_strings([2, 1], &["", "three"]).unwrap();
+        let flat = gather_flat(&batch_of(vec![alone.clone()]), "X").unwrap().unwrap();
+        assert_eq!(&**flat.shape(), [2]);
+        assert_eq!(flat.buffer().as_slice().as_ptr(), alone.buffer().as_slice().as_ptr(), "copied");
+        assert!(gather_flat(&batch_of(vec![alone]), "Z").unwrap().is_none());
     }
 
     #[test]

@@ -6,13 +6,15 @@
 
 mod assemble;
 mod batch;
+mod batch_forms;
 mod seam;
 
 pub mod contract;
 pub mod fake;
 
 pub use crate::{
-    assemble::{gather, scatter},
+    assemble::{gather, gather_flat, scatter},
     batch::{Batch, FinishedRequest, Step, Timeline},
+    batch_forms::{BatchForms, BatchTensor, OutputCut},
     seam::{Backend, BlockingInstance, ExecuteFuture, Instance, InstanceSpec, LoadedModel, TaskInstance},
 };
