@@ -7,7 +7,8 @@ use nereid_inference::{
     config::{self, DynamicBatching, Scheduling, SequenceBatching, SequenceStrategy, TimeoutAction},
 };
 use nereid_scheduler::{
-    BatchingSettings, ExpiryAction, PrioritySettings, QUEUE_REQUESTS_MAX, QueuePolicy, QueueSettings, SchedulerSettings,
+    BatchingSettings, ExpiryAction, PrioritySettings, QUEUE_REQUESTS_MAX, QueuePolicy, QueueSettings, RaggedInputs,
+    SchedulerSettings,
 };
 
 use crate::sequences::sequence_settings;
@@ -21,6 +22,7 @@ pub(crate) fn scheduler_settings(source: &ModelSource) -> Result<SchedulerSettin
         Some(Scheduling::Dynamic(dynamic)) => Ok(dynamic_settings(&source.config, dynamic)),
         Some(Scheduling::Sequence(sequences)) => Ok(SchedulerSettings {
             sequences: Some(sequence_settings(source, sequences)?),
+            ragged_inputs: ragged_inputs(&source.config),
             ..oldest_settings(&source.config, sequences)
         }),
         Some(Scheduling::Ensemble(_)) | None => Ok(SchedulerSettings::unbatched()),
@@ -33,6 +35,7 @@ fn dynamic_settings(config: &ModelConfig, dynamic: &DynamicBatching) -> Schedule
     SchedulerSettings {
         batch_rows_max,
         batching,
+        ragged_inputs: ragged_inputs(config),
         queue: queue_settings(dynamic),
         preserve_order: dynamic.preserve_ordering,
         ..SchedulerSettings::unbatched()
@@ -49,6 +52,11 @@ fn oldest_settings(config: &ModelConfig, sequences: &SequenceBatching) -> Schedu
     };
     let (batch_rows_max, batching) = batching(config, preferred_batch_sizes, *max_queue_delay_microseconds);
     SchedulerSettings { batch_rows_max, batching, preserve_order: *preserve_ordering, ..SchedulerSettings::unbatched() }
+}
+
+fn ragged_inputs(config: &ModelConfig) -> RaggedInputs {
+    let ragged = config.inputs.iter().filter(|input| input.allow_ragged_batch);
+    RaggedInputs::new(ragged.map(|input| input.name.as_str().into()))
 }
 
 /// Rows per execution, and how batches are formed; one request at a time for a model that does not batch.

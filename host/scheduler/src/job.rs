@@ -7,7 +7,7 @@ use nereid_inference::{CheckedRequest, ResponseSender, SequenceFlags, response_c
 use nereid_tensor::Shape;
 
 use crate::{
-    SequenceTensors,
+    RaggedInputs, SequenceTensors,
     batching::Batchable,
     sequence::{KeptState, Sequenced},
 };
@@ -17,6 +17,7 @@ pub(crate) struct Job {
     pub(crate) request: CheckedRequest,
     pub(crate) sender: ResponseSender,
     pub(crate) origin: Origin,
+    pub(crate) ragged_inputs: RaggedInputs,
 }
 
 /// What is known of a request besides what the backend sees.
@@ -42,11 +43,13 @@ impl Job {
         queued: Instant,
         tensors: Option<Arc<SequenceTensors>>,
     ) -> Self {
-        Self {
-            request,
-            sender,
-            origin: Origin { queued, tensors, kept: KeptState::default(), steps: 0, is_padding: false },
-        }
+        let origin = Origin { queued, tensors, kept: KeptState::default(), steps: 0, is_padding: false };
+        Self { request, sender, origin, ragged_inputs: RaggedInputs::default() }
+    }
+
+    /// The same request, which may share a batch with one whose shapes of these inputs are others.
+    pub(crate) fn ragged(self, ragged_inputs: RaggedInputs) -> Self {
+        Self { ragged_inputs, ..self }
     }
 
     /// A batch that starts now, and where each request came from.
@@ -73,11 +76,10 @@ impl Batchable for Job {
     }
 
     fn fits(&self, other: &Self) -> bool {
-        let (mine, theirs) = (&self.request.get().inputs, &other.request.get().inputs);
-        mine.len() == theirs.len()
-            && mine.iter().zip(theirs).all(|(mine, theirs)| {
-                mine.name == theirs.name && mine.tensor.shape().inner() == theirs.tensor.shape().inner()
-            })
+        fn shapes(job: &Job) -> impl ExactSizeIterator<Item = (&str, &[u64])> {
+            job.request.get().inputs.iter().map(|input| (&*input.name, input.tensor.shape().inner()))
+        }
+        self.ragged_inputs.may_share(shapes(self), shapes(other))
     }
 
     fn has_inputs_of(&self, other: &Self) -> bool {
@@ -108,7 +110,8 @@ impl Sequenced for Job {
     /// It has the state of the request that it copies, whose shape fits; what becomes of that is never kept.
     fn padding(&self) -> Self {
         let (sender, _nobody) = response_channel();
-        Self { request: self.request.as_padding(), sender, origin: Origin { is_padding: true, ..self.origin.clone() } }
+        let origin = Origin { is_padding: true, ..self.origin.clone() };
+        Self { request: self.request.as_padding(), sender, origin, ragged_inputs: self.ragged_inputs.clone() }
     }
 
     fn fits_with(&self, memory: &KeptState, other: &Self, other_memory: &KeptState) -> bool {

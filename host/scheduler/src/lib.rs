@@ -10,6 +10,7 @@
 
 mod batching;
 mod brevity;
+mod forms;
 mod host_policy;
 mod job;
 mod limiter;
@@ -23,6 +24,7 @@ mod state;
 mod worker;
 
 pub use crate::{
+    forms::RaggedInputs,
     host_policy::{CoreSet, HostPolicies, HostPolicy},
     limiter::{Demand, Resource, Scope, Supply},
     observer::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord},

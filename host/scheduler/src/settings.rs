@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use crate::{RateLimiter, SequenceSettings};
+use crate::{RaggedInputs, RateLimiter, SequenceSettings};
 
 /// Requests that may wait for one model when its configuration names no `max_queue_size`. At a millisecond per
 /// execution the last of them would wait a quarter of a minute: longer queues only hide an overload.
@@ -19,6 +19,8 @@ pub struct SchedulerSettings {
     pub batch_rows_max: u64,
     /// `None` runs one request per execution.
     pub batching: Option<BatchingSettings>,
+    /// Inputs whose shape does not keep requests apart.
+    pub ragged_inputs: RaggedInputs,
     pub queue: QueueSettings,
     /// Answers are given in order of arrival, whichever instance is ready first.
     pub preserve_order: bool,
@@ -85,6 +87,7 @@ impl SchedulerSettings {
         Self {
             batch_rows_max: 1,
             batching: None,
+            ragged_inputs: RaggedInputs::default(),
             queue: QueueSettings::default(),
             preserve_order: false,
             sequences: None,

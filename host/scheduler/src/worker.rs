@@ -41,7 +41,7 @@ use self::{
     rate_limiter::Access,
 };
 use crate::{
-    FailureReason, Observer, Outcome, RequestRecord, SchedulerSettings, SequenceSettings,
+    FailureReason, Observer, Outcome, RaggedInputs, RequestRecord, SchedulerSettings, SequenceSettings,
     batching::Batchable,
     job::{Job, Origin},
     policy::{Actions, Event, InstanceIndex, Policy, Refusal, Run},
@@ -59,6 +59,7 @@ struct Shared {
     policy: Mutex<Box<dyn Policy<Job>>>,
     sequences: Option<SequenceSettings>,
     sequence_ids: SequenceIds,
+    ragged_inputs: RaggedInputs,
     slots: Slots,
     observer: Arc<dyn Observer>,
     runtime: Handle,
@@ -101,6 +102,7 @@ impl Scheduler {
         let sequences = settings.sequences.clone();
         let limited = settings.rate_limiter.clone().map(Access::new);
         let order = settings.preserve_order.then(|| Order::new(sequences.is_some()));
+        let ragged_inputs = settings.ragged_inputs.clone();
         let policy: Box<dyn Policy<Job>> = match &sequences {
             Some(sequences) => Box::new(SequencePolicy::new(settings, sequences.clone())),
             None => Box::new(State::new(settings, 0)),
@@ -112,6 +114,7 @@ impl Scheduler {
             policy,
             sequences,
             sequence_ids: SequenceIds::default(),
+            ragged_inputs,
             slots,
             observer,
             runtime,
@@ -144,7 +147,8 @@ impl Scheduler {
             order.admit(&mut sender);
         }
         let sequences = self.shared.sequences.as_ref();
-        let mut job = Job::new(request, sender, queued, sequences.map(|sequences| sequences.tensors.clone()));
+        let mut job = Job::new(request, sender, queued, sequences.map(|sequences| sequences.tensors.clone()))
+            .ragged(self.shared.ragged_inputs.clone());
         let admit = |sequences: &SequenceSettings| sequences.admit(&mut job.request, &self.shared.sequence_ids);
         if let Some(Err(error)) = sequences.map(admit) {
             return self.shared.conclude(job, error, FailureReason::Other);

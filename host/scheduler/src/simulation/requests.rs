@@ -19,7 +19,7 @@ use nereid_inference::{InferResponse, ResponseOrder, ResponseSender, ResponseStr
 
 use super::{Candidate, Expected, MICROSECOND, Play, Random, SEEDS, STEPS, Stage, batching, for_every_seed};
 use crate::{
-    BatchingSettings, ExpiryAction, PrioritySettings, QueuePolicy, QueueSettings, SchedulerSettings,
+    BatchingSettings, ExpiryAction, PrioritySettings, QueuePolicy, QueueSettings, RaggedInputs, SchedulerSettings,
     batching::Batchable,
     policy::{Actions, Event, InstanceIndex, Refusal, Run},
     queue::Wish,
@@ -33,6 +33,10 @@ const STEP_US_MAX: u64 = 300;
 struct Request {
     id: usize,
     rows: u64,
+    /// The inputs that it brings, with their inner shapes; `B` may be left out.
+    inputs: Vec<(&'static str, [u64; 1])>,
+    ragged_inputs: RaggedInputs,
+    /// Requests of the same number may share a batch: the rule once more, in other words than those of the code.
     shape: u64,
     cancelled: Arc<AtomicBool>,
 }
@@ -61,6 +65,8 @@ enum Fate {
 struct World {
     stage: Stage<State<Request>>,
     settings: SchedulerSettings,
+    /// Whether input `A` may differ within a batch.
+    is_ragged: bool,
     requests: Vec<Known>,
     order: Option<ResponseOrder>,
     /// How many answers from the first on have been read.
@@ -74,7 +80,10 @@ impl Batchable for Request {
     }
 
     fn fits(&self, other: &Self) -> bool {
-        self.shape == other.shape
+        fn shapes(request: &Request) -> impl ExactSizeIterator<Item = (&str, &[u64])> {
+            request.inputs.iter().map(|(name, shape)| (*name, shape.as_slice()))
+        }
+        self.ragged_inputs.may_share(shapes(self), shapes(other))
     }
 
     fn is_cancelled(&self) -> bool {
@@ -138,13 +147,22 @@ impl World {
         // The configuration allows one level and no delays where order is preserved.
         let delays = |policy: &QueuePolicy| policy.expiry_action == ExpiryAction::Delay;
         let preserve_order = queue.priorities.is_none() && !delays(&queue.default) && random.chance(50);
-        let settings =
-            SchedulerSettings { batch_rows_max, batching, queue, preserve_order, ..SchedulerSettings::unbatched() };
+        let is_ragged = random.chance(40);
+        let ragged_inputs = RaggedInputs::new(is_ragged.then(|| "A".into()));
+        let settings = SchedulerSettings {
+            batch_rows_max,
+            batching,
+            ragged_inputs,
+            queue,
+            preserve_order,
+            ..SchedulerSettings::unbatched()
+        };
         let instances = 1 + random.below(3);
         let mut world = Self {
             stage: Stage::new(random, start, State::new(settings.clone(), 0)),
             order: settings.preserve_order.then(ResponseOrder::default),
             settings,
+            is_ragged,
             requests: vec![],
             read: 0,
             is_draining: false,
@@ -155,9 +173,12 @@ impl World {
 
     fn arrive(&mut self) {
         let random = &mut self.stage.random;
-        let (id, rows, shape) =
-            (self.requests.len(), 1 + random.below(self.settings.batch_rows_max), u64::from(random.chance(30)));
-        let request = Request { id, rows, shape, cancelled: Arc::default() };
+        let (id, rows) = (self.requests.len(), 1 + random.below(self.settings.batch_rows_max));
+        let (a, b) = (u64::from(random.chance(30)), random.chance(85).then(|| u64::from(random.chance(10))));
+        let inputs = [("A", [a])].into_iter().chain(b.map(|b| ("B", [b]))).collect();
+        let shape = b.map_or(0, |b| 1 + b) * 2 + if self.is_ragged { 0 } else { a };
+        let ragged_inputs = self.settings.ragged_inputs.clone();
+        let request = Request { id, rows, inputs, ragged_inputs, shape, cancelled: Arc::default() };
         let timeout = random.chance(30).then(|| MICROSECOND * random.below(1_000) as u32);
         let priority = random.below(5);
         let (level, policy) = self.level(priority);

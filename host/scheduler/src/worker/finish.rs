@@ -36,11 +36,15 @@ impl Shared {
             if let (Some(tensors), Some(response)) = (&origin.tensors, response) {
                 tensors.keep(response, &finished.request, &origin.kept, requests);
             }
+            if let Some((sender, result)) = &mut finished.answer {
+                sender.reshape_last(result);
+            }
             self.report(&finished.request, &executed(&finished, step.is_some(), &origin, execution));
             if let Some(step) = step {
                 let origin = Origin { queued: execution.ended, steps: origin.steps + 1, ..origin };
                 go_on(&mut finished.request);
-                again.push(Job { request: finished.request, sender: step.sender, origin });
+                let ragged_inputs = self.ragged_inputs.clone();
+                again.push(Job { request: finished.request, sender: step.sender, origin, ragged_inputs });
             } else if let Some((sender, result)) = finished.answer {
                 sender.respond(result);
             }

@@ -1,5 +1,6 @@
 //! The worker with fake instances: what runs where, and what happens to those who cannot run.
 
+mod ragged;
 mod sequences;
 
 use std::{thread, time::Duration};
@@ -163,33 +164,6 @@ async fn what_waits_while_an_instance_is_busy_becomes_one_batch() {
         stream.single().await.unwrap();
     }
     assert_eq!(*notes.batches.lock(), [1, 4]);
-}
-
-#[tokio::test]
-async fn every_batch_is_noted_with_its_reason_and_its_instance() {
-    let (instance, mut begins, opener) = gate();
-    let (scheduler, notes) = start(batching(Duration::ZERO), instance);
-    let streams: Vec<_> = (0..10).map(|value| submit(&scheduler, value as f32)).collect();
-    for _ in 0..3 {
-        begins.recv().await.unwrap();
-        opener.send(()).unwrap();
-    }
-    for stream in streams {
-        stream.single().await.unwrap();
-    }
-    let decisions = notes.decisions.lock();
-    let noted = |decision: &BatchDecision| {
-        (decision.requests, decision.rows, decision.reason, decision.awaited, decision.waiting)
-    };
-    let expected = [
-        (1, 1, BatchReason::NoDelay, Awaited::Nothing, 0),
-        (8, 8, BatchReason::Full, Awaited::Instance, 1),
-        (1, 1, BatchReason::NoDelay, Awaited::Instance, 0),
-    ];
-    assert_eq!(decisions.iter().map(noted).collect::<Vec<_>>(), expected);
-    assert!(decisions.iter().all(|decision| &*decision.instance == "m_0"));
-    assert_eq!(decisions[0].oldest_wait, Duration::ZERO);
-    assert!(decisions[1..].iter().all(|decision| !decision.oldest_wait.is_zero()));
 }
 
 #[tokio::test]
