@@ -15,6 +15,7 @@ mod external_memory;
 mod load;
 mod parameters;
 mod request;
+mod reshapes;
 mod response;
 mod response_channel;
 mod response_order;
@@ -37,6 +38,7 @@ pub use crate::{
     load::LoadOverrides,
     parameters::{ParameterValue, Parameters},
     request::{CallChain, CheckedRequest, InferRequest, NamedTensor, SequenceFlags, SequenceId},
+    reshapes::Reshapes,
     response::{Delivery, InferResponse},
     response_channel::{RESPONSES_BUFFERED_MAX, ResponseSender, ResponseStream, response_channel},
     response_order::ResponseOrder,

@@ -154,6 +154,11 @@ impl CheckedRequest {
         &self.request
     }
 
+    /// The inputs, to be given another form of the same elements.
+    pub(crate) fn inputs_mut(&mut self) -> &mut [NamedTensor] {
+        &mut self.request.inputs
+    }
+
     /// The request, given away.
     pub fn into_inner(self) -> InferRequest {
         self.request

@@ -17,7 +17,7 @@ use std::{
 use nereid_sync::Mutex;
 
 use crate::{
-    Delivery, InferError, InferResponse, RequestTrace, ResponseObserver, ResponseOutcome, TensorActivity,
+    Delivery, InferError, InferResponse, RequestTrace, Reshapes, ResponseObserver, ResponseOutcome, TensorActivity,
     response_order::Turn, response_watch::ResponseWatch,
 };
 
@@ -33,6 +33,8 @@ pub struct ResponseSender {
     turn: Option<Turn>,
     watch: Option<Box<ResponseWatch>>,
     trace: Option<Arc<dyn RequestTrace>>,
+    /// How outputs become what clients see; let go once that is done.
+    reshapes: Option<Arc<Reshapes>>,
 }
 
 /// The asking side.
@@ -57,7 +59,8 @@ pub(crate) struct Channel {
 /// A connected pair.
 pub fn response_channel() -> (ResponseSender, ResponseStream) {
     let channel = Arc::new(Mutex::new(Channel::default()));
-    let sender = ResponseSender { channel: channel.clone(), finished: false, turn: None, watch: None, trace: None };
+    let (turn, watch, trace, reshapes) = (None, None, None, None);
+    let sender = ResponseSender { channel: channel.clone(), finished: false, turn, watch, trace, reshapes };
     (sender, ResponseStream { channel, ended: false })
 }
 
@@ -75,6 +78,19 @@ impl ResponseSender {
     /// Reports every response to `observer` from now on.
     pub fn watch(&mut self, observer: Arc<dyn ResponseObserver>) {
         self.watch = Some(Box::new(ResponseWatch::new(observer)));
+    }
+
+    /// Gives outputs the clients' form from now on.
+    pub fn reshape(&mut self, reshapes: Arc<Reshapes>) {
+        self.reshapes = Some(reshapes);
+    }
+
+    /// Gives the last answer the clients' form before it is sent, so that one that does not fit can be counted as a
+    /// failure.
+    pub fn reshape_last(&mut self, result: &mut Result<InferResponse, InferError>) {
+        if let Some(reshapes) = self.reshapes.take() {
+            reshapes.settle(result);
+        }
     }
 
     /// Notes for the watch, if there is one, when the execution began.
@@ -147,8 +163,11 @@ impl ResponseSender {
     }
 
     /// The watch is told before the reader: who reads a response and asks for statistics sees it counted.
-    fn deliver(&mut self, delivery: Delivery, handed_over: Option<Instant>) {
+    fn deliver(&mut self, mut delivery: Delivery, handed_over: Option<Instant>) {
         self.finished |= delivery.last;
+        if let (Some(reshapes), Some(result)) = (&self.reshapes, &mut delivery.response) {
+            reshapes.settle(result);
+        }
         if let (Some(watch), Some(handed_over)) = (&mut self.watch, handed_over) {
             let is_cancelled = self.channel.lock().cancelled;
             watch.sent(if is_cancelled { ResponseOutcome::Cancelled } else { delivery.outcome() }, handed_over);

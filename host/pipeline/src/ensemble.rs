@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Instant};
 use nereid_backend::Timeline;
 use nereid_inference::{
     Activity, CheckedRequest, ErrorKind, InferError, InferRequest, InferResponse, ModelConfig, ModelIdentity,
-    ModelSource, ModelStatistics, ResponseSender, ResponseStream, ServedModel, ServiceHandle, Signature,
+    ModelSource, ModelStatistics, Reshapes, ResponseSender, ResponseStream, ServedModel, ServiceHandle, Signature,
     config::TransactionPolicy, response_channel,
 };
 use nereid_scheduler::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord, run_here_or_spawn};
@@ -25,6 +25,8 @@ use crate::{entrance, labels::OutputLabels, recorder::Recorder};
 pub(crate) struct Ensemble {
     config: ModelConfig,
     signature: Signature,
+    /// Its own tensors have two forms too: one for clients, one inside the graph.
+    reshapes: Option<Arc<Reshapes>>,
     labels: OutputLabels,
     runtime: Handle,
     shared: Arc<Shared>,
@@ -52,14 +54,15 @@ impl Ensemble {
         let signature = Signature::from_config(&source.config)?;
         let mut labels = OutputLabels::read(&source)?;
         let find_member = |name: &str, version| Ok(Member::of_model(&*service.get()?.model(name, version)?));
-        let plan = Plan::build(&source.config, &signature, &find_member)?;
+        let plan = Plan::build(&source.config, &Signature::of_backend(&source.config)?, &find_member)?;
+        let reshapes = Reshapes::of(&source.config);
         inherit_labels(&mut labels, &plan, &service)?;
         // The members decide it, whatever the configuration says; none of them is decoupled.
         source.config.transaction_policy = Some(TransactionPolicy { decoupled: false });
         let recorder = Recorder::new(metrics, false);
         recorder.loaded(started.elapsed());
         let shared = Arc::new(Shared { identity: source.identity, plan, service, recorder });
-        Ok(Self { config: source.config, signature, labels, runtime, shared })
+        Ok(Self { config: source.config, signature, reshapes, labels, runtime, shared })
     }
 
     /// Validates the graph against configurations alone.
@@ -71,7 +74,7 @@ impl Ensemble {
             Some(peer) => Member::of_config(&peer),
             None => Err(InferError::not_found(format!("Request for unknown model: '{name}' is not found"))),
         };
-        Plan::build(config, &Signature::from_config(config)?, &find_member).map(|_| ())
+        Plan::build(config, &Signature::of_backend(config)?, &find_member).map(|_| ())
     }
 }
 
@@ -94,9 +97,13 @@ impl ServedModel for Ensemble {
 
     fn infer(&self, request: InferRequest) -> ResponseStream {
         match self.signature.check(request) {
-            Ok(request) => {
+            Ok(mut request) => {
                 let (sender, stream) = response_channel();
-                let sender = entrance::trace(&request, &self.shared.identity, sender);
+                let mut sender = entrance::trace(&request, &self.shared.identity, sender);
+                if let Err(error) = entrance::reshape(self.reshapes.as_ref(), &mut request, &mut sender) {
+                    sender.respond(Err(error));
+                    return stream;
+                }
                 let shared = self.shared.clone();
                 run_here_or_spawn(&self.runtime, Box::pin(async move { shared.serve(request, sender).await }));
                 stream
@@ -113,15 +120,16 @@ impl ServedModel for Ensemble {
 // === impl Shared ===
 
 impl Shared {
-    async fn serve(&self, request: CheckedRequest, sender: ResponseSender) {
+    async fn serve(&self, request: CheckedRequest, mut sender: ResponseSender) {
         let started = Instant::now();
         let (rows, received) = (request.batch_size(), request.get().received);
         let trace = request.get().trace.clone();
-        let result = tokio::select! {
+        let mut result = tokio::select! {
             biased;
             result = run::run(&self.plan, &self.identity.name, &self.service, request) => result,
             () = sender.cancelled() => Err(InferError::cancelled("the client is gone")),
         };
+        sender.reshape_last(&mut result);
         let ended = Instant::now();
         let timeline = Timeline { started, inputs_ready: None, outputs_started: None };
         let execution = ExecutionRecord { rows, timeline, ended };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nereid_backend::Backend;
+use nereid_backend::{Backend, BatchForms};
 use nereid_inference::{InferError, ModelConfig, ModelLoader, ModelSource, ServedModel, ServiceHandle, Signature};
 use nereid_telemetry::{Telemetry, check_metric_control};
 use tokio::runtime::Handle;
@@ -130,6 +130,7 @@ impl ModelLoader for Loader {
             return Ensemble::validate(&source.config, peers);
         }
         Signature::of_backend(&source.config)?;
+        BatchForms::of(&source.config)?;
         self.check_decoupled(&source.config, self.backend(source)?)?;
         wanted_instances(&source.config)?;
         scheduler_settings(source).map(|_| ())

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Instant};
 
 use nereid_backend::Backend;
 use nereid_inference::{
-    DecisionLog, InferError, InferRequest, ModelConfig, ModelIdentity, ModelSource, ModelStatistics, ResponseStream,
-    ServedModel, Signature, response_channel,
+    DecisionLog, InferError, InferRequest, ModelConfig, ModelIdentity, ModelSource, ModelStatistics, Reshapes,
+    ResponseStream, ServedModel, Signature, response_channel,
 };
 use nereid_scheduler::{Observer, Scheduler, SchedulerSettings, on_cores};
 
@@ -31,6 +31,7 @@ pub(crate) struct BackendModel {
 struct Core {
     identity: ModelIdentity,
     signature: Signature,
+    reshapes: Option<Arc<Reshapes>>,
     labels: OutputLabels,
     roster: Roster,
     recorder: Arc<Recorder>,
@@ -49,6 +50,7 @@ impl BackendModel {
     ) -> Result<Self, InferError> {
         let started = Instant::now();
         let signature = Signature::from_config(&source.config)?;
+        let reshapes = Reshapes::of(&source.config);
         let labels = OutputLabels::read(&source)?;
         let warmup = Warmup::read(&source)?;
         let LoaderSettings { telemetry, rules, runtime, limits, .. } = loader;
@@ -70,7 +72,7 @@ impl BackendModel {
         let roster = Roster::start(wanted, maker, start)?;
         recorder.loaded(started.elapsed());
         tracing::info!("{} has {}", source.identity, described);
-        let core = Core { identity: source.identity, signature, labels, roster, recorder };
+        let core = Core { identity: source.identity, signature, reshapes, labels, roster, recorder };
         Ok(Self { config: source.config, core: Arc::new(core) })
     }
 }
@@ -94,9 +96,13 @@ impl ServedModel for BackendModel {
 
     fn infer(&self, request: InferRequest) -> ResponseStream {
         match self.core.signature.check(request) {
-            Ok(request) => {
+            Ok(mut request) => {
                 let (mut sender, stream) = response_channel();
                 sender = entrance::trace(&request, &self.core.identity, sender);
+                if let Err(error) = entrance::reshape(self.core.reshapes.as_ref(), &mut request, &mut sender) {
+                    sender.respond(Err(error));
+                    return stream;
+                }
                 let recorder = &self.core.recorder;
                 if recorder.counts_responses() {
                     sender.watch(ResponseCounter::new(recorder.clone(), request.get().received));

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nereid_backend::{Batch, Instance};
 use nereid_inference::{
-    CheckedRequest, InferError, InferRequest, ModelSource, NamedTensor, ResponseStream, Signature,
+    CheckedRequest, InferError, InferRequest, ModelSource, NamedTensor, Reshapes, ResponseStream, Signature,
     config::{WarmupInput, WarmupSample},
     response_channel,
 };
@@ -42,7 +42,7 @@ impl Warmup {
     /// # Errors
     /// `InvalidArgument`, naming model, sample and input: a sample does not fit the model, or its file cannot be used.
     pub(crate) fn read(source: &ModelSource) -> Result<Self, InferError> {
-        let signature = Signature::of_backend(&source.config)?;
+        let signature = Signature::with_sequences(&source.config)?;
         let samples = source.config.warmup.iter().filter(|sample| sample.batch_size > 0);
         let samples = samples.map(|sample| {
             Sample::read(sample, source, &signature).map_err(|problem| {
@@ -88,7 +88,10 @@ impl Sample {
         let told = lone_request_inputs(source).map_err(|error| error.message().to_owned())?;
         inputs.extend(told.into_iter().filter(|input| !sample.inputs.contains_key(&*input.name)));
         let request = InferRequest { id: format!("warmup-{}", sample.name), ..InferRequest::new(inputs) };
-        let request = signature.check(request).map_err(|error| error.message().to_owned())?;
+        let mut request = signature.check(request).map_err(|error| error.message().to_owned())?;
+        if let Some(reshapes) = Reshapes::of(&source.config) {
+            reshapes.to_backend(&mut request).map_err(|error| error.message().to_owned())?;
+        }
         let requests = (0..sample.batch_size).map(|_| request.clone()).collect();
         Ok(Self { name: sample.name.clone(), requests, count: sample.count.max(1) })
     }

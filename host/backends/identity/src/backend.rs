@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use nereid_backend::{Backend, Instance, InstanceSpec, LoadedModel};
+use nereid_backend::{Backend, BatchForms, Instance, InstanceSpec, LoadedModel};
 use nereid_inference::{InferError, ModelConfig, ModelSource};
 
 use crate::{
@@ -41,6 +41,7 @@ impl Backend for IdentityBackend {
     }
 
     fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError> {
+        BatchForms::refuse_batch_tensors(&source.config, self.name())?;
         let pairs = echo_pairs(&source.config)?.into();
         Ok(Arc::new(IdentityModel { pairs, delay: execute_delay(&source.config)? }))
     }

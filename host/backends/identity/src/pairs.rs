@@ -40,8 +40,9 @@ fn echo_pair(model_name: &str, input: &ModelInput, output: &ModelOutput) -> Resu
             (output, output.data_type.config_name()),
         ));
     }
-    if !dims_fit(&input.dims, &output.dims) {
-        return Err(differs(model_name, (input, &print(&input.dims)), (output, &print(&output.dims))));
+    let (given, taken) = (input.backend_dims(), output.backend_dims());
+    if !dims_fit(given, taken) {
+        return Err(differs(model_name, (input, &print(given)), (output, &print(taken))));
     }
     Ok(EchoPair { input: input.name.as_str().into(), output: output.name.as_str().into() })
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use nereid_backend::{Backend, Instance, InstanceSpec, LoadedModel};
+use nereid_backend::{Backend, BatchForms, Instance, InstanceSpec, LoadedModel};
 use nereid_inference::{
     InferError, MemoryKind, MemoryUsage, ModelConfig, ModelSource, Signature, config::InstanceKind,
 };
@@ -67,7 +67,8 @@ impl Backend for OnnxBackend {
         let signature = Signature::of_backend(model_config)?;
         let file = ModelFile::open(&self.settings, source, options)?;
         agree::check(model_config, file.declared(), &file.file_name)?;
-        let plan = Plan::new(model_config, &signature, &file.inputs, &file.outputs)
+        let forms = BatchForms::of(model_config)?;
+        let plan = Plan::new(&signature, forms, file.declared())
             .map_err(|error| InferError::invalid_argument(format!("model '{}': {error}", model_config.name)))?;
         let plan = Plan { iterate_while: iterate::output(model_config, &signature)?, ..plan };
         Ok(Arc::new(OnnxModel { session: file.session, plan: Arc::new(plan) }))
@@ -76,13 +77,10 @@ impl Backend for OnnxBackend {
 
 /// Fields that mean something to an ONNX model and are not served: refused by name, so that nothing is silently ignored.
 fn refuse_unserved(model_config: &ModelConfig) -> Result<(), InferError> {
-    let ragged = model_config.inputs.iter().any(|input| input.allow_ragged_batch);
-    let unserved = [
-        (!model_config.batch_inputs.is_empty(), "batch_input"),
-        (!model_config.batch_outputs.is_empty(), "batch_output"),
-        (ragged, "input.allow_ragged_batch"),
-        (model_config.operation_library_filenames.as_ref().is_some_and(|names| !names.is_empty()), "model_operations"),
-    ];
+    let unserved = [(
+        model_config.operation_library_filenames.as_ref().is_some_and(|names| !names.is_empty()),
+        "model_operations",
+    )];
     match unserved.iter().find(|(written, _)| *written) {
         None => Ok(()),
         Some((_, field)) => Err(InferError::unsupported(format!(
@@ -96,7 +94,7 @@ fn refuse_unserved(model_config: &ModelConfig) -> Result<(), InferError> {
 
 impl ModelFile {
     fn declared(&self) -> Declared<'_> {
-        Declared { inputs: &self.inputs, outputs: &self.outputs }
+        Declared { inputs: &self.inputs, outputs: &self.outputs, defaults: &self.defaults }
     }
 }
 

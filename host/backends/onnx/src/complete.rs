@@ -19,6 +19,8 @@ const CPU_INSTANCES: i32 = 2;
 pub(crate) struct Declared<'a> {
     pub(crate) inputs: &'a [FileTensor],
     pub(crate) outputs: &'a [FileTensor],
+    /// Inputs that have a value in the file.
+    pub(crate) defaults: &'a [FileTensor],
 }
 
 /// The configuration with everything filled in that the file tells.
@@ -30,7 +32,7 @@ pub(crate) fn complete(model_config: &ModelConfig, declared: Declared<'_>, defau
             completed.scheduling.get_or_insert_with(|| Scheduling::Dynamic(DynamicBatching::default()));
         }
     }
-    complete_inputs(&mut completed, declared.inputs);
+    complete_inputs(&mut completed, declared);
     complete_outputs(&mut completed, declared.outputs);
     if completed.instance_groups.is_empty() {
         completed.instance_groups.push(InstanceGroup {
@@ -47,27 +49,42 @@ pub(crate) fn complete(model_config: &ModelConfig, declared: Declared<'_>, defau
 fn can_batch(model_config: &ModelConfig, declared: Declared<'_>) -> bool {
     let tensors = || declared.inputs.iter().chain(declared.outputs);
     let open = tensors().all(|tensor| tensor.data_type.is_none() || tensor.dims.first() == Some(&-1));
-    let inputs = model_config.inputs.iter().map(|input| (&input.name, &input.dims, &input.reshape));
-    let outputs = model_config.outputs.iter().map(|output| (&output.name, &output.dims, &output.reshape));
-    let hint = inputs.chain(outputs).filter(|(_, dims, _)| !dims.is_empty()).find_map(|(name, dims, reshape)| {
+    // A tensor of the batch as a whole has one dimension, whatever its requests have.
+    let inputs = model_config.inputs.iter().filter(|input| !input.allow_ragged_batch);
+    let inputs = inputs.map(|input| (&input.name, &input.dims, input.backend_dims()));
+    let outputs = model_config.outputs.iter().filter(|output| !is_cut(model_config, &output.name));
+    let outputs = outputs.map(|output| (&output.name, &output.dims, output.backend_dims()));
+    let hint = inputs.chain(outputs).filter(|(_, dims, _)| !dims.is_empty()).find_map(|(name, _, written)| {
         let tensor = tensors().find(|tensor| tensor.name == *name)?;
-        let written = reshape.as_ref().map_or(dims, |reshape| &reshape.shape);
         Some(written.len() + 1 == tensor.dims.len())
     });
     open && hint.unwrap_or(true)
 }
 
-fn complete_inputs(model_config: &mut ModelConfig, declared: &[FileTensor]) {
+/// Whether an output is cut by the shape of an input: what the file declares says nothing of its dims.
+fn is_cut(model_config: &ModelConfig, output: &str) -> bool {
+    model_config.batch_outputs.iter().any(|cut| cut.target_names.iter().any(|name| name == output))
+}
+
+fn complete_inputs(model_config: &mut ModelConfig, declared: Declared<'_>) {
     let batching = model_config.has_batching();
     let sequences = model_config.sequences().cloned();
-    let given = |tensor: &&FileTensor| sequences.as_ref().is_some_and(|sequences| sequences.gives_input(&tensor.name));
-    for tensor in declared.iter().filter(|tensor| !given(tensor)) {
+    let made: Vec<String> =
+        model_config.batch_inputs.iter().flat_map(|batch_input| batch_input.target_names.clone()).collect();
+    let given = |tensor: &&FileTensor| {
+        made.contains(&tensor.name) || sequences.as_ref().is_some_and(|sequences| sequences.gives_input(&tensor.name))
+    };
+    let named: Vec<String> = model_config.inputs.iter().map(|input| input.name.clone()).collect();
+    let defaults = declared.defaults.iter().filter(|tensor| named.contains(&tensor.name));
+    for tensor in declared.inputs.iter().filter(|tensor| !given(tensor)).chain(defaults) {
         let position = model_config.inputs.iter().position(|input| input.name == tensor.name).unwrap_or_else(|| {
             model_config.inputs.push(ModelInput { name: tensor.name.clone(), ..ModelInput::default() });
             model_config.inputs.len() - 1
         });
-        if let Some(input) = model_config.inputs.get_mut(position) {
-            fill(tensor, batching, &mut input.data_type, &mut input.dims, &mut input.reshape);
+        let Some(input) = model_config.inputs.get_mut(position) else { continue };
+        fill_type(tensor, &mut input.data_type);
+        if !input.allow_ragged_batch {
+            fill_dims(tensor, batching, &mut input.dims, &mut input.reshape);
         }
     }
 }
@@ -82,23 +99,23 @@ fn complete_outputs(model_config: &mut ModelConfig, declared: &[FileTensor]) {
         model_config.outputs =
             served.map(|tensor| ModelOutput { name: tensor.name.clone(), ..ModelOutput::default() }).collect();
     }
-    for output in &mut model_config.outputs {
-        if let Some(tensor) = declared.iter().find(|tensor| tensor.name == output.name) {
-            fill(tensor, batching, &mut output.data_type, &mut output.dims, &mut output.reshape);
+    let cut: Vec<bool> = model_config.outputs.iter().map(|output| is_cut(model_config, &output.name)).collect();
+    for (output, is_cut) in model_config.outputs.iter_mut().zip(cut) {
+        let Some(tensor) = declared.iter().find(|tensor| tensor.name == output.name) else { continue };
+        fill_type(tensor, &mut output.data_type);
+        if !is_cut {
+            fill_dims(tensor, batching, &mut output.dims, &mut output.reshape);
         }
     }
 }
 
-fn fill(
-    tensor: &FileTensor,
-    batching: bool,
-    data_type: &mut ConfigDataType,
-    dims: &mut Vec<i64>,
-    reshape: &mut Option<Reshape>,
-) {
+fn fill_type(tensor: &FileTensor, data_type: &mut ConfigDataType) {
     if let (ConfigDataType::Invalid, Some(declared)) = (*data_type, tensor.data_type) {
         *data_type = declared.into();
     }
+}
+
+fn fill_dims(tensor: &FileTensor, batching: bool, dims: &mut Vec<i64>, reshape: &mut Option<Reshape>) {
     if !dims.is_empty() {
         return;
     }
@@ -106,7 +123,7 @@ fn fill(
     if dims.is_empty() {
         // A configuration cannot say "no dimensions"; one element that the model sees as a scalar is the same.
         *dims = vec![1];
-        *reshape = Some(Reshape { shape: Vec::new() });
+        *reshape = batching.then(|| Reshape { shape: Vec::new() });
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::{ffi::CStr, sync::Arc};
 
-use nereid_backend::{Batch, BlockingInstance, gather, scatter};
+use nereid_backend::{Batch, BlockingInstance, scatter};
 use nereid_inference::{CheckedRequest, InferError, InferResponse, NamedTensor};
 use nereid_tensor::{Buffer, BufferMut, DataType, Shape, Tensor};
 use ort::{ErrorCode, session::Session};
@@ -75,13 +75,16 @@ impl OnnxInstance {
     }
 
     fn prepare(&self, batch: &Batch) -> Result<Vec<PreparedInput<'_>>, InferError> {
-        let mut inputs = Vec::with_capacity(self.plan.inputs.len());
-        for planned in &self.plan.inputs {
+        let plan = &self.plan;
+        let mut inputs = Vec::with_capacity(plan.inputs.len() + plan.batch_inputs.len());
+        for planned in &plan.inputs {
             // An optional input that no request brings is left to the model's own default.
-            let Some(tensor) = gather(batch, &planned.name)? else { continue };
-            let shape = planned.file_shape(tensor.shape(), self.plan.batching);
-            let copy = unfit_copy(&tensor);
-            inputs.push(PreparedInput { planned, tensor, shape, copy });
+            let Some(tensor) = plan.forms.gather(batch, &planned.name)? else { continue };
+            inputs.push(PreparedInput::new(planned, tensor));
+        }
+        for (planned, made) in plan.batch_inputs.iter().zip(plan.forms.tensors()) {
+            let tensor = made.make(batch).map_err(|error| error.prefixed(&self.prefix()))?;
+            inputs.push(PreparedInput::new(planned, tensor));
         }
         Ok(inputs)
     }
@@ -119,7 +122,7 @@ impl OnnxInstance {
         outputs.collect()
     }
 
-    /// The output as clients see it.
+    /// The output as a tensor of ours.
     fn finish(&self, output: WantedOutput<'_>, theirs: Option<RuntimeTensor<'static>>) -> Result<Tensor, InferError> {
         let planned = output.planned;
         let (shape, buffer) = match (output.ours, theirs) {
@@ -127,8 +130,8 @@ impl OnnxInstance {
             (None, Some(tensor)) => self.take(planned, tensor)?,
             (None, None) => return Err(self.broken(planned, "was not computed")),
         };
-        let shape = planned.client_shape(&shape, self.plan.batching);
-        Tensor::new(planned.data_type, shape, buffer).map_err(|error| self.broken(planned, &error.to_string()))
+        Tensor::new(planned.data_type, planned.output_shape(shape), buffer)
+            .map_err(|error| self.broken(planned, &error.to_string()))
     }
 
     /// Shape and elements of a tensor that the library allocated.
@@ -154,10 +157,12 @@ impl OnnxInstance {
         let mut responses: Vec<InferResponse> = batch.requests().map(|_| InferResponse::default()).collect();
         let rows: Vec<u64> = batch.requests().map(CheckedRequest::batch_size).collect();
         for (name, output) in outputs {
-            let parts = match self.plan.batching {
-                true => scatter(&name, output, &rows).map_err(|error| error.prefixed(&self.prefix()))?,
-                false => vec![output],
+            let parts = match (self.plan.forms.cut_of(&name), self.plan.batching) {
+                (Some(cut), _) => cut.hand_out(batch, &output),
+                (None, true) => scatter(&name, output, &rows),
+                (None, false) => Ok(vec![output]),
             };
+            let parts = parts.map_err(|error| error.prefixed(&self.prefix()))?;
             for ((response, request), tensor) in responses.iter_mut().zip(batch.requests()).zip(parts) {
                 if self.plan.iterates_by(&name) || request.wants(&name) {
                     response.outputs.push(NamedTensor::new(name.clone(), tensor));
@@ -219,7 +224,13 @@ fn unfit_copy(tensor: &Tensor) -> Option<BufferMut> {
 
 // === impl PreparedInput ===
 
-impl PreparedInput<'_> {
+impl<'p> PreparedInput<'p> {
+    fn new(planned: &'p PlannedTensor, tensor: Tensor) -> Self {
+        let shape = planned.file_shape(tensor.shape());
+        let copy = unfit_copy(&tensor);
+        Self { planned, tensor, shape, copy }
+    }
+
     fn view(&self) -> Result<(&CStr, RuntimeTensor<'_>), ort::Error> {
         let bytes = self.copy.as_ref().map_or(self.tensor.buffer().as_slice(), BufferMut::as_slice);
         let tensor = match self.planned.data_type {

@@ -29,6 +29,8 @@ pub(crate) struct ModelFile {
     pub(crate) file_name: String,
     pub(crate) inputs: Vec<FileTensor>,
     pub(crate) outputs: Vec<FileTensor>,
+    /// Inputs that the file has a value for: a configuration may name them, as `optional`.
+    pub(crate) defaults: Vec<FileTensor>,
 }
 
 /// One input or output that a file declares.
@@ -63,19 +65,25 @@ impl ModelFile {
         }
         let environment = library::environment(settings, model_name)?;
         // `ort` panics on types that it does not know; that must stay this model's failure.
-        let opened = catch_unwind(AssertUnwindSafe(|| options.builder(&environment)?.commit_from_file(&path)));
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let session = options.builder(&environment)?.commit_from_file(&path)?;
+            let defaults = session.overridable_initializers();
+            Ok::<_, ort::Error>((session, defaults))
+        }));
         let refused = |text: &str| {
             let path = path.display();
             InferError::invalid_argument(format!("model '{model_name}': ONNX Runtime cannot load {path}: {text}"))
         };
-        let session = match opened {
+        let (session, defaults) = match opened {
             Ok(result) => result.map_err(|error| refused(error.message()).with_source(error))?,
             Err(_) => return Err(refused("it declares a tensor of a type that is not known")),
         };
-        let tensors = |outlets: &[Outlet]| outlets.iter().map(FileTensor::new).collect();
+        let tensors =
+            |outlets: &[Outlet]| outlets.iter().map(|outlet| FileTensor::new(outlet.name(), outlet.dtype())).collect();
         let (inputs, outputs) = (tensors(session.inputs()), tensors(session.outputs()));
+        let defaults = defaults.iter().map(|default| FileTensor::new(default.name(), default.dtype())).collect();
         let file_name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        Ok(Self { session: Arc::new(session), file_name, inputs, outputs })
+        Ok(Self { session: Arc::new(session), file_name, inputs, outputs, defaults })
     }
 }
 
@@ -92,11 +100,11 @@ fn model_path(source: &ModelSource) -> PathBuf {
 // === impl FileTensor ===
 
 impl FileTensor {
-    fn new(outlet: &Outlet) -> Self {
-        let (data_type, dims) = match outlet.dtype() {
+    fn new(name: &str, value_type: &ValueType) -> Self {
+        let (data_type, dims) = match value_type {
             ValueType::Tensor { ty, shape, .. } => (element_type::from_file(*ty), shape.to_vec()),
             _ => (None, Vec::new()),
         };
-        Self { name: outlet.name().to_owned(), data_type, dims, description: outlet.dtype().to_string() }
+        Self { name: name.to_owned(), data_type, dims, description: value_type.to_string() }
     }
 }

@@ -5,10 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use nereid_inference::{ModelConfig, Signature, config::Reshape};
+use nereid_backend::{BatchForms, BatchTensor};
+use nereid_inference::{Signature, TensorSpec};
 use nereid_tensor::{DataType, Shape};
 
-use crate::model_file::FileTensor;
+use crate::{complete::Declared, model_file::FileTensor};
 
 /// The tensors of one model in the order of its signature.
 pub(crate) struct Plan {
@@ -18,6 +19,9 @@ pub(crate) struct Plan {
     pub(crate) outputs: Vec<PlannedTensor>,
     /// The output that says whether a request is run again.
     pub(crate) iterate_while: Option<Arc<str>>,
+    /// The inputs that are made for each batch, in the order of [`BatchForms::tensors`].
+    pub(crate) batch_inputs: Vec<PlannedTensor>,
+    pub(crate) forms: BatchForms,
 }
 
 /// One input or output.
@@ -25,12 +29,12 @@ pub(crate) struct PlannedTensor {
     pub(crate) name: Arc<str>,
     pub(crate) c_name: CString,
     pub(crate) data_type: DataType,
-    /// The dims that clients see, without the batch dimension.
-    dims: Vec<i64>,
-    /// The dims that the file sees instead.
-    reshape: Option<Vec<i64>>,
+    /// A scalar of the file that the configuration, which cannot say "no dimensions", has as this shape of one element.
+    scalar: Option<Shape>,
     /// As the file declares it, with the batch dimension.
     file_dims: Vec<i64>,
+    /// An output of the batch as a whole, which says nothing about rows.
+    is_cut: bool,
 }
 
 // === impl Plan ===
@@ -40,35 +44,25 @@ impl Plan {
     ///
     /// # Errors
     /// A name with a zero byte in it, which no file has.
-    pub(crate) fn new(
-        model_config: &ModelConfig,
-        signature: &Signature,
-        inputs: &[FileTensor],
-        outputs: &[FileTensor],
-    ) -> Result<Self, NulError> {
-        // What the host adds for sequences comes after the clients' tensors, and as it is.
-        let as_it_is = || std::iter::repeat(None);
-        let input_reshapes = model_config.inputs.iter().map(|input| input.reshape.as_ref()).chain(as_it_is());
-        let output_reshapes = model_config.outputs.iter().map(|output| output.reshape.as_ref()).chain(as_it_is());
-        let planned = |spec: &nereid_inference::TensorSpec, reshape: Option<&Reshape>, declared: &[FileTensor]| {
-            let file_tensor = declared.iter().find(|tensor| *tensor.name == *spec.name);
-            Ok(PlannedTensor {
-                name: spec.name.clone(),
-                c_name: CString::new(spec.name.as_bytes())?,
-                data_type: spec.data_type,
-                dims: spec.dims.clone(),
-                reshape: reshape.map(|reshape| reshape.shape.clone()),
-                file_dims: file_tensor.map(|tensor| tensor.dims.clone()).unwrap_or_default(),
-            })
+    pub(crate) fn new(signature: &Signature, forms: BatchForms, declared: Declared<'_>) -> Result<Self, NulError> {
+        let batching = signature.max_batch_size > 0;
+        let in_file =
+            |spec: &TensorSpec, tensors: &[FileTensor]| tensors.iter().find(|t| *t.name == *spec.name).cloned();
+        let input = |spec| {
+            let file_tensor = in_file(spec, declared.inputs).or_else(|| in_file(spec, declared.defaults));
+            PlannedTensor::new(spec, file_tensor, batching)
         };
-        let inputs = signature.inputs.iter().zip(input_reshapes).map(|(spec, reshape)| planned(spec, reshape, inputs));
-        let outputs =
-            signature.outputs.iter().zip(output_reshapes).map(|(spec, reshape)| planned(spec, reshape, outputs));
+        let output = |spec: &TensorSpec| {
+            let planned = PlannedTensor::new(spec, in_file(spec, declared.outputs), batching)?;
+            Ok(PlannedTensor { is_cut: forms.cut_of(&spec.name).is_some(), ..planned })
+        };
         Ok(Self {
-            model_name: model_config.name.clone(),
-            batching: model_config.has_batching(),
-            inputs: inputs.collect::<Result<_, _>>()?,
-            outputs: outputs.collect::<Result<_, _>>()?,
+            model_name: signature.model_name.to_string(),
+            batching,
+            inputs: signature.inputs.iter().map(input).collect::<Result<_, _>>()?,
+            outputs: signature.outputs.iter().map(output).collect::<Result<_, _>>()?,
+            batch_inputs: forms.tensors().iter().map(PlannedTensor::made).collect::<Result<_, _>>()?,
+            forms,
             iterate_while: None,
         })
     }
@@ -84,19 +78,37 @@ impl Plan {
 // === impl PlannedTensor ===
 
 impl PlannedTensor {
-    /// The shape that the file sees for an input that arrives in `shape`.
-    pub(crate) fn file_shape(&self, shape: &Shape, batching: bool) -> Shape {
-        match &self.reshape {
-            Some(reshape) => translate(shape, &self.dims, reshape, batching),
-            None => shape.clone(),
-        }
+    fn new(spec: &TensorSpec, file_tensor: Option<FileTensor>, batching: bool) -> Result<Self, NulError> {
+        let has_no_dims = file_tensor.as_ref().is_some_and(|tensor| tensor.dims.is_empty());
+        let is_scalar = !batching && has_no_dims && spec.dims.iter().all(|dim| *dim == 1);
+        let file_dims = file_tensor.map(|tensor| tensor.dims).unwrap_or_default();
+        Ok(Self {
+            name: spec.name.clone(),
+            c_name: CString::new(spec.name.as_bytes())?,
+            data_type: spec.data_type,
+            scalar: is_scalar.then(|| spec.dims.iter().map(|_| 1).collect()),
+            file_dims,
+            is_cut: false,
+        })
     }
 
-    /// The shape that clients see for an output that the file gives in `shape`.
-    pub(crate) fn client_shape(&self, shape: &Shape, batching: bool) -> Shape {
-        match &self.reshape {
-            Some(reshape) => translate(shape, reshape, &self.dims, batching),
-            None => shape.clone(),
+    /// An input that clients do not send.
+    fn made(tensor: &BatchTensor) -> Result<Self, NulError> {
+        let (name, data_type) = (tensor.name().clone(), tensor.data_type());
+        let c_name = CString::new(name.as_bytes())?;
+        Ok(Self { name, c_name, data_type, scalar: None, file_dims: Vec::new(), is_cut: false })
+    }
+
+    /// The shape that the file sees for an input that arrives in `shape`.
+    pub(crate) fn file_shape(&self, shape: &Shape) -> Shape {
+        if self.scalar.is_some() { Shape::default() } else { shape.clone() }
+    }
+
+    /// The shape of an output that the file gives in `shape`.
+    pub(crate) fn output_shape(&self, shape: Shape) -> Shape {
+        match &self.scalar {
+            Some(scalar) if shape.is_empty() => scalar.clone(),
+            _ => shape,
         }
     }
 
@@ -105,58 +117,25 @@ impl PlannedTensor {
     pub(crate) fn known_shape(&self, rows: u64, batching: bool) -> Option<Shape> {
         let rows = batching.then_some(rows);
         let inner = self.file_dims.get(usize::from(batching)..)?;
-        if self.data_type == DataType::Bytes || self.file_dims.is_empty() {
+        if self.data_type == DataType::Bytes || self.file_dims.is_empty() || self.is_cut {
             return None;
         }
         rows.map(Some).into_iter().chain(inner.iter().map(|dim| u64::try_from(*dim).ok())).collect()
     }
 }
 
-/// A shape that fits `from` as the shape that fits `to`; the open dimensions of both stand for each other in order.
-/// A shape that does not fit is passed on as it is, for ONNX Runtime to judge.
-fn translate(shape: &Shape, from: &[i64], to: &[i64], batching: bool) -> Shape {
-    let (rows, inner) = match batching {
-        true => (shape.first().copied(), shape.inner()),
-        false => (None, &**shape),
-    };
-    let fits = |(dim, extent): (&i64, &u64)| *dim == -1 || u64::try_from(*dim) == Ok(*extent);
-    if from.len() != inner.len() || !from.iter().zip(inner).all(fits) {
-        return shape.clone();
-    }
-    let mut open = from.iter().zip(inner).filter(|(dim, _)| **dim == -1).map(|(_, extent)| *extent);
-    let translated = to.iter().map(|dim| u64::try_from(*dim).ok().or_else(|| open.next()).unwrap_or(1));
-    rows.into_iter().chain(translated).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn check_translation(shape: &[u64], from: &[i64], to: &[i64], batching: bool, expected: &[u64]) {
-        assert_eq!(&*translate(&Shape::new(shape), from, to, batching), expected);
-    }
-
-    #[test]
-    fn reshapes_both_ways_and_keeps_the_batch() {
-        check_translation(&[3, 1], &[1], &[], true, &[3]);
-        check_translation(&[3], &[], &[1], true, &[3, 1]);
-        check_translation(&[7, 4], &[-1, 4], &[-1, 2, 2], false, &[7, 2, 2]);
-        check_translation(&[2, 5, 6], &[-1, -1], &[-1, 1, -1], true, &[2, 5, 1, 6]);
-    }
-
-    #[test]
-    fn a_shape_that_does_not_fit_is_passed_on() {
-        check_translation(&[3, 9], &[1], &[], true, &[3, 9]);
-    }
 
     fn output(file_dims: &[i64], data_type: DataType) -> PlannedTensor {
         PlannedTensor {
             name: "y".into(),
             c_name: CString::default(),
             data_type,
-            dims: vec![],
-            reshape: None,
+            scalar: None,
             file_dims: file_dims.to_vec(),
+            is_cut: false,
         }
     }
 
@@ -168,5 +147,7 @@ mod tests {
         assert_eq!(output(&[-1, 10], DataType::Fp32).known_shape(1, false), None);
         assert_eq!(output(&[-1, 10], DataType::Bytes).known_shape(3, true), None);
         assert_eq!(output(&[], DataType::Fp32).known_shape(3, false), None);
+        let cut = PlannedTensor { is_cut: true, ..output(&[-1, 10], DataType::Fp32) };
+        assert_eq!(cut.known_shape(3, true), None);
     }
 }

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use nereid_backend::{Backend, LoadedModel};
+use nereid_backend::{Backend, BatchForms, LoadedModel};
 use nereid_inference::{InferError, ModelConfig, ModelSource, ServiceHandle, Signature};
 use nereid_plugin::{CompiledPlugin, Plugin, PluginEngine, PluginError, PluginLimits, PluginSpec};
 
@@ -142,6 +142,7 @@ fn check_config(config: &ModelConfig) -> Result<(), InferError> {
             config.name
         )));
     }
+    BatchForms::refuse_batch_tensors(config, "wasm")?;
     wants_fresh_guests(config).map(drop)
 }
 

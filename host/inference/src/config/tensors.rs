@@ -91,6 +91,24 @@ pub enum BatchOutputKind {
     ScatterWithInputShape,
 }
 
+// === impl ModelInput ===
+
+impl ModelInput {
+    /// The dims that the backend sees: those of the `reshape`, where there is one.
+    pub fn backend_dims(&self) -> &[i64] {
+        self.reshape.as_ref().map_or(&self.dims, |reshape| &reshape.shape)
+    }
+}
+
+// === impl ModelOutput ===
+
+impl ModelOutput {
+    /// The dims that the backend gives: those of the `reshape`, where there is one.
+    pub fn backend_dims(&self) -> &[i64] {
+        self.reshape.as_ref().map_or(&self.dims, |reshape| &reshape.shape)
+    }
+}
+
 // === impl ConfigDataType ===
 
 impl ConfigDataType {

@@ -12,7 +12,7 @@ use std::{
 use nereid_backend::{Batch, contract};
 use nereid_inference::{
     ErrorKind, InferRequest, InferResponse, ModelIdentity, NamedTensor,
-    config::{DynamicBatching, ModelInput, ModelOutput, Reshape, Scheduling},
+    config::{BatchInput, BatchInputKind, BatchOutput, DynamicBatching, ModelInput, ModelOutput, Reshape, Scheduling},
     response_channel,
 };
 use nereid_tensor::{Buffer, DataType, Shape, Tensor};
@@ -67,7 +67,7 @@ fn load_with(name: &str, change: impl FnOnce(&mut ModelConfig)) -> Loaded {
     change(&mut source.config);
     source.config = backend().complete_config(&source).unwrap_or_else(|error| panic!("{error}"));
     let model = backend().load(&source).unwrap_or_else(|error| panic!("{error}"));
-    let signature = Signature::from_config(&source.config).unwrap();
+    let signature = Signature::of_backend(&source.config).unwrap();
     Loaded { model, config: source.config, signature, _directory: directory }
 }
 

@@ -1,5 +1,6 @@
 //! Configurations completed from real files, and configurations that contradict them.
 
+use nereid_inference::config::BatchInput;
 use nereid_tensor::DataType;
 
 use super::*;
@@ -9,7 +10,7 @@ fn tensor(name: &str, data_type: Option<DataType>, dims: &[i64]) -> FileTensor {
 }
 
 fn completed(model_config: &ModelConfig, inputs: &[FileTensor], outputs: &[FileTensor]) -> ModelConfig {
-    complete(model_config, Declared { inputs, outputs }, 4)
+    complete(model_config, Declared { inputs, outputs, defaults: &[] }, 4)
 }
 
 fn named() -> ModelConfig {
@@ -68,6 +69,31 @@ fn a_scalar_per_row_becomes_one_element_with_a_reshape() {
     let config = completed(&named(), &[tensor("x", Some(DataType::Int64), &[-1])], &logits());
     assert_eq!(config.inputs[0].dims, [1]);
     assert_eq!(config.inputs[0].reshape, Some(Reshape { shape: vec![] }));
+}
+
+#[test]
+fn a_scalar_of_a_model_that_does_not_batch_is_one_element() {
+    let config = completed(&named(), &[tensor("x", Some(DataType::Int64), &[])], &logits());
+    assert_eq!((config.max_batch_size, &*config.inputs[0].dims, &config.inputs[0].reshape), (0, [1].as_slice(), &None));
+}
+
+#[test]
+fn tensors_of_the_batch_as_a_whole_are_left_as_they_are() {
+    let mut written = named();
+    written.inputs.push(ModelInput {
+        name: "values".into(),
+        dims: vec![-1, 3],
+        allow_ragged_batch: true,
+        ..ModelInput::default()
+    });
+    let (target_names, source_inputs) = (vec!["ends".to_owned()], vec!["values".to_owned()]);
+    written.batch_inputs.push(BatchInput { target_names, source_inputs, ..BatchInput::default() });
+    let file = [tensor("values", Some(DataType::Fp32), &[-1]), tensor("ends", Some(DataType::Int32), &[-1])];
+    let config = completed(&written, &file, &logits());
+    assert_eq!((config.inputs.len(), config.max_batch_size), (1, 4), "the host makes the other input");
+    assert_eq!((config.inputs[0].data_type, &*config.inputs[0].dims), (DataType::Fp32.into(), [-1, 3].as_slice()));
+    written.inputs[0].dims.clear();
+    assert!(completed(&written, &file, &logits()).inputs[0].dims.is_empty(), "the file does not know a request's dims");
 }
 
 #[test]

@@ -103,11 +103,10 @@ fn a_missing_file_is_named() {
 fn a_field_that_is_not_served_is_refused_by_name() {
     let (_directory, mut source) = fixture("add_sub");
     source.config = backend().complete_config(&source).unwrap();
-    source.config.inputs[0].allow_ragged_batch = true;
+    source.config.operation_library_filenames = Some(vec!["operators.so".into()]);
     assert_eq!(
         load_error(&source).message(),
-        "model 'add_sub': the onnxruntime backend does not serve 'input.allow_ragged_batch'; remove it from the \
-         configuration"
+        "model 'add_sub': the onnxruntime backend does not serve 'model_operations'; remove it from the configuration"
     );
 }
 

@@ -170,12 +170,131 @@ fn resident_bytes() -> usize {
 }
 
 #[test]
-fn one_number_per_row_is_served_through_a_reshape() {
+fn one_number_per_row_is_a_tensor_of_one_dimension() {
     let loaded = load("scalar_per_row");
     assert_eq!(loaded.config.inputs[0].reshape, Some(Reshape { shape: vec![] }));
-    let x = Tensor::from_elements([3, 1], &[1_i64, 2, 3]).unwrap();
+    let x = Tensor::from_elements([3], &[1_i64, 2, 3]).unwrap();
     let response = loaded.infer(vec![NamedTensor::new("X", x)]).unwrap();
     let y = response.output("Y").unwrap();
-    assert_eq!(y.shape(), &Shape::from([3, 1]));
+    assert_eq!(y.shape(), &Shape::from([3]));
     assert_eq!(y.elements::<i64>().unwrap().as_ref(), [2, 4, 6]);
+}
+
+#[test]
+fn a_scalar_of_the_file_is_one_element_for_clients() {
+    let loaded = load("scalar");
+    assert_eq!((loaded.config.max_batch_size, &*loaded.config.inputs[0].dims), (0, [1].as_slice()));
+    assert_eq!(loaded.config.inputs[0].reshape, None, "a model that does not batch cannot reshape to nothing");
+    for shape in [vec![1_i64], vec![1, 1]] {
+        let loaded = load_with("scalar", |config| {
+            let input = ModelInput { name: "X".into(), dims: shape.clone(), ..ModelInput::default() };
+            let output = ModelOutput { name: "Y".into(), dims: shape.clone(), ..ModelOutput::default() };
+            (config.inputs, config.outputs) = (vec![input], vec![output]);
+        });
+        let shape = Shape::from_signed(&shape).unwrap();
+        let x = Tensor::from_elements(shape.clone(), &[20.5_f32]).unwrap();
+        let response = loaded.infer(vec![NamedTensor::new("X", x)]).unwrap();
+        let y = response.output("Y").unwrap();
+        assert_eq!((y.shape(), y.elements::<f32>().unwrap().as_ref()), (&shape, [41.0].as_slice()));
+    }
+}
+
+/// A request to `ragged` of these values and this scale.
+fn values(values: &[f32], scale: f32) -> InferRequest {
+    let rows = Tensor::from_elements([1, values.len() as u64], values).unwrap();
+    let scale = Tensor::from_elements([1, 1], &[scale]).unwrap();
+    InferRequest::new(vec![NamedTensor::new("VALUES", rows), NamedTensor::new("SCALE", scale)])
+}
+
+fn ragged(config: &mut ModelConfig) {
+    config.max_batch_size = 8;
+    let input = |name: &str, dims: i64, allow_ragged_batch| ModelInput {
+        name: name.into(),
+        dims: vec![dims],
+        allow_ragged_batch,
+        ..ModelInput::default()
+    };
+    config.inputs = vec![input("VALUES", -1, true), input("SCALE", 1, false)];
+    let output = |name: &str, dims: i64| ModelOutput { name: name.into(), dims: vec![dims], ..ModelOutput::default() };
+    config.outputs = vec![output("SUM", 1), output("DOUBLED", -1)];
+    let (target_names, source_inputs) = (vec!["BOUNDS".into()], vec!["VALUES".into()]);
+    let kind = BatchInputKind::AccumulatedElementCountWithZero;
+    let data_type = DataType::Int32.into();
+    config.batch_inputs = vec![BatchInput { kind, target_names, data_type, source_inputs: source_inputs.clone() }];
+    let target_names = vec!["DOUBLED".into()];
+    config.batch_outputs = vec![BatchOutput { target_names, source_inputs, ..BatchOutput::default() }];
+}
+
+#[test]
+fn requests_of_different_shapes_are_one_execution_and_give_the_same_numbers_alone() {
+    let loaded = load_with("ragged", ragged);
+    let requests = || vec![values(&[1.0, 2.0], 1.0), values(&[], 5.0), values(&[3.0, 4.0, 5.0], 10.0)];
+    let shown = |answer: Result<InferResponse, InferError>| {
+        let answer = answer.unwrap();
+        let [sum, doubled] = ["SUM", "DOUBLED"].map(|name| answer.output(name).unwrap().clone());
+        assert_eq!(&**sum.shape(), [1, 1]);
+        assert_eq!(doubled.shape()[0], 1);
+        (sum.elements::<f32>().unwrap().into_owned(), doubled.elements::<f32>().unwrap().into_owned())
+    };
+    let together: Vec<_> = loaded.execute(requests()).into_iter().map(shown).collect();
+    assert_eq!(together, [(vec![3.0], vec![2.0, 4.0]), (vec![0.0], vec![]), (vec![120.0], vec![6.0, 8.0, 10.0])]);
+    let alone: Vec<_> = requests().into_iter().map(|request| shown(loaded.execute(vec![request]).remove(0))).collect();
+    assert_eq!(alone, together);
+}
+
+#[test]
+fn a_model_is_told_everything_about_its_batch() {
+    let loaded = load_with("batch_tensors", |config| {
+        config.max_batch_size = 8;
+        let dims = vec![-1, -1];
+        config.inputs =
+            vec![ModelInput { name: "VALUES".into(), dims, allow_ragged_batch: true, ..ModelInput::default() }];
+        let made = |name: &str, kind, data_type: DataType| BatchInput {
+            kind,
+            target_names: vec![name.into()],
+            data_type: data_type.into(),
+            source_inputs: vec!["VALUES".into()],
+        };
+        config.batch_inputs = vec![
+            made("COUNTS", BatchInputKind::ElementCount, DataType::Int32),
+            made("ENDS", BatchInputKind::AccumulatedElementCount, DataType::Fp32),
+            made("BOUNDS", BatchInputKind::AccumulatedElementCountWithZero, DataType::Int32),
+            made("LONGEST", BatchInputKind::MaxElementCountAsShape, DataType::Fp32),
+            made("SHAPES", BatchInputKind::ItemShape, DataType::Int32),
+            made("SHAPES_FLAT", BatchInputKind::ItemShapeFlatten, DataType::Fp32),
+        ];
+    });
+    let request = |shape: [u64; 3]| {
+        let values = vec![0.0_f32; shape.iter().product::<u64>() as usize];
+        InferRequest::new(vec![NamedTensor::new("VALUES", Tensor::from_elements(shape, &values).unwrap())])
+    };
+    let answers = loaded.execute(vec![request([1, 4, 1]), request([1, 1, 2]), request([1, 2, 2])]);
+    for (answer, item_shape) in answers.iter().zip([[4, 1], [1, 2], [2, 2]]) {
+        let output = |name: &str| answer.as_ref().unwrap().output(name).unwrap().clone();
+        let integers = |name: &str| output(name).elements::<i32>().unwrap().into_owned();
+        let floats = |name: &str| output(name).elements::<f32>().unwrap().into_owned();
+        let extent = |name: &str| output(name).elements::<i64>().unwrap().into_owned();
+        assert_eq!(integers("OUT_COUNTS"), [4, 2, 4]);
+        assert_eq!(floats("OUT_ENDS"), [4.0, 6.0, 10.0]);
+        assert_eq!(integers("OUT_BOUNDS"), [0, 4, 6, 10]);
+        assert_eq!((extent("OUT_LENGTH"), extent("OUT_ELEMENTS")), (vec![4], vec![10]));
+        assert_eq!(floats("OUT_SHAPES_FLAT"), [4.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
+        assert_eq!(integers("OUT_SHAPES"), item_shape);
+    }
+}
+
+#[test]
+fn an_input_with_a_value_in_the_file_may_be_left_out() {
+    let loaded = load_with("with_default", |config| {
+        let input =
+            |name: &str, optional| ModelInput { name: name.into(), dims: vec![-1], optional, ..ModelInput::default() };
+        let factor = ModelInput { dims: vec![1], ..input("FACTOR", true) };
+        config.inputs = vec![input("X", false), factor];
+        config.outputs = vec![ModelOutput { name: "Y".into(), dims: vec![-1], ..ModelOutput::default() }];
+    });
+    let x = || NamedTensor::new("X", Tensor::from_elements([2], &[1.0_f32, 2.0]).unwrap());
+    let y = |inputs| loaded.infer(inputs).unwrap().output("Y").unwrap().elements::<f32>().unwrap().into_owned();
+    assert_eq!(y(vec![x()]), [3.0, 6.0]);
+    let factor = NamedTensor::new("FACTOR", Tensor::from_elements([1], &[10.0_f32]).unwrap());
+    assert_eq!(y(vec![x(), factor]), [10.0, 20.0]);
 }
