@@ -43,3 +43,8 @@ pub(crate) fn resolve(config: &mut ModelConfig) -> Result<(), InferError> {
     }
     Ok(())
 }
+
+/// Whether the model is one of TensorRT, which has tensors that nobody else does.
+pub(crate) fn is_tensorrt(config: &ModelConfig) -> bool {
+    config.backend == "tensorrt" || config.platform == "tensorrt_plan"
+}

@@ -12,6 +12,8 @@ use nereid_inference::{
     config::{ModelInput, ModelOutput},
 };
 
+use crate::platform::is_tensorrt;
+
 /// One field: its path, and which part of the model uses it.
 struct Unserved {
     path: &'static str,
@@ -22,21 +24,23 @@ struct Unserved {
 /// Reading order of the reference.
 const UNSERVED: &[Unserved] = &[
     Unserved { path: "runtime", used_by: |config| flag(!config.runtime.is_empty()) },
-    Unserved { path: "input.reshape", used_by: |config| input(config, |input| input.reshape.is_some()) },
-    Unserved { path: "input.is_shape_tensor", used_by: |config| input(config, |input| input.is_shape_tensor) },
-    Unserved { path: "input.allow_ragged_batch", used_by: |config| input(config, |input| input.allow_ragged_batch) },
+    // Without TensorRT they are mistakes, which `validate` tells in Triton's words.
+    Unserved {
+        path: "input.is_shape_tensor",
+        used_by: |config| input(of_tensorrt(config)?, |input| input.is_shape_tensor),
+    },
     Unserved {
         path: "input.is_non_linear_format_io",
-        used_by: |config| input(config, |input| input.is_non_linear_format_io),
+        used_by: |config| input(of_tensorrt(config)?, |input| input.is_non_linear_format_io),
     },
-    Unserved { path: "output.reshape", used_by: |config| output(config, |output| output.reshape.is_some()) },
-    Unserved { path: "output.is_shape_tensor", used_by: |config| output(config, |output| output.is_shape_tensor) },
+    Unserved {
+        path: "output.is_shape_tensor",
+        used_by: |config| output(of_tensorrt(config)?, |output| output.is_shape_tensor),
+    },
     Unserved {
         path: "output.is_non_linear_format_io",
-        used_by: |config| output(config, |output| output.is_non_linear_format_io),
+        used_by: |config| output(of_tensorrt(config)?, |output| output.is_non_linear_format_io),
     },
-    Unserved { path: "batch_input", used_by: |config| flag(!config.batch_inputs.is_empty()) },
-    Unserved { path: "batch_output", used_by: |config| flag(!config.batch_outputs.is_empty()) },
     Unserved { path: "optimization.execution_accelerators", used_by: accelerators },
     // Of the other backends none hands a request back.
     Unserved { path: "sequence_batching.iterative_sequence", used_by: iterative_without_end },
@@ -86,6 +90,10 @@ pub(crate) fn refuse(config: &ModelConfig) -> Result<(), InferError> {
 
 fn flag(used: bool) -> Option<String> {
     used.then(String::new)
+}
+
+fn of_tensorrt(config: &ModelConfig) -> Option<&ModelConfig> {
+    is_tensorrt(config).then_some(config)
 }
 
 fn input(config: &ModelConfig, used: fn(&ModelInput) -> bool) -> Option<String> {
@@ -141,15 +149,10 @@ mod tests {
     fn every_line_of_the_list_refuses_its_field() {
         let cases = [
             ("runtime", "runtime: 'model.py'"),
-            ("input.reshape", "input { name: 'x' reshape { shape: [ ] } }"),
-            ("input.is_shape_tensor", "input { is_shape_tensor: true }"),
-            ("input.allow_ragged_batch", "input { allow_ragged_batch: true }"),
-            ("input.is_non_linear_format_io", "input { is_non_linear_format_io: true }"),
-            ("output.reshape", "output { reshape { } }"),
-            ("output.is_shape_tensor", "output { is_shape_tensor: true }"),
-            ("output.is_non_linear_format_io", "output { is_non_linear_format_io: true }"),
-            ("batch_input", "batch_input { }"),
-            ("batch_output", "batch_output { }"),
+            ("input.is_shape_tensor", "backend: 'tensorrt' input { is_shape_tensor: true }"),
+            ("input.is_non_linear_format_io", "backend: 'tensorrt' input { is_non_linear_format_io: true }"),
+            ("output.is_shape_tensor", "platform: 'tensorrt_plan' output { is_shape_tensor: true }"),
+            ("output.is_non_linear_format_io", "backend: 'tensorrt' output { is_non_linear_format_io: true }"),
             (
                 "optimization.execution_accelerators",
                 "optimization { execution_accelerators { cpu_execution_accelerator { name: 'openvino' } } }",
@@ -190,6 +193,9 @@ mod tests {
              model_transaction_policy { decoupled: true } version_policy { all { } }",
             &[],
         );
+        check("input { is_shape_tensor: true } output { is_non_linear_format_io: true }", &[]);
+        check("input { allow_ragged_batch: true } batch_input { } batch_output { }", &[]);
+        check("input { reshape { } } output { reshape { shape: [ 1, 4 ] } }", &[]);
         check("dynamic_batching { preserve_ordering: true } instance_group { count: 2 }", &[]);
         check(
             "dynamic_batching { priority_levels: 2 default_priority_level: 1 priority_queue_policy { key: 1 } }",
@@ -203,11 +209,14 @@ mod tests {
 
     #[test]
     fn the_text_names_model_field_and_place() {
-        let config = parse_text("c", "name: 'm' runtime: 'r' input { name: 'x' reshape { } }").unwrap();
+        let config =
+            parse_text("c", "name: 'm' runtime: 'r' backend: 'tensorrt' input { name: 'x' is_shape_tensor: true }")
+                .unwrap();
         assert_eq!(
             refuse(&config).unwrap_err().message(),
-            "model 'm' uses the configuration fields 'runtime', 'input.reshape' (input 'x'), which are understood but \
-             not served yet; remove them from config.pbtxt, or serve this model with a release that lists them as served"
+            "model 'm' uses the configuration fields 'runtime', 'input.is_shape_tensor' (input 'x'), which are \
+             understood but not served yet; remove them from config.pbtxt, or serve this model with a release that lists \
+             them as served"
         );
     }
 }

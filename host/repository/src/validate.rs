@@ -1,28 +1,21 @@
 //! Whether a complete configuration makes sense. Texts are those of Triton's `ValidateModelConfig`, because users know
 //! and search for them.
 
+mod batch_tensors;
 mod sequences;
+mod tensors;
 
-use std::{
-    collections::BTreeSet,
-    path::{Component, Path},
-};
+use std::path::{Component, Path};
 
 use nereid_inference::{
     InferError, ModelConfig,
-    config::{
-        ConfigDataType, DynamicBatching, InstanceGroup, InstanceKind, QueuePolicy, Scheduling, TensorFormat,
-        TimeoutAction,
-    },
+    config::{DynamicBatching, InstanceGroup, InstanceKind, QueuePolicy, Scheduling, TimeoutAction},
 };
 
 use crate::platform::ENSEMBLE;
 
 /// The extent that stands for any.
 const VARIABLE: i64 = -1;
-
-/// Dimensions of an image without its batch.
-const IMAGE_DIMS: usize = 3;
 
 /// Checks what can be seen in the configuration and the model's directory alone.
 ///
@@ -39,7 +32,9 @@ fn first_mistake(config: &ModelConfig, model_directory: &Path) -> Result<(), Str
     }
     backend(config)?;
     model_file(config)?;
-    tensors(config)?;
+    let of_model = |text| format!("{text} for {name}");
+    tensors::tensors(config).map_err(of_model)?;
+    batch_tensors::batch_tensors(config).map_err(of_model)?;
     labels(config, model_directory)?;
     match &config.scheduling {
         Some(Scheduling::Dynamic(batching)) => dynamic_batching(config, batching)?,
@@ -104,49 +99,6 @@ fn ensemble(config: &ModelConfig) -> Result<(), String> {
                 "'model_version' in step {index} of ensemble '{name}' is {}, expected a version, or -1 for the latest",
                 step.model_version
             ));
-        }
-    }
-    Ok(())
-}
-
-fn tensors(config: &ModelConfig) -> Result<(), String> {
-    for input in &config.inputs {
-        tensor("input", &input.name, input.data_type, &input.dims)?;
-        if input.format != TensorFormat::None && input.dims.len() != IMAGE_DIMS {
-            return Err("model input NHWC/NCHW require 3 dims".to_owned());
-        }
-    }
-    for output in &config.outputs {
-        tensor("output", &output.name, output.data_type, &output.dims)?;
-    }
-    unique("input", &config.name, config.inputs.iter().map(|input| input.name.as_str()))?;
-    unique("output", &config.name, config.outputs.iter().map(|output| output.name.as_str()))
-}
-
-fn tensor(kind: &str, name: &str, data_type: ConfigDataType, dims: &[i64]) -> Result<(), String> {
-    if name.is_empty() {
-        return Err(format!("model {kind} must specify 'name'"));
-    }
-    if data_type == ConfigDataType::Invalid {
-        return Err(format!("model {kind} '{name}' must specify 'data_type'"));
-    }
-    if dims.is_empty() {
-        return Err(format!("model {kind} '{name}' must specify 'dims'"));
-    }
-    match dims.iter().find(|dim| **dim < 1 && **dim != VARIABLE) {
-        Some(dim) => Err(format!(
-            "model {kind} '{name}' dimension must be integer >= 1, or {VARIABLE} to indicate a variable-size dimension, \
-             got {dim}"
-        )),
-        None => Ok(()),
-    }
-}
-
-fn unique<'a>(kind: &str, model: &str, names: impl Iterator<Item = &'a str>) -> Result<(), String> {
-    let mut seen = BTreeSet::new();
-    for name in names {
-        if !seen.insert(name) {
-            return Err(format!("model {kind} '{name}' is specified more than once for {model}"));
         }
     }
     Ok(())

@@ -73,7 +73,7 @@ fn without_auto_complete_a_configuration_is_needed_and_must_be_complete() {
          --disable-auto-complete-config",
         models.path().display()
     );
-    assert_eq!(lines(&report), [expected.as_str(), "half UNAVAILABLE model input 'x' must specify 'dims'"]);
+    assert_eq!(lines(&report), [expected.as_str(), "half UNAVAILABLE model input 'x' must specify 'dims' for half"]);
 }
 
 #[test]

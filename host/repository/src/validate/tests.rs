@@ -51,17 +51,17 @@ fn a_model_without_a_backend_is_refused() {
 #[test]
 fn incomplete_tensors_are_refused_by_name() {
     for (tensor, expected) in [
-        ("input { }", "model input must specify 'name'"),
-        ("input { name: 'x' dims: 1 }", "model input 'x' must specify 'data_type'"),
-        ("input { name: 'x' data_type: TYPE_FP32 }", "model input 'x' must specify 'dims'"),
-        ("output { name: 'x' data_type: TYPE_FP32 }", "model output 'x' must specify 'dims'"),
+        ("input { }", "model input must specify 'name' for m"),
+        ("input { name: 'x' dims: 1 }", "model input 'x' must specify 'data_type' for m"),
+        ("input { name: 'x' data_type: TYPE_FP32 }", "model input 'x' must specify 'dims' for m"),
+        ("output { name: 'x' data_type: TYPE_FP32 }", "model output 'x' must specify 'dims' for m"),
         (
             "input { name: 'x' data_type: TYPE_FP32 dims: [ 1, 0 ] }",
-            "model input 'x' dimension must be integer >= 1, or -1 to indicate a variable-size dimension, got 0",
+            "model input 'x' dimension must be integer >= 1, or -1 to indicate a variable-size dimension for m",
         ),
         (
             "input { name: 'x' data_type: TYPE_FP32 dims: [ 1 ] format: FORMAT_NHWC }",
-            "model input NHWC/NCHW require 3 dims",
+            "model input NHWC/NCHW require 3 dims for m",
         ),
         (
             "input [ { name: 'x' data_type: TYPE_FP32 dims: 1 }, { name: 'x' data_type: TYPE_FP32 dims: 1 } ]",
@@ -69,6 +69,99 @@ fn incomplete_tensors_are_refused_by_name() {
         ),
     ] {
         check(&format!("{GOOD} {tensor}"), expected);
+    }
+}
+
+#[test]
+fn impossible_reshapes_are_refused() {
+    let differ = "has different size for dims and reshape for m";
+    let different_number = "has different number of variable-size dimensions for dims and reshape for m";
+    for (dims, reshape, expected) in [
+        ("[ 1 ]", "", ""),
+        ("[ 1, 1 ]", "", ""),
+        ("[ 2, 4, -1, 6 ]", "8, -1, 1, 6", ""),
+        ("[ -1, -1 ]", "-1, 1, -1", ""),
+        ("[ 4 ]", "", differ),
+        ("[ 4 ]", "2, 3", differ),
+        ("[ 4, -1 ]", "-1, 4", differ),
+        ("[ -1 ]", "1", differ),
+        ("[ -1 ]", "", differ),
+        ("[ 9223372036854775807, 4 ]", "4, 9223372036854775807", differ),
+        ("[ -1, -1 ]", "-1", different_number),
+        ("[ 4 ]", "4, 0", "reshape dimensions must be integer >= 1, or -1 to indicate a variable-size dimension for m"),
+    ] {
+        for kind in ["input", "output"] {
+            let tensor = format!("name: 'x' data_type: TYPE_FP32 dims: {dims} reshape {{ shape: [ {reshape} ] }}");
+            let expected = if expected.is_empty() { String::new() } else { format!("model {kind} 'x' {expected}") };
+            check(&format!("{GOOD} {kind} {{ {tensor} }}"), &expected);
+        }
+    }
+    check(
+        "name: 'm' backend: 'b' output { name: 'x' data_type: TYPE_FP32 dims: [ 1 ] reshape { shape: [ ] } }",
+        "model output 'x' cannot have empty reshape for non-batching model as scalar tensors are not supported for m",
+    );
+}
+
+#[test]
+fn tensors_that_only_tensorrt_has_are_refused_for_others() {
+    for kind in ["input", "output"] {
+        let tensor =
+            |field: &str| format!("{kind} {{ name: 'x' data_type: TYPE_INT32 dims: [ 1, 2, 3 ] {field}: true }}");
+        for (field, expected) in [
+            ("is_shape_tensor", "shape tensors are only supported for TensorRT platform for m"),
+            ("is_non_linear_format_io", "Non-linear IO format is only supported for the TensorRT platform for m"),
+        ] {
+            check(&format!("{GOOD} {}", tensor(field)), expected);
+            check(&format!("name: 'm' backend: 'tensorrt' {}", tensor(field)), "");
+        }
+    }
+}
+
+#[test]
+fn impossible_tensors_about_a_batch_are_refused() {
+    let tensors = "input { name: 'x' data_type: TYPE_FP32 dims: [ -1 ] allow_ragged_batch: true }
+                   output { name: 'y' data_type: TYPE_FP32 dims: [ -1 ] }";
+    let source = "source_input: 'x'";
+    for (fields, expected) in [
+        (format!("batch_input {{ kind: BATCH_ITEM_SHAPE target_name: 't' data_type: TYPE_INT32 {source} }}"), ""),
+        (format!("batch_output {{ target_name: 'y' {source} }}"), ""),
+        (
+            "batch_input { kind: BATCH_ITEM_SHAPE target_name: 't' data_type: TYPE_INT32 }".into(),
+            "batch input kind 'BATCH_ITEM_SHAPE' expects 1 source input, got 0",
+        ),
+        (
+            format!("batch_input {{ target_name: 't' data_type: TYPE_INT32 {source} {source} }}"),
+            "batch input kind 'BATCH_ELEMENT_COUNT' expects 1 source input, got 2",
+        ),
+        (
+            format!("batch_input {{ target_name: 't' data_type: TYPE_INT64 {source} }}"),
+            "batch input data type must be TYPE_INT32 or TYPE_FP32",
+        ),
+        (
+            "batch_input { target_name: 't' data_type: TYPE_FP32 source_input: 'z' }".into(),
+            "unknown source input name 'z'",
+        ),
+        (
+            format!("batch_input {{ target_name: 'x' data_type: TYPE_FP32 {source} }}"),
+            "target input name 'x' can only be specified once",
+        ),
+        (
+            format!("batch_output {{ target_name: 'y' {source} source_input: 'z' }}"),
+            "batch output kind 'BATCH_SCATTER_WITH_INPUT_SHAPE' expects 1 source input, got 2",
+        ),
+        ("batch_output { target_name: 'y' source_input: 'z' }".into(), "unknown source input name 'z'"),
+        (format!("batch_output {{ target_name: 'z' {source} }}"), "unknown target output name 'z'"),
+        (
+            format!("batch_output {{ target_name: [ 'y', 'y' ] {source} }}"),
+            "target output name 'y' can only be specified once",
+        ),
+        (
+            format!("batch_output {{ target_name: 'y' {source} }} batch_output {{ target_name: 'y' {source} }}"),
+            "target output name 'y' can only be specified once",
+        ),
+    ] {
+        let expected = if expected.is_empty() { String::new() } else { format!("{expected} for m") };
+        check(&format!("{GOOD} {tensors} {fields}"), &expected);
     }
 }
 
