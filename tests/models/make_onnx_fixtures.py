@@ -146,6 +146,79 @@ def scalar_per_row():
     save("scalar_per_row", nodes, [tensor("X", TensorProto.INT64, ["batch"])], [tensor("Y", TensorProto.INT64, ["batch"])])
 
 
+def scalar():
+    """Doubles a number without dimensions; does not batch."""
+    nodes = [helper.make_node("Add", ["X", "X"], ["Y"])]
+    save("scalar", nodes, [tensor("X", TensorProto.FLOAT, [])], [tensor("Y", TensorProto.FLOAT, [])])
+
+
+def transpose_grids():
+    """Transposes 2 x 2 grids, any number in a row of a batch: for a reshape from rows of four; batches."""
+    nodes = [helper.make_node("Transpose", ["X"], ["Y"], perm=[0, 1, 3, 2])]
+    shape = ["batch", "grids", 2, 2]
+    save("transpose_grids", nodes, [tensor("X", TensorProto.FLOAT, shape)], [tensor("Y", TensorProto.FLOAT, shape)])
+
+
+def ragged():
+    """The sum of each request's elements times its scale, and the elements doubled. The requests' elements lie end to end in
+    VALUES, and BOUNDS says where each of them begins and ends; a request is one row of a batch."""
+    nodes = [
+        helper.make_node("CumSum", ["VALUES", "axis"], ["RUNNING"]),
+        helper.make_node("Concat", ["nothing", "RUNNING"], ["UP_TO"], axis=0),
+        helper.make_node("Gather", ["UP_TO", "BOUNDS"], ["AT_BOUNDS"]),
+        helper.make_node("Slice", ["AT_BOUNDS", "one", "end"], ["AT_ENDS"]),
+        helper.make_node("Slice", ["AT_BOUNDS", "zero", "minus_one"], ["AT_BEGINS"]),
+        helper.make_node("Sub", ["AT_ENDS", "AT_BEGINS"], ["SUMS"]),
+        helper.make_node("Unsqueeze", ["SUMS", "one"], ["COLUMN"]),
+        helper.make_node("Mul", ["COLUMN", "SCALE"], ["SUM"]),
+        helper.make_node("Add", ["VALUES", "VALUES"], ["DOUBLED"]),
+    ]
+    inputs = [
+        tensor("VALUES", TensorProto.FLOAT, ["elements"]),
+        tensor("BOUNDS", TensorProto.INT32, ["requests_and_one"]),
+        tensor("SCALE", TensorProto.FLOAT, ["batch", 1]),
+    ]
+    outputs = [tensor("SUM", TensorProto.FLOAT, ["batch", 1]), tensor("DOUBLED", TensorProto.FLOAT, ["elements"])]
+    weights = {
+        "axis": np.int64(0),
+        "nothing": np.zeros(1, np.float32),
+        "zero": np.array([0], np.int64),
+        "one": np.array([1], np.int64),
+        "minus_one": np.array([-1], np.int64),
+        "end": np.array([np.iinfo(np.int64).max], np.int64),
+    }
+    save("ragged", nodes, inputs, outputs, weights)
+
+
+def batch_tensors():
+    """Gives every request what the model is told about the batch: a request is one row, and each row has all of it."""
+    flat = {"COUNTS": "INT32", "ENDS": "FP32", "BOUNDS": "INT32", "SHAPES_FLAT": "FP32"}
+    nodes = [
+        helper.make_node("Shape", ["COUNTS"], ["REQUESTS"]),
+        helper.make_node("Concat", ["REQUESTS", "one"], ["ROWS"], axis=0),
+        helper.make_node("Shape", ["LONGEST"], ["LENGTH"]),
+        helper.make_node("Identity", ["SHAPES"], ["OUT_SHAPES"]),
+        helper.make_node("Shape", ["VALUES"], ["ELEMENTS"]),
+    ]
+    for name in [*flat, "LENGTH", "ELEMENTS"]:
+        nodes.append(helper.make_node("Expand", [name, "ROWS"], [f"OUT_{name}"]))
+    inputs = [tensor("VALUES", TensorProto.FLOAT, ["elements"]), tensor("LONGEST", TensorProto.FLOAT, ["longest"])]
+    inputs += [tensor(name, TYPES[kind], [f"n_{name}"]) for name, kind in flat.items()]
+    inputs.append(tensor("SHAPES", TensorProto.INT32, ["batch", 2]))
+    outputs = [tensor(f"OUT_{name}", TYPES[kind], ["batch", f"n_{name}"]) for name, kind in flat.items()]
+    outputs += [tensor(f"OUT_{name}", TensorProto.INT64, ["batch", 1]) for name in ("LENGTH", "ELEMENTS")]
+    outputs.append(tensor("OUT_SHAPES", TensorProto.INT32, ["batch", 2]))
+    save("batch_tensors", nodes, inputs, outputs, {"one": np.array([1], np.int64)})
+
+
+def with_default():
+    """X times FACTOR, which is 3 where nobody says otherwise; any shape; does not batch."""
+    nodes = [helper.make_node("Mul", ["X", "FACTOR"], ["Y"])]
+    inputs = [tensor("X", TensorProto.FLOAT, ["n"]), tensor("FACTOR", TensorProto.FLOAT, [1])]
+    weights = {"FACTOR": np.array([3], np.float32)}
+    save("with_default", nodes, inputs, [tensor("Y", TensorProto.FLOAT, ["n"])], weights)
+
+
 def sequence_sum(name, id_type):
     """The sum of a sequence's inputs, kept by the host; what the control inputs said comes back as outputs; batches."""
     nodes = [
@@ -236,6 +309,11 @@ if __name__ == "__main__":
     batch_gain()
     lookup()
     scalar_per_row()
+    scalar()
+    transpose_grids()
+    ragged()
+    batch_tensors()
+    with_default()
     sequence_sum("sequence_sum", TensorProto.UINT64)
     sequence_sum("sequence_sum_text", TensorProto.STRING)
     collatz()
