@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use http::Response;
-use nereid_inference::{InferError, ModelStatistics, ServedModel};
+use nereid_inference::{ErrorKind, InferError, ModelStatistics, ServedModel};
 use nereid_protocol::http::encode_statistics;
 
 use crate::{
@@ -34,7 +34,10 @@ pub(crate) fn ready(frontend: &HttpFrontend, target: &ModelTarget) -> Result<Vec
     let name = &target.model;
     let mut models = frontend.service.ready_models(Some(name));
     if models.is_empty() {
-        return Err(InferError::invalid_argument(format!("requested model '{name}' is not available")));
+        // With namespacing, a name that is unknown or ambiguous.
+        let unfound = frontend.service.model(name, None).err().filter(|error| error.kind() == ErrorKind::InvalidArgument);
+        let not_ready = || InferError::invalid_argument(format!("requested model '{name}' is not available"));
+        return Err(unfound.unwrap_or_else(not_ready));
     }
     if let Some(version) = target.version {
         models.retain(|model| model.identity().version == version);

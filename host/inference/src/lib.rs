@@ -44,8 +44,8 @@ pub use crate::{
     response_order::ResponseOrder,
     response_watch::{ResponseObserver, ResponseOutcome, ResponseRecord},
     service::{
-        IndexEntry, InferenceService, ModelControl, ModelIdentity, ModelLoader, ModelSource, ModelState, ServedModel,
-        ServerState, ServiceHandle,
+        IndexEntry, InferenceService, ModelControl, ModelIdentity, ModelLoader, ModelSource, ModelState,
+        NAMESPACE_SEPARATOR, ServedModel, ServerState, ServiceHandle,
     },
     signature::{Signature, TensorSpec},
     statistics::{

@@ -10,11 +10,16 @@ use crate::{
     DecisionLog, InferError, InferRequest, LoadOverrides, ModelConfig, ModelStatistics, ResponseStream, Signature,
 };
 
+/// Stands between a namespace and a name where a model of one namespace is asked for: `/models/a::digits`.
+pub const NAMESPACE_SEPARATOR: &str = "::";
+
 /// Which model answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModelIdentity {
     pub name: Arc<str>,
     pub version: u64,
+    /// The repository that it lies in, with `--model-namespacing`; shown by metrics only.
+    pub namespace: Option<Arc<str>>,
 }
 
 /// One loaded generation of one model version.
@@ -70,10 +75,11 @@ pub trait ServedModel: Send + Sync {
 
 /// What every frontend and every plugin call uses.
 pub trait InferenceService: Send + Sync {
-    /// The ready version asked for, or the highest ready one.
+    /// The ready version asked for, or the highest ready one. With namespacing, `NAMESPACE::NAME` is a name too.
     ///
     /// # Errors
-    /// `NotFound` for an unknown model or version, `Unavailable` for one that is not ready.
+    /// `NotFound` for an unknown model or version, `Unavailable` for one that is not ready; with namespacing,
+    /// `InvalidArgument` for a name that is unknown or that several namespaces have.
     fn model(&self, name: &str, version: Option<u64>) -> Result<Arc<dyn ServedModel>, InferError>;
 
     /// As [`InferenceService::model`], of which its backend also says that it can serve.
@@ -210,7 +216,13 @@ impl fmt::Debug for ServiceHandle {
 impl ModelIdentity {
     /// Name and version as one value.
     pub fn new(name: impl Into<Arc<str>>, version: u64) -> Self {
-        Self { name: name.into(), version }
+        Self { name: name.into(), version, namespace: None }
+    }
+
+    /// The same name and version in a namespace.
+    #[must_use]
+    pub fn within(self, namespace: Option<Arc<str>>) -> Self {
+        Self { namespace, ..self }
     }
 }
 

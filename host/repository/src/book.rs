@@ -14,6 +14,7 @@ use nereid_inference::{IndexEntry, InferError, ModelState, ServedModel};
 use crate::{
     ensembles::Member,
     lifecycle::{Event, VersionState},
+    model_id::ModelId,
     route::{ModelRoute, Route},
     source::Source,
     standing::Standing,
@@ -27,17 +28,17 @@ pub(crate) type Retired = Vec<Arc<dyn ServedModel>>;
 
 const SIBLING_FAILED: &str = "another version of the model failed to load";
 
-/// Every model that was asked for, by name.
+/// Every model that was asked for.
 #[derive(Default)]
 pub(crate) struct Book {
-    models: BTreeMap<String, Model>,
+    models: BTreeMap<ModelId, Model>,
 }
 
 #[derive(Default)]
 struct Model {
     versions: BTreeMap<u64, Version>,
     /// The models that it calls, when it is an ensemble.
-    members: BTreeSet<String>,
+    members: BTreeSet<ModelId>,
     /// Why not even its versions are known.
     failure: Option<String>,
     /// Asked for by name, not only because an ensemble needs it.
@@ -52,7 +53,7 @@ struct Model {
 
 /// A load that is over, whatever came of it.
 pub(crate) struct FinishedLoad {
-    pub(crate) members: BTreeSet<String>,
+    pub(crate) members: BTreeSet<ModelId>,
     pub(crate) source: Arc<Source>,
     pub(crate) loaded: Loaded,
 }
@@ -68,8 +69,8 @@ struct Version {
 
 impl Book {
     /// The versions of a model are about to be loaded.
-    pub(crate) fn begin_load(&mut self, name: &str, versions: &[u64]) {
-        let model = self.models.entry(name.to_owned()).or_default();
+    pub(crate) fn begin_load(&mut self, id: &ModelId, versions: &[u64]) {
+        let model = self.models.entry(id.clone()).or_default();
         model.failure = None;
         for version in versions {
             model.versions.entry(*version).or_insert_with(Version::new).apply(Event::LoadBegins);
@@ -77,9 +78,9 @@ impl Book {
     }
 
     /// All versions, or none: when one fails, what was ready before stays ready.
-    pub(crate) fn finish_load(&mut self, name: &str, finished: FinishedLoad) -> Retired {
+    pub(crate) fn finish_load(&mut self, id: &ModelId, finished: FinishedLoad) -> Retired {
         let FinishedLoad { members, source, loaded } = finished;
-        let model = self.models.entry(name.to_owned()).or_default();
+        let model = self.models.entry(id.clone()).or_default();
         let was_ready = model.is_ready();
         if loaded.iter().any(|(_, result)| result.is_err()) {
             let retired = model.refuse(loaded);
@@ -87,7 +88,7 @@ impl Book {
                 model.members = members;
                 if source.is_ephemeral {
                     // Nothing is left to load it from.
-                    self.models.remove(name);
+                    self.models.remove(id);
                 }
             }
             return retired;
@@ -101,8 +102,8 @@ impl Book {
     }
 
     /// The model cannot even be read. What is ready stays ready.
-    pub(crate) fn fail(&mut self, name: &str, reason: &str) {
-        let model = self.models.entry(name.to_owned()).or_default();
+    pub(crate) fn fail(&mut self, id: &ModelId, reason: &str) {
+        let model = self.models.entry(id.clone()).or_default();
         if !model.is_ready() {
             model.versions.clear();
             model.failure = Some(reason.to_owned());
@@ -110,17 +111,17 @@ impl Book {
     }
 
     /// The model was asked for by name.
-    pub(crate) fn mark_explicit(&mut self, name: &str) {
-        if let Some(model) = self.models.get_mut(name) {
+    pub(crate) fn mark_explicit(&mut self, id: &ModelId) {
+        if let Some(model) = self.models.get_mut(id) {
             model.explicit = true;
         }
     }
 
     /// No new requests for any version.
-    pub(crate) fn unload(&mut self, name: &str) -> Retired {
-        let Some(model) = self.models.get_mut(name) else { return Retired::new() };
+    pub(crate) fn unload(&mut self, id: &ModelId) -> Retired {
+        let Some(model) = self.models.get_mut(id) else { return Retired::new() };
         if model.versions.is_empty() {
-            self.models.remove(name);
+            self.models.remove(id);
             return Retired::new();
         }
         model.explicit = false;
@@ -131,8 +132,8 @@ impl Book {
     }
 
     /// An ensemble cannot answer any more because one of its models is gone.
-    pub(crate) fn lose_member(&mut self, name: &str, reason: &str) -> Retired {
-        let Some(model) = self.models.get_mut(name) else { return Retired::new() };
+    pub(crate) fn lose_member(&mut self, id: &ModelId, reason: &str) -> Retired {
+        let Some(model) = self.models.get_mut(id) else { return Retired::new() };
         let gone = || Event::MemberGone(reason.to_owned());
         model.versions.values_mut().filter_map(|version| version.retire(gone())).collect()
     }
@@ -161,9 +162,15 @@ impl Book {
 
 impl Book {
     /// The route to what is ready now.
-    pub(crate) fn route(&self) -> Route {
-        let known = self.models.iter().filter(|(_, model)| !model.versions.is_empty());
-        Route { models: known.map(|(name, model)| (name.as_str().into(), model.route())).collect() }
+    pub(crate) fn route(&self, has_namespaces: bool) -> Route {
+        let mut route = Route::new(has_namespaces);
+        for (id, model) in self.models.iter().filter(|(_, model)| !model.versions.is_empty()) {
+            route.add(model.route(id));
+            if id.namespace.is_some() && !model.is_unloaded() {
+                route.add_bare_name(id.name.clone(), model.route(id));
+            }
+        }
+        route
     }
 
     /// Whether strict readiness is content: every version is ready, or unloaded on purpose.
@@ -176,13 +183,13 @@ impl Book {
     }
 
     /// Whether anything is known of the model.
-    pub(crate) fn knows(&self, name: &str) -> bool {
-        self.models.contains_key(name)
+    pub(crate) fn knows(&self, id: &ModelId) -> bool {
+        self.models.contains_key(id)
     }
 
     /// What is served of the model, and from where; `None` when it is not loaded.
-    pub(crate) fn standing(&self, name: &str) -> Option<Standing> {
-        let model = self.models.get(name)?;
+    pub(crate) fn standing(&self, id: &ModelId) -> Option<Standing> {
+        let model = self.models.get(id)?;
         let source = model.source.clone()?;
         let served = model.ready().map(|(version, served)| (version, served.clone())).collect();
         let others = model.versions.values().filter(|version| version.served.is_none());
@@ -191,13 +198,13 @@ impl Book {
     }
 
     /// The models of which not even the versions are known.
-    pub(crate) fn unread(&self) -> Vec<String> {
-        self.models.iter().filter(|(_, model)| model.failure.is_some()).map(|(name, _)| name.clone()).collect()
+    pub(crate) fn unread(&self) -> Vec<ModelId> {
+        self.models.iter().filter(|(_, model)| model.failure.is_some()).map(|(id, _)| id.clone()).collect()
     }
 
     /// What an ensemble must know of the model.
-    pub(crate) fn member(&self, name: &str) -> Member {
-        let Some(model) = self.models.get(name) else { return Member::Absent };
+    pub(crate) fn member(&self, id: &ModelId) -> Member {
+        let Some(model) = self.models.get(id) else { return Member::Absent };
         let ready: Vec<u64> = model.ready().map(|(version, _)| version).collect();
         if !ready.is_empty() {
             return Member::Ready(ready);
@@ -209,42 +216,61 @@ impl Book {
     }
 
     /// The ensembles, near and far, that are made of the model and were not unloaded on purpose.
-    pub(crate) fn dependents(&self, name: &str) -> BTreeSet<String> {
+    pub(crate) fn dependents(&self, id: &ModelId) -> BTreeSet<ModelId> {
         let mut found = BTreeSet::new();
-        let mut unexplored = vec![name.to_owned()];
+        let mut unexplored = vec![id.clone()];
         while let Some(member) = unexplored.pop() {
-            for (name, model) in &self.models {
-                if model.members.contains(&member) && !model.is_unloaded() && found.insert(name.clone()) {
-                    unexplored.push(name.clone());
+            for (id, model) in &self.models {
+                if model.members.contains(&member) && !model.is_unloaded() && found.insert(id.clone()) {
+                    unexplored.push(id.clone());
                 }
             }
         }
         found
     }
 
+    /// The ensembles to be linked anew when a model was loaded: those that are made of it, and those that call a model of
+    /// its name in another namespace, which may prefer this one now.
+    pub(crate) fn to_relink(&self, id: &ModelId) -> BTreeSet<ModelId> {
+        let mut found = self.dependents(id);
+        if id.namespace.is_some() {
+            let calls = |model: &Model| model.members.iter().any(|member| member.name == id.name);
+            let others = self.models.iter().filter(|(_, model)| calls(model) && !model.is_unloaded());
+            found.extend(others.map(|(id, _)| id.clone()));
+        }
+        found
+    }
+
     /// The models below an ensemble that nobody else needs and nobody asked for by name.
-    pub(crate) fn orphans(&self, name: &str) -> BTreeSet<String> {
-        let mut orphans = BTreeSet::from([name.to_owned()]);
-        let mut unexplored = vec![name.to_owned()];
+    pub(crate) fn orphans(&self, id: &ModelId) -> BTreeSet<ModelId> {
+        let mut orphans = BTreeSet::from([id.clone()]);
+        let mut unexplored = vec![id.clone()];
         while let Some(owner) = unexplored.pop() {
             let members = self.models.get(&owner).map(|model| model.members.clone()).unwrap_or_default();
             for member in members {
                 let explicit = self.models.get(&member).is_none_or(|model| model.explicit);
-                let needed = self.models.iter().any(|(name, model)| {
-                    model.members.contains(&member) && !model.is_unloaded() && !orphans.contains(name)
+                let needed = self.models.iter().any(|(id, model)| {
+                    model.members.contains(&member) && !model.is_unloaded() && !orphans.contains(id)
                 });
                 if !explicit && !needed && orphans.insert(member.clone()) {
                     unexplored.push(member);
                 }
             }
         }
-        orphans.remove(name);
+        orphans.remove(id);
         orphans
     }
 
+    /// The models called `name` that were not unloaded on purpose.
+    pub(crate) fn called(&self, name: &str) -> BTreeSet<ModelId> {
+        let known = self.models.iter().filter(|(id, model)| *id.name == *name && !model.is_unloaded());
+        known.map(|(id, _)| id.clone()).collect()
+    }
+
     /// The index, ordered by name and version.
-    pub(crate) fn index(&self) -> Vec<IndexEntry> {
-        self.models.iter().flat_map(|(name, model)| model.index(name)).collect()
+    pub(crate) fn index(&self) -> Vec<(ModelId, IndexEntry)> {
+        let models = self.models.iter();
+        models.flat_map(|(id, model)| model.index(&id.name).into_iter().map(|entry| (id.clone(), entry))).collect()
     }
 }
 
@@ -315,9 +341,10 @@ impl Model {
         retired
     }
 
-    fn route(&self) -> ModelRoute {
+    fn route(&self, id: &ModelId) -> ModelRoute {
         let others = self.versions.iter().filter(|(_, version)| version.served.is_none()).map(|(number, _)| *number);
         ModelRoute {
+            title: id.to_string().into(),
             ready: self.ready().map(|(number, served)| (number, served.clone())).collect(),
             others: others.collect(),
         }

@@ -4,36 +4,38 @@ use std::collections::BTreeSet;
 
 use nereid_sync::{Condvar, Mutex};
 
-/// The names held by operations under way.
+use crate::model_id::ModelId;
+
+/// The models held by operations under way.
 #[derive(Debug, Default)]
 pub(crate) struct Busy {
-    names: Mutex<BTreeSet<String>>,
+    models: Mutex<BTreeSet<ModelId>>,
     freed: Condvar,
 }
 
-/// Names held until this is dropped.
+/// Models held until this is dropped.
 pub(crate) struct Held<'a> {
     busy: &'a Busy,
-    names: BTreeSet<String>,
+    models: BTreeSet<ModelId>,
 }
 
 // === impl Busy ===
 
 impl Busy {
-    /// Waits until all of `names` are free and takes them at once, so that no two operations wait for each other.
-    pub(crate) fn hold(&self, names: BTreeSet<String>) -> Held<'_> {
-        let mut held = self.names.lock();
-        while !held.is_disjoint(&names) {
+    /// Waits until all of `models` are free and takes them at once, so that no two operations wait for each other.
+    pub(crate) fn hold(&self, models: BTreeSet<ModelId>) -> Held<'_> {
+        let mut held = self.models.lock();
+        while !held.is_disjoint(&models) {
             self.freed.wait(&mut held);
         }
-        held.extend(names.iter().cloned());
-        Held { busy: self, names }
+        held.extend(models.iter().cloned());
+        Held { busy: self, models }
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.busy.names.lock().retain(|name| !self.names.contains(name));
+        self.busy.models.lock().retain(|name| !self.models.contains(name));
         self.busy.freed.notify_all();
     }
 }
@@ -44,25 +46,25 @@ mod tests {
 
     use super::*;
 
-    fn names(names: &[&str]) -> BTreeSet<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
+    fn models(names: &[&str]) -> BTreeSet<ModelId> {
+        names.iter().map(|name| ModelId::plain(name)).collect()
     }
 
     #[test]
     fn an_operation_waits_for_one_that_shares_a_name_only() {
         let busy = Busy::default();
         let (sender, receiver) = mpsc::channel();
-        let first = busy.hold(names(&["a", "b"]));
-        drop(busy.hold(names(&["c"])));
+        let first = busy.hold(models(&["a", "b"]));
+        drop(busy.hold(models(&["c"])));
         thread::scope(|scope| {
             scope.spawn(|| {
-                let _second = busy.hold(names(&["b", "c"]));
+                let _second = busy.hold(models(&["b", "c"]));
                 sender.send("second").unwrap();
             });
             assert!(receiver.try_recv().is_err());
             drop(first);
             assert_eq!(receiver.recv(), Ok("second"));
         });
-        assert!(busy.names.lock().is_empty());
+        assert!(busy.models.lock().is_empty());
     }
 }

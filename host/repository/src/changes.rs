@@ -2,22 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use crate::snapshot::Snapshot;
+use crate::{model_id::ModelId, snapshot::Snapshot};
 
-/// The names of the models for which something is to be done.
+/// The models for which something is to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
     /// To be loaded: they are new, or anything in their directories is new, gone or rewritten.
-    pub(crate) loads: BTreeSet<String>,
+    pub(crate) loads: BTreeSet<ModelId>,
     /// To be unloaded: their directories are gone.
-    pub(crate) unloads: BTreeSet<String>,
+    pub(crate) unloads: BTreeSet<ModelId>,
 }
 
 /// Compares.
 pub(crate) fn between(old: &Snapshot, new: &Snapshot) -> Changes {
-    let loads = new.iter().filter(|(name, files)| old.get(*name) != Some(files));
-    let unloads = old.keys().filter(|name| !new.contains_key(*name));
-    Changes { loads: loads.map(|(name, _)| name.clone()).collect(), unloads: unloads.cloned().collect() }
+    let loads = new.iter().filter(|(id, files)| old.get(*id) != Some(files));
+    let unloads = old.keys().filter(|id| !new.contains_key(*id));
+    Changes { loads: loads.map(|(id, _)| id.clone()).collect(), unloads: unloads.cloned().collect() }
 }
 
 // === impl Changes ===
@@ -42,7 +42,7 @@ mod tests {
             let (model, _) = path.split_once('/').unwrap();
             let modified = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(*seconds));
             let stamp = if path.ends_with('/') { Stamp::Directory } else { Stamp::File { modified, bytes: *bytes } };
-            snapshot.entry(model.to_owned()).or_default().insert(path.into(), stamp);
+            snapshot.entry(ModelId::plain(model)).or_default().insert(path.into(), stamp);
         }
         snapshot
     }
@@ -59,7 +59,7 @@ mod tests {
     fn check(edit: impl FnOnce(&mut Vec<(&str, u64, u64)>), loads: &[&str], unloads: &[&str]) {
         let mut after = BEFORE.to_vec();
         edit(&mut after);
-        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let set = |names: &[&str]| names.iter().map(|name| ModelId::plain(name)).collect();
         let expected = Changes { loads: set(loads), unloads: set(unloads) };
         assert_eq!(between(&snapshot(&BEFORE), &snapshot(&after)), expected, "{after:?}");
     }

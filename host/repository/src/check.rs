@@ -8,7 +8,8 @@ use crate::{
     RepositorySettings, config_file,
     ensembles::{self, Member},
     guard::guarded,
-    layout,
+    model_id::ModelId,
+    places::Places,
     plan::{Plan, Planner},
     prepare::Prepared,
 };
@@ -36,16 +37,16 @@ pub enum Severity {
 /// # Errors
 /// A repository cannot be read.
 pub fn check(settings: &RepositorySettings, loader: &dyn ModelLoader) -> Result<Vec<Finding>, InferError> {
-    let repositories = layout::repositories(&settings.paths)?;
-    let wanted = layout::scan(&repositories)?.into_keys().collect();
-    let plan = Planner::new(settings, &repositories, loader, wanted).plan();
+    let places = Places::open(settings)?;
+    let wanted = places.scan()?.into_keys().collect();
+    let plan = Planner::new(settings, &places, loader, wanted).plan();
     let mut findings = Vec::new();
-    for (name, prepared) in &plan {
-        let file = layout::find(&repositories, name).into_iter().next().unwrap_or_default();
+    for (id, prepared) in &plan {
+        let file = places.find(id).into_iter().next().unwrap_or_default();
         let config = config_file::path(&file, settings.config_name.as_deref());
         let file = if config.is_file() { config } else { file };
         let finding =
-            |severity, text: &str| Finding { model: name.clone(), severity, file: file.clone(), text: text.to_owned() };
+            |severity, text: &str| Finding { model: id.to_string(), severity, file: file.clone(), text: text.to_owned() };
         match prepared {
             Err(error) => findings.push(finding(Severity::Error, error.message())),
             Ok(prepared) => {
@@ -62,16 +63,20 @@ pub fn check(settings: &RepositorySettings, loader: &dyn ModelLoader) -> Result<
 
 /// What a load would check beyond the configuration by itself: members, and what only the loader knows.
 fn check_prepared(prepared: &Prepared, plan: &Plan, loader: &dyn ModelLoader) -> Result<(), InferError> {
-    ensembles::check_members(&prepared.config, |member| would_be(plan, member))?;
-    let peers = |name: &str| plan.get(name)?.as_ref().ok().map(|peer| peer.config.clone());
+    ensembles::check_members(&prepared.id, &prepared.config, |member| would_be(plan, member))?;
+    let members = ensembles::members(&prepared.config);
+    let peers = |name: &str| {
+        let id = members.iter().find(|member| member.to_string() == name)?;
+        plan.get(id)?.as_ref().ok().map(|peer| peer.config.clone())
+    };
     prepared.versions.iter().try_for_each(|version| {
         guarded("validating the configuration", || loader.validate(&prepared.model_source(*version), &peers))
     })
 }
 
 /// The member as it would be if loading went well.
-fn would_be(plan: &Plan, name: &str) -> Member {
-    match plan.get(name) {
+fn would_be(plan: &Plan, id: &ModelId) -> Member {
+    match plan.get(id) {
         Some(Ok(prepared)) => Member::Ready(prepared.versions.clone()),
         Some(Err(error)) => Member::Failed(error.message().to_owned()),
         None => Member::Absent,

@@ -11,8 +11,10 @@ use crate::{
     ControlMode, Repository,
     book::Retired,
     execute::{Change, Outcomes},
-    layout,
+    model_id::ModelId,
+    places::Places,
     plan::{AMBIGUOUS, Planner},
+    repository::to_load,
     source::Given,
 };
 
@@ -24,7 +26,7 @@ const NAME_BYTES_MAX: usize = 255;
 /// What is to be loaded.
 #[derive(Default)]
 pub(crate) struct Load {
-    pub(crate) wanted: BTreeSet<String>,
+    pub(crate) wanted: BTreeSet<ModelId>,
     /// What a client sent for the one model that is wanted.
     given: Option<Arc<Given>>,
     /// Ensembles whose members have changed.
@@ -36,84 +38,98 @@ impl ModelControl for Repository {
         self.settle();
         let known = self.book.lock().index();
         // Directories that nobody asked to load are listed by name alone, unless nobody could.
-        let found = layout::repositories(&self.settings.paths).and_then(|repositories| layout::scan(&repositories));
-        let names = found.unwrap_or_else(|error| {
+        let found = Places::open(&self.settings).and_then(|places| places.scan());
+        let models = found.unwrap_or_else(|error| {
             tracing::warn!("the repository index may lack models: {error}");
             BTreeMap::new()
         });
-        let unknown = names
+        let unknown = models
             .into_iter()
-            .filter(|(name, _)| !known.iter().any(|entry| entry.name == *name))
-            .map(|(name, directories)| match directories.len() {
-                1 => IndexEntry { name, version: None, state: None, reason: String::new() },
-                _ => {
-                    let state = Some(ModelState::Unavailable);
-                    IndexEntry { name, version: None, state, reason: AMBIGUOUS.to_owned() }
-                }
+            .filter(|(id, _)| !known.iter().any(|(known, _)| known == id))
+            .map(|(id, directories)| {
+                let ambiguous = directories.len() > 1;
+                let state = ambiguous.then_some(ModelState::Unavailable);
+                let reason = if ambiguous { AMBIGUOUS.to_owned() } else { String::new() };
+                let entry = IndexEntry { name: id.name.to_string(), version: None, state, reason };
+                (id, entry)
             })
             .collect::<Vec<_>>();
         let mut index = known;
         index.extend(unknown);
-        index.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
-        index
+        index.sort_by(|(a_id, a), (b_id, b)| (a_id, a.version).cmp(&(b_id, b.version)));
+        index.into_iter().map(|(_, entry)| entry).collect()
     }
 
     fn load(&self, name: &str, overrides: LoadOverrides) -> Result<(), InferError> {
         self.check_control()?;
         check_name(name)?;
         let given = Given::read(name, overrides, &self.override_use, &self.settings.limits);
-        let given = given.map_err(|error| poll_failure(name, &error))?;
-        let load = Load { wanted: BTreeSet::from([name.to_owned()]), given: given.map(Arc::new), relinks: false };
-        match self.load_and_relink(load)?.remove(name) {
-            Some(Err(error)) => Err(error),
-            Some(Ok(_)) | None => {
-                self.book.lock().mark_explicit(name);
-                Ok(())
+        let given = given.map_err(|error| poll_failure(&ModelId::plain(name), &error))?.map(Arc::new);
+        let wanted = match given.as_ref().is_some_and(|given| given.files.is_some()) {
+            // Its files come from no repository.
+            true => BTreeSet::from([ModelId::plain(name)]),
+            false => to_load(&Places::open(&self.settings)?, name),
+        };
+        let mut outcomes = self.load_and_relink(Load { wanted: wanted.clone(), given, relinks: false })?;
+        let mut failures = Vec::new();
+        for id in &wanted {
+            match outcomes.remove(id) {
+                Some(Err(error)) => failures.push(error),
+                Some(Ok(_)) | None => self.book.lock().mark_explicit(id),
             }
         }
+        one_error(failures)
     }
 
     fn unload(&self, name: &str, unload_dependents: bool) -> Result<(), InferError> {
         self.check_control()?;
-        self.unload_model(name, unload_dependents);
+        let mut wanted = self.book.lock().called(name);
+        if wanted.is_empty() {
+            // One that failed to load leaves the index, and one that is unknown is no error.
+            wanted.insert(ModelId::plain(name));
+        }
+        self.unload_models(&wanted, unload_dependents);
         Ok(())
     }
 }
 
 impl Repository {
-    /// No new requests for the model; with `unload_dependents`, none for the members that only it needs either.
-    pub(crate) fn unload_model(&self, name: &str, unload_dependents: bool) {
-        let mut names = BTreeSet::from([name.to_owned()]);
+    /// No new requests for the models; with `unload_dependents`, none for the members that only they need either.
+    pub(crate) fn unload_models(&self, wanted: &BTreeSet<ModelId>, unload_dependents: bool) {
+        let mut models = wanted.clone();
         let (_held, unloaded) = loop {
-            let held = self.busy.hold(names.clone());
+            let held = self.busy.hold(models.clone());
             // Known for certain only while nobody else changes them.
             let book = self.book.lock();
-            let mut unloaded = BTreeSet::from([name.to_owned()]);
+            let mut unloaded = wanted.clone();
             if unload_dependents {
-                unloaded.extend(book.orphans(name));
+                unloaded.extend(wanted.iter().flat_map(|id| book.orphans(id)));
             }
-            let affected: BTreeSet<String> = book.dependents(name).union(&unloaded).cloned().collect();
+            let dependents = wanted.iter().flat_map(|id| book.dependents(id));
+            let affected: BTreeSet<ModelId> = dependents.chain(unloaded.iter().cloned()).collect();
             drop(book);
-            if affected.is_subset(&names) {
+            if affected.is_subset(&models) {
                 break (held, unloaded);
             }
-            names.extend(affected);
+            models.extend(affected);
         };
         self.change(|book| {
             let mut retired = Retired::new();
-            // Members of other ensembles stay, so only those who call this model lose one.
-            for dependent in book.dependents(name).difference(&unloaded) {
-                let reason = format!("ensemble '{dependent}' depends on '{name}' which has no loaded version");
-                retired.extend(book.lose_member(dependent, &reason));
+            for id in wanted {
+                // Members of other ensembles stay, so only those who call this model lose one.
+                for dependent in book.dependents(id).difference(&unloaded) {
+                    let reason = format!("ensemble '{dependent}' depends on '{id}' which has no loaded version");
+                    retired.extend(book.lose_member(dependent, &reason));
+                }
             }
-            for name in &unloaded {
-                retired.extend(book.unload(name));
+            for id in &unloaded {
+                retired.extend(book.unload(id));
             }
             retired
         });
         // What nobody was using is gone by now, and its files with it.
         self.settle();
-        tracing::info!("unloading: {}", unloaded.into_iter().collect::<Vec<_>>().join(", "));
+        tracing::info!("unloading: {}", unloaded.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
     }
 
     /// Loads the models, and then the ensembles that are made of those of which there is a new generation: they see
@@ -125,9 +141,9 @@ impl Repository {
         let outcomes = self.load_all(load)?;
         let changed = outcomes.iter().filter(|(_, outcome)| matches!(outcome, Ok(Change::Loaded)));
         let book = self.book.lock();
-        let dependents: BTreeSet<String> = changed.flat_map(|(name, _)| book.dependents(name)).collect();
+        let dependents: BTreeSet<ModelId> = changed.flat_map(|(id, _)| book.to_relink(id)).collect();
         drop(book);
-        let wanted: BTreeSet<String> = dependents.into_iter().filter(|name| !outcomes.contains_key(name)).collect();
+        let wanted: BTreeSet<ModelId> = dependents.into_iter().filter(|id| !outcomes.contains_key(id)).collect();
         if !wanted.is_empty() {
             self.load_all(Load { wanted, given: None, relinks: true })?;
         }
@@ -136,35 +152,33 @@ impl Repository {
 
     /// Loads the models, and the members of their ensembles.
     fn load_all(&self, load: Load) -> Result<Outcomes, InferError> {
-        let repositories = layout::repositories(&self.settings.paths)?;
-        let wanted: Vec<String> = load.wanted.into_iter().collect();
-        let standing = |name: &str| self.book.lock().standing(name);
-        let planner = Planner::new(&self.settings, &repositories, &*self.loader, wanted.clone())
+        let places = Places::open(&self.settings)?;
+        let wanted: Vec<ModelId> = load.wanted.into_iter().collect();
+        let standing = |id: &ModelId| self.book.lock().standing(id);
+        let planner = Planner::new(&self.settings, &places, &*self.loader, wanted.clone())
             .over(&standing)
             .given(load.given)
             .relinking(load.relinks);
-        let mut names = planner.names();
+        let mut models = planner.models();
         loop {
             // Held before the files are looked at: of two loads of one model the later one sees the later files.
-            let held = self.busy.hold(names.clone());
+            let held = self.busy.hold(models.clone());
             let mut plan = planner.plan();
-            let planned: BTreeSet<String> = plan.keys().cloned().collect();
-            if !planned.is_subset(&names) {
+            let planned: BTreeSet<ModelId> = plan.keys().cloned().collect();
+            if !planned.is_subset(&models) {
                 // A configuration was changed in between, and names other members now.
-                names.extend(planned);
+                models.extend(planned);
                 continue;
             }
             let mut refused = Outcomes::new();
-            for (name, prepared) in &plan {
+            for (id, prepared) in &plan {
                 if let Err(error) = prepared {
-                    refused.insert(name.clone(), Err(poll_failure(name, error)));
+                    refused.insert(id.clone(), Err(poll_failure(id, error)));
                 }
             }
             // A name that nothing is known of leaves no trace: clients may ask for any.
             let book = self.book.lock();
-            plan.retain(|name, prepared| {
-                prepared.is_ok() || book.knows(name) || !layout::find(&repositories, name).is_empty()
-            });
+            plan.retain(|id, prepared| prepared.is_ok() || book.knows(id) || !places.find(id).is_empty());
             drop(book);
             let mut outcomes = self.execute(plan, if load.relinks { &wanted } else { &[] });
             outcomes.extend(refused);
@@ -185,7 +199,7 @@ impl Repository {
 }
 
 /// What clients match on, with the reason that Triton leaves to its log.
-fn poll_failure(name: &str, error: &InferError) -> InferError {
+fn poll_failure(name: &ModelId, error: &InferError) -> InferError {
     let text = format!("failed to load '{name}', failed to poll from model repository");
     match error.message() {
         message if message == text => error.clone(),
@@ -197,8 +211,20 @@ fn poll_failure(name: &str, error: &InferError) -> InferError {
 
 impl Load {
     /// Of these models, as they lie in the repositories.
-    pub(crate) fn of(wanted: BTreeSet<String>) -> Self {
+    pub(crate) fn of(wanted: BTreeSet<ModelId>) -> Self {
         Self { wanted, ..Self::default() }
+    }
+}
+
+/// A load is of all models of a name, and has one answer: the first failure's kind and every text.
+fn one_error(failures: Vec<InferError>) -> Result<(), InferError> {
+    match failures.as_slice() {
+        [] => Ok(()),
+        [only] => Err(only.clone()),
+        [first, ..] => {
+            let texts: Vec<&str> = failures.iter().map(InferError::message).collect();
+            Err(InferError::new(first.kind(), texts.join("\n")).with_source(first.clone()))
+        }
     }
 }
 

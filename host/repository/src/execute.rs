@@ -13,6 +13,7 @@ use crate::{
     book::{FinishedLoad, Loaded, Retired, reason},
     ensembles,
     guard::guarded,
+    model_id::ModelId,
     order::{LoadOrder, Next},
     parallel,
     plan::{self, Plan},
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// What became of each model of a plan.
-pub(crate) type Outcomes = BTreeMap<String, Result<Change, InferError>>;
+pub(crate) type Outcomes = BTreeMap<ModelId, Result<Change, InferError>>;
 
 /// What a load that went well has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +36,12 @@ pub(crate) enum Change {
 impl Repository {
     /// Loads every model of the plan and returns when the last one is ready or has failed. The models of `relinked`
     /// are loaded even if nothing of them has changed. All names must be held.
-    pub(crate) fn execute(&self, plan: Plan, relinked: &[String]) -> Outcomes {
+    pub(crate) fn execute(&self, plan: Plan, relinked: &[ModelId]) -> Outcomes {
         self.change(|book| {
-            for (name, prepared) in &plan {
+            for (id, prepared) in &plan {
                 match prepared {
-                    Ok(prepared) => book.begin_load(name, &prepared.versions),
-                    Err(error) => book.fail(name, error.message()),
+                    Ok(prepared) => book.begin_load(id, &prepared.versions),
+                    Err(error) => book.fail(id, error.message()),
                 }
             }
             Retired::new()
@@ -49,31 +50,32 @@ impl Repository {
         let changed = Condvar::new();
         let outcomes = Mutex::new(Outcomes::new());
         parallel::on_threads(self.settings.load_thread_count.min(plan.len()), || {
-            while let Some(name) = next(&order, &changed) {
-                if let Some(Ok(prepared)) = plan.get(&name) {
-                    let has_changed = |member: &String| matches!(outcomes.lock().get(member), Some(Ok(Change::Loaded)));
+            while let Some(id) = next(&order, &changed) {
+                if let Some(Ok(prepared)) = plan.get(&id) {
+                    let has_changed = |member: &ModelId| matches!(outcomes.lock().get(member), Some(Ok(Change::Loaded)));
                     let relink =
-                        relinked.contains(&name) || ensembles::members(&prepared.config).iter().any(has_changed);
-                    let outcome = self.load_model(&name, prepared, relink);
-                    outcomes.lock().insert(name.clone(), outcome);
+                        relinked.contains(&id) || ensembles::members(&prepared.config).iter().any(has_changed);
+                    let outcome = self.load_model(prepared, relink);
+                    outcomes.lock().insert(id.clone(), outcome);
                 }
-                order.lock().done(&name);
+                order.lock().done(&id);
                 changed.notify_all();
             }
         });
         // What nobody was using is gone by now, and its files with it.
         self.settle();
         let mut outcomes = outcomes.into_inner();
-        let refused = plan.into_iter().filter_map(|(name, prepared)| Some((name, Err(prepared.err()?))));
-        outcomes.extend(refused.inspect(|(name, outcome)| log_failure(name, outcome)));
+        let refused = plan.into_iter().filter_map(|(id, prepared)| Some((id, Err(prepared.err()?))));
+        outcomes.extend(refused.inspect(|(id, outcome)| log_failure(id, outcome)));
         outcomes
     }
 
     /// Loads the versions of one model that need it; they become ready together.
-    fn load_model(&self, name: &str, prepared: &Prepared, relink: bool) -> Result<Change, InferError> {
+    fn load_model(&self, prepared: &Prepared, relink: bool) -> Result<Change, InferError> {
+        let name = &prepared.id;
         prepared.warnings.iter().for_each(|warning| tracing::warn!("model '{name}': {warning}"));
         let standing = self.book.lock().standing(name).filter(|_| !relink);
-        let members_ready = ensembles::check_members(&prepared.config, |member| self.book.lock().member(member));
+        let members_ready = ensembles::check_members(name, &prepared.config, |member| self.book.lock().member(member));
         let steps: Vec<(u64, Step)> = prepared
             .versions
             .iter()
@@ -84,7 +86,7 @@ impl Repository {
             .collect();
         let loads = steps.iter().filter(|(_, step)| matches!(step, Step::Load)).count();
         let loaded = match &members_ready {
-            Ok(()) => self.take(name, prepared, steps),
+            Ok(()) => self.take(prepared, steps),
             Err(error) => prepared.versions.iter().map(|version| (*version, Err(error.clone()))).collect(),
         };
         let outcome = match &members_ready {
@@ -103,13 +105,13 @@ impl Repository {
 
     /// Takes every step. Instances are changed last, when nothing else can fail: a generation that serves is not loaded
     /// anew when that fails.
-    fn take(&self, name: &str, prepared: &Prepared, steps: Vec<(u64, Step)>) -> Loaded {
+    fn take(&self, prepared: &Prepared, steps: Vec<(u64, Step)>) -> Loaded {
         let mut loaded = Loaded::new();
         let mut reconfigured = Vec::new();
         for (version, step) in steps {
             match step {
                 Step::Keep(served) => loaded.push((version, Ok(served))),
-                Step::Load => loaded.push((version, self.load_version(name, prepared, version))),
+                Step::Load => loaded.push((version, self.load_version(prepared, version))),
                 Step::Reconfigure(served) => reconfigured.push((version, served)),
             }
         }
@@ -118,11 +120,11 @@ impl Repository {
             return loaded;
         }
         for (version, served) in reconfigured {
-            tracing::info!("updating the instances of {name}:{version}");
+            tracing::info!("updating the instances of {}:{version}", prepared.id);
             let update = || served.clone().reconfigured(&prepared.config);
             let result = match guarded("updating the instances", update) {
                 Ok(Some(updated)) => Ok(updated),
-                Ok(None) => self.load_version(name, prepared, version),
+                Ok(None) => self.load_version(prepared, version),
                 Err(error) => Err(error),
             };
             loaded.push((version, result));
@@ -130,7 +132,8 @@ impl Repository {
         loaded
     }
 
-    fn load_version(&self, name: &str, prepared: &Prepared, version: u64) -> Result<Arc<dyn ServedModel>, InferError> {
+    fn load_version(&self, prepared: &Prepared, version: u64) -> Result<Arc<dyn ServedModel>, InferError> {
+        let name = &prepared.id;
         let mut retries = self.settings.load_retry_count;
         loop {
             tracing::info!("loading: {name}:{version}");
@@ -147,11 +150,11 @@ impl Repository {
 }
 
 /// The next model to load; waits while its members are being loaded.
-fn next(order: &Mutex<LoadOrder>, changed: &Condvar) -> Option<String> {
+fn next(order: &Mutex<LoadOrder>, changed: &Condvar) -> Option<ModelId> {
     let mut locked = order.lock();
     loop {
         match locked.next() {
-            Next::Load(name) => return Some(name),
+            Next::Load(id) => return Some(id),
             Next::Done => return None,
             Next::Wait => changed.wait(&mut locked),
         }
@@ -159,7 +162,7 @@ fn next(order: &Mutex<LoadOrder>, changed: &Condvar) -> Option<String> {
 }
 
 /// One result for all versions, in Triton's words.
-fn summary(name: &str, loaded: &Loaded) -> Result<(), InferError> {
+fn summary(name: &ModelId, loaded: &Loaded) -> Result<(), InferError> {
     let failed: Vec<String> = loaded
         .iter()
         .filter_map(|(version, result)| Some((version, result.as_ref().err()?)))
@@ -171,7 +174,7 @@ fn summary(name: &str, loaded: &Loaded) -> Result<(), InferError> {
     Err(InferError::invalid_argument(format!("load failed for model '{name}': {}", failed.join(" "))))
 }
 
-fn log_failure(name: &str, outcome: &Result<Change, InferError>) {
+fn log_failure(name: &ModelId, outcome: &Result<Change, InferError>) {
     if let Err(error) = outcome {
         tracing::error!("failed to load '{name}': {}", reason(error));
     }

@@ -3,7 +3,6 @@
 //! Costs one directory listing per repository and one per model. Directories whose name begins with a dot are no models.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     path::{Component, Path, PathBuf},
 };
@@ -12,9 +11,6 @@ use nereid_inference::InferError;
 
 /// Directories that a model may have beside its versions.
 const NEVER_VERSIONS: [&str; 3] = ["configs", "warmup", "initial_state"];
-
-/// Every model's name with the directories it was found in; more than one is ambiguous.
-pub(crate) type Found = BTreeMap<String, Vec<PathBuf>>;
 
 /// The version directories of one model.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -55,30 +51,24 @@ pub(crate) fn repositories(paths: &[PathBuf]) -> Result<Vec<PathBuf>, InferError
     Ok(repositories)
 }
 
-/// Every model in every repository.
+/// The names of the models in a repository, sorted.
 ///
 /// # Errors
-/// A repository cannot be listed.
-pub(crate) fn scan(repositories: &[PathBuf]) -> Result<Found, InferError> {
-    let mut found = Found::new();
-    for repository in repositories {
-        let listed = directories(repository).map_err(|error| unreadable(repository, &error))?;
-        for name in listed.into_iter().filter(|name| !name.starts_with('.')) {
-            let path = repository.join(&name);
-            found.entry(name).or_default().push(path);
-        }
-    }
-    Ok(found)
+/// It cannot be listed.
+pub(crate) fn models(repository: &Path) -> Result<Vec<String>, InferError> {
+    let mut names = directories(repository).map_err(|error| unreadable(repository, &error))?;
+    names.retain(|name| !name.starts_with('.'));
+    Ok(names)
 }
 
-/// The directories of the model called `name`; empty when there is none.
-pub(crate) fn find(repositories: &[PathBuf], name: &str) -> Vec<PathBuf> {
+/// The directory of the model called `name`; `None` when there is none.
+pub(crate) fn model_directory(repository: &Path, name: &str) -> Option<PathBuf> {
     let mut components = Path::new(name).components();
     let plain = matches!((components.next(), components.next()), (Some(Component::Normal(_)), None));
     if !plain || name.starts_with('.') || name.ends_with('/') {
-        return Vec::new();
+        return None;
     }
-    repositories.iter().map(|repository| repository.join(name)).filter(|path| path.is_dir()).collect()
+    Some(repository.join(name)).filter(|path| path.is_dir())
 }
 
 /// The versions in a model's directory.
@@ -156,10 +146,9 @@ mod tests {
     fn a_name_never_leaves_the_repository() {
         let repository = tempfile::tempdir().unwrap();
         fs::create_dir_all(repository.path().join("m/1")).unwrap();
-        let paths = [repository.path().to_owned()];
-        assert_eq!(find(&paths, "m").len(), 1);
+        assert_eq!(model_directory(repository.path(), "m"), Some(repository.path().join("m")));
         for name in ["", ".", "..", "../m", "m/1", "/", "m/", "absent"] {
-            assert_eq!(find(&paths, name), Vec::<PathBuf>::new(), "{name:?}");
+            assert_eq!(model_directory(repository.path(), name), None, "{name:?}");
         }
     }
 

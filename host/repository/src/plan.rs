@@ -3,16 +3,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
     sync::Arc,
 };
 
 use nereid_inference::{InferError, ModelConfig, ModelLoader};
 
 use crate::{
-    RepositorySettings, config_file, ensembles, layout,
+    RepositorySettings, config_file, ensembles,
+    model_id::ModelId,
     order::find_cycle,
     parallel,
+    places::Places,
     prepare::{Prepared, prepare},
     source::{Given, Source},
     standing::Standing,
@@ -22,20 +23,20 @@ use crate::{
 pub(crate) const AMBIGUOUS: &str = "model appears in two or more repositories";
 
 /// Every model of the operation, prepared or refused.
-pub(crate) type Plan = BTreeMap<String, Result<Prepared, InferError>>;
+pub(crate) type Plan = BTreeMap<ModelId, Result<Prepared, InferError>>;
 
 /// Where plans are made from.
 pub(crate) struct Planner<'a> {
     settings: &'a RepositorySettings,
-    repositories: &'a [PathBuf],
+    places: &'a Places,
     loader: &'a dyn ModelLoader,
-    wanted: Vec<String>,
+    wanted: Vec<ModelId>,
     /// What a client sent for the one model that is wanted.
     given: Option<Arc<Given>>,
     /// The wanted models stay what they are and are linked to their members anew.
     relinks: bool,
     /// What is served of a model.
-    standing: &'a (dyn Fn(&str) -> Option<Standing> + Sync),
+    standing: &'a (dyn Fn(&ModelId) -> Option<Standing> + Sync),
 }
 
 // === impl Planner ===
@@ -44,16 +45,16 @@ impl<'a> Planner<'a> {
     /// A planner for `wanted`, of which nothing is served yet.
     pub(crate) fn new(
         settings: &'a RepositorySettings,
-        repositories: &'a [PathBuf],
+        places: &'a Places,
         loader: &'a dyn ModelLoader,
-        wanted: Vec<String>,
+        wanted: Vec<ModelId>,
     ) -> Self {
-        Self { settings, repositories, loader, wanted, given: None, relinks: false, standing: &|_| None }
+        Self { settings, places, loader, wanted, given: None, relinks: false, standing: &|_| None }
     }
 
     /// The same planner, which knows what is served.
     #[must_use]
-    pub(crate) fn over(self, standing: &'a (dyn Fn(&str) -> Option<Standing> + Sync)) -> Self {
+    pub(crate) fn over(self, standing: &'a (dyn Fn(&ModelId) -> Option<Standing> + Sync)) -> Self {
         Self { standing, ..self }
     }
 
@@ -72,65 +73,91 @@ impl<'a> Planner<'a> {
     /// Plans for the wanted models and the members of their ensembles.
     pub(crate) fn plan(&self) -> Plan {
         let mut plan = Plan::new();
-        let mut names = self.wanted.clone();
-        while !names.is_empty() {
-            let prepared = parallel::map(self.settings.load_thread_count, names, |name| {
-                let result = self.prepare(&name);
-                (name, result)
+        let mut ids = self.wanted.clone();
+        while !ids.is_empty() {
+            let prepared = parallel::map(self.settings.load_thread_count, ids, |id| {
+                let result = self.prepare(&id);
+                (id, result)
             });
             let configs = prepared.iter().filter_map(|(_, result)| result.as_ref().ok()).map(|model| &model.config);
-            let new_members: BTreeSet<String> = configs.flat_map(ensembles::members).collect();
+            let new_members: BTreeSet<ModelId> = configs.flat_map(ensembles::members).collect();
             plan.extend(prepared);
-            let lacking = |name: &String| !plan.contains_key(name) && self.is_to_be_loaded(name);
-            names = new_members.into_iter().filter(lacking).collect();
+            let lacking = |id: &ModelId| !plan.contains_key(id) && self.is_to_be_loaded(id);
+            ids = new_members.into_iter().filter(lacking).collect();
         }
         refuse_cycles(&mut plan);
         plan
     }
 
-    /// The names that the plan will be about, by the configurations alone: what is to be held before it is made.
-    pub(crate) fn names(&self) -> BTreeSet<String> {
-        let mut names = BTreeSet::new();
+    /// The models that the plan will be about, by the configurations alone: what is to be held before it is made.
+    pub(crate) fn models(&self) -> BTreeSet<ModelId> {
+        let mut models = BTreeSet::new();
         let mut unexplored = self.wanted.clone();
-        while let Some(name) = unexplored.pop() {
-            let config = self.written_config(&name);
-            if names.insert(name) {
+        while let Some(id) = unexplored.pop() {
+            let config = self.written_config(&id);
+            if models.insert(id) {
                 let members = config.map(|config| ensembles::members(&config)).unwrap_or_default();
                 unexplored.extend(members.into_iter().filter(|member| self.is_to_be_loaded(member)));
             }
         }
-        names
+        models
     }
 
     /// Members that came from a client are left as they are.
-    fn is_to_be_loaded(&self, member: &str) -> bool {
+    fn is_to_be_loaded(&self, member: &ModelId) -> bool {
         let came_from_a_client = || (self.standing)(member).is_some_and(|standing| standing.source.has_files());
-        !layout::find(self.repositories, member).is_empty() && !came_from_a_client()
+        !self.places.find(member).is_empty() && !came_from_a_client()
     }
 
-    fn written_config(&self, name: &str) -> Option<ModelConfig> {
-        let given = self.given.clone().or_else(|| (self.standing)(name)?.source.given.clone());
-        if let Some(given) = given {
-            return Some(given.config.clone());
-        }
-        let directory = layout::find(self.repositories, name).into_iter().next()?;
-        config_file::read(&config_file::path(&directory, self.settings.config_name.as_deref()), name).ok()?
+    fn written_config(&self, id: &ModelId) -> Option<ModelConfig> {
+        let given = self.given.clone().or_else(|| (self.standing)(id)?.source.given.clone());
+        let mut config = match given {
+            Some(given) => given.config.clone(),
+            None => {
+                let directory = self.places.find(id).into_iter().next()?;
+                let path = config_file::path(&directory, self.settings.config_name.as_deref());
+                config_file::read(&path, &id.name).ok()??
+            }
+        };
+        self.fill_namespaces(id, &mut config);
+        Some(config)
     }
 
-    fn prepare(&self, name: &str) -> Result<Prepared, InferError> {
-        let standing = (self.standing)(name);
-        let source = self.source(name, standing.as_ref())?;
-        if let Some(standing) = standing.filter(|standing| standing.is_whole && source.is_same(&standing.source)) {
-            return Ok(standing.prepared());
+    fn prepare(&self, id: &ModelId) -> Result<Prepared, InferError> {
+        let standing = (self.standing)(id);
+        let source = self.source(id, standing.as_ref())?;
+        // With namespaces a member may be another model than before, though no file of the ensemble has changed.
+        let may_stand = !(self.relinks && self.places.have_namespaces());
+        let is_same = |standing: &Standing| may_stand && standing.is_whole && source.is_same(&standing.source);
+        if let Some(standing) = standing.filter(is_same) {
+            return Ok(standing.prepared(id));
         }
-        prepare(name, source, self.settings.auto_complete, self.loader)
+        let mut prepared = prepare(id, source, self.settings.auto_complete, self.loader)?;
+        if !self.places.have_namespaces() {
+            ensembles::refuse_namespaces(&prepared.config)?;
+        }
+        self.fill_namespaces(id, &mut prepared.config);
+        Ok(prepared)
+    }
+
+    fn fill_namespaces(&self, id: &ModelId, config: &mut ModelConfig) {
+        if self.places.have_namespaces() {
+            ensembles::fill_namespaces(config, id, |name| self.called(name));
+        }
+    }
+
+    /// In the repositories, or sent by a client.
+    fn called(&self, name: &str) -> BTreeSet<ModelId> {
+        let mut called = self.places.called(name);
+        called.extend(Some(ModelId::plain(name)).filter(|plain| (self.standing)(plain).is_some()));
+        called
     }
 
     /// What the model is to be loaded from now.
-    fn source(&self, name: &str, standing: Option<&Standing>) -> Result<Source, InferError> {
+    fn source(&self, id: &ModelId, standing: Option<&Standing>) -> Result<Source, InferError> {
         let config_name = self.settings.config_name.as_deref();
-        let found = layout::find(self.repositories, name);
-        let given = self.given.as_ref().filter(|_| self.wanted.iter().any(|wanted| wanted == name));
+        let found = self.places.find(id);
+        let given = self.given.as_ref().filter(|_| self.wanted.contains(id));
         let kept = standing.map(|standing| &*standing.source).filter(|source| self.relinks && source.has_files());
         let with_files = given.or(kept.and_then(|source| source.given.as_ref()));
         if let Some(files) = with_files.and_then(|given| given.files.as_ref()) {
@@ -140,7 +167,7 @@ impl<'a> Planner<'a> {
         }
         let mut source = match found.as_slice() {
             [] => {
-                let text = format!("failed to load '{name}', failed to poll from model repository");
+                let text = format!("failed to load '{id}', failed to poll from model repository");
                 return Err(InferError::internal(text));
             }
             [directory] => Source::look(directory.clone(), config_name, given.cloned()),
@@ -159,16 +186,17 @@ impl<'a> Planner<'a> {
 }
 
 /// The members of every prepared model.
-pub(crate) fn members(plan: &Plan) -> BTreeMap<String, BTreeSet<String>> {
-    let prepared = plan.iter().filter_map(|(name, result)| Some((name, result.as_ref().ok()?)));
-    prepared.map(|(name, model)| (name.clone(), ensembles::members(&model.config))).collect()
+pub(crate) fn members(plan: &Plan) -> BTreeMap<ModelId, BTreeSet<ModelId>> {
+    let prepared = plan.iter().filter_map(|(id, result)| Some((id, result.as_ref().ok()?)));
+    prepared.map(|(id, model)| (id.clone(), ensembles::members(&model.config))).collect()
 }
 
 fn refuse_cycles(plan: &mut Plan) {
     while let Some(cycle) = find_cycle(&members(plan)) {
-        let text = format!("circular dependency between ensembles: {}", cycle.join(" -> "));
-        for name in cycle {
-            plan.insert(name, Err(InferError::invalid_argument(text.clone())));
+        let names: Vec<String> = cycle.iter().map(ToString::to_string).collect();
+        let text = format!("circular dependency between ensembles: {}", names.join(" -> "));
+        for id in cycle {
+            plan.insert(id, Err(InferError::invalid_argument(text.clone())));
         }
     }
 }

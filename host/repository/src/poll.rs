@@ -3,11 +3,11 @@
 //! A model that fails keeps its old generation and is tried again when its files change, not before. Loads come before
 //! unloads, so that an ensemble that moves from one member to another never stands without one.
 
-use std::sync::atomic::Ordering;
+use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use nereid_inference::InferError;
 
-use crate::{Repository, changes, control::Load, layout, snapshot};
+use crate::{Repository, changes, control::Load, places::Places, snapshot};
 
 impl Repository {
     /// Looks at the directories once and does what changed since the look before, or since the start. Blocks the calling
@@ -21,17 +21,17 @@ impl Repository {
             return Ok(());
         }
         // Taken before anything is loaded: what is written meanwhile is found by the next look.
-        let now = snapshot::take(&layout::repositories(&self.settings.paths)?)?;
+        let now = snapshot::take(&Places::open(&self.settings)?)?;
         let changes = changes::between(&seen, &now);
         if changes.is_empty() {
             return Ok(());
         }
         let mut loads = changes.loads;
         // A model may be unreadable because of another one: a cycle of ensembles ends where one of them is edited.
-        loads.extend(self.book.lock().unread().into_iter().filter(|name| now.contains_key(name)));
+        loads.extend(self.book.lock().unread().into_iter().filter(|id| now.contains_key(id)));
         self.load_and_relink(Load::of(loads))?;
-        for name in &changes.unloads {
-            self.unload_model(name, false);
+        for id in changes.unloads {
+            self.unload_models(&BTreeSet::from([id]), false);
         }
         *seen = now;
         Ok(())

@@ -4,11 +4,14 @@ use std::{path::Path, sync::Arc};
 
 use nereid_inference::{InferError, ModelConfig, ModelIdentity, ModelLoader, ModelSource};
 
-use crate::{config_file, defaults, guard::guarded, layout, platform, source::Source, unserved, validate, versions};
+use crate::{
+    config_file, defaults, guard::guarded, layout, model_id::ModelId, platform, source::Source, unserved, validate, versions,
+};
 
 /// A model that can be loaded.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
+    pub(crate) id: ModelId,
     pub(crate) source: Arc<Source>,
     /// Complete, with defaults.
     pub(crate) config: ModelConfig,
@@ -23,11 +26,12 @@ pub(crate) struct Prepared {
 /// # Errors
 /// Whatever makes the model impossible to load, short of its file.
 pub(crate) fn prepare(
-    name: &str,
+    id: &ModelId,
     source: Source,
     auto_complete: bool,
     loader: &dyn ModelLoader,
 ) -> Result<Prepared, InferError> {
+    let name = &*id.name;
     let written = match &source.given {
         Some(given) => Some(given.config.clone()),
         None => config_file::read(&source.config_path, name)?,
@@ -43,7 +47,7 @@ pub(crate) fn prepare(
     platform::resolve(&mut config)?;
     unserved::refuse(&config)?;
     let (versions, warnings) = choose_versions(&config, &source.directory)?;
-    let mut prepared = Prepared { source: Arc::new(source), config, versions, warnings };
+    let mut prepared = Prepared { id: id.clone(), source: Arc::new(source), config, versions, warnings };
     if auto_complete && prepared.config.platform != platform::ENSEMBLE && prepared.config.ensemble().is_none() {
         complete(&mut prepared, loader)?;
     }
@@ -92,7 +96,7 @@ impl Prepared {
     pub(crate) fn model_source(&self, version: u64) -> ModelSource {
         let directory = &self.source.directory;
         ModelSource {
-            identity: ModelIdentity::new(self.config.name.as_str(), version),
+            identity: ModelIdentity::new(self.id.name.clone(), version).within(self.id.namespace.clone()),
             model_directory: directory.clone(),
             version_directory: directory.join(version.to_string()),
             config: self.config.clone(),

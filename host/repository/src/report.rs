@@ -2,6 +2,8 @@
 
 use nereid_inference::{IndexEntry, ModelState};
 
+use crate::model_id::ModelId;
+
 /// Every model that was to be loaded at the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StartReport {
@@ -22,9 +24,9 @@ pub struct ReportRow {
 // === impl StartReport ===
 
 impl StartReport {
-    pub(crate) fn new(index: Vec<IndexEntry>) -> Self {
-        let row = |entry: IndexEntry| ReportRow {
-            model: entry.name,
+    pub(crate) fn new(index: Vec<(ModelId, IndexEntry)>) -> Self {
+        let row = |(id, entry): (ModelId, IndexEntry)| ReportRow {
+            model: id.to_string(),
             version: entry.version,
             state: entry.state.unwrap_or(ModelState::Unavailable),
             reason: entry.reason,

@@ -1,8 +1,11 @@
 //! The repository itself: what it holds, how it starts and how it ends.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use nereid_inference::{InferError, ModelLoader};
@@ -12,8 +15,9 @@ use crate::{
     ControlMode, RepositorySettings, StartReport,
     book::{Book, Retired},
     busy::Busy,
-    layout,
+    model_id::ModelId,
     override_files::OverrideUse,
+    places::Places,
     plan::Planner,
     route::Route,
     settings::EVERY_MODEL,
@@ -43,10 +47,11 @@ pub struct Repository {
 impl Repository {
     /// A repository that serves nothing until it is started.
     pub fn new(settings: RepositorySettings, loader: Arc<dyn ModelLoader>) -> Arc<Self> {
+        let route = Route::new(settings.has_namespaces);
         Arc::new(Self {
             settings,
             loader,
-            route: ArcSwap::default(),
+            route: ArcSwap::from_pointee(route),
             book: Mutex::default(),
             busy: Busy::default(),
             seen: Mutex::default(),
@@ -63,18 +68,18 @@ impl Repository {
     /// # Errors
     /// A repository cannot be read, or the models to load are named in a way that has no meaning.
     pub fn start(&self) -> Result<StartReport, InferError> {
-        let repositories = layout::repositories(&self.settings.paths)?;
+        let places = Places::open(&self.settings)?;
         if self.settings.control_mode == ControlMode::Poll {
             // Before anything is loaded: what is written meanwhile is found by the first poll.
-            *self.seen.lock() = snapshot::take(&repositories)?;
+            *self.seen.lock() = snapshot::take(&places)?;
         }
-        let wanted = self.wanted(&repositories)?;
-        let plan = Planner::new(&self.settings, &repositories, &*self.loader, wanted.clone()).plan();
+        let wanted = self.wanted(&places)?;
+        let plan = Planner::new(&self.settings, &places, &*self.loader, wanted.clone()).plan();
         let held = self.busy.hold(plan.keys().cloned().collect());
         self.execute(plan, &[]);
         drop(held);
         let mut book = self.book.lock();
-        wanted.iter().for_each(|name| book.mark_explicit(name));
+        wanted.iter().for_each(|id| book.mark_explicit(id));
         self.started.store(true, Ordering::Release);
         Ok(StartReport::new(book.index()))
     }
@@ -84,7 +89,7 @@ impl Repository {
         self.exiting.store(true, Ordering::Release);
     }
 
-    fn wanted(&self, repositories: &[std::path::PathBuf]) -> Result<Vec<String>, InferError> {
+    fn wanted(&self, places: &Places) -> Result<Vec<ModelId>, InferError> {
         let names = &self.settings.load_models;
         let every = names.iter().any(|name| name == EVERY_MODEL);
         if self.settings.control_mode == ControlMode::Explicit && every && names.len() > 1 {
@@ -93,12 +98,10 @@ impl Repository {
             ));
         }
         if self.settings.control_mode == ControlMode::Explicit && !every {
-            let mut names = names.clone();
-            names.sort_unstable();
-            names.dedup();
-            return Ok(names);
+            let wanted: BTreeSet<ModelId> = names.iter().flat_map(|name| to_load(places, name)).collect();
+            return Ok(wanted.into_iter().collect());
         }
-        Ok(layout::scan(repositories)?.into_keys().collect())
+        Ok(places.scan()?.into_keys().collect())
     }
 
     /// Looks who has answered the last request since the last change.
@@ -113,8 +116,14 @@ impl Repository {
         let left = book.settle();
         self.as_wanted.store(book.is_as_wanted(), Ordering::Release);
         // Swapped under the lock, so that an older route never replaces a newer one; dropped outside it.
-        let old_route = self.route.swap(Arc::new(book.route()));
+        let old_route = self.route.swap(Arc::new(book.route(self.settings.has_namespaces)));
         drop(book);
         drop((old_route, retired, left));
     }
+}
+
+/// Every model called `name`; one that does not exist when there is none, for its load to fail by name.
+pub(crate) fn to_load(places: &Places, name: &str) -> BTreeSet<ModelId> {
+    let called = places.called(name);
+    if called.is_empty() { BTreeSet::from([ModelId::plain(name)]) } else { called }
 }

@@ -44,7 +44,7 @@ impl InferenceService for Repository {
 /// What a version's backend says, which the log shows at verbose level 1, as Triton's does.
 fn readiness(model: &dyn ServedModel) -> Result<(), InferError> {
     model.readiness().inspect_err(|error| {
-        let ModelIdentity { name, version } = model.identity();
+        let ModelIdentity { name, version, .. } = model.identity();
         tracing::debug!("Model '{name}' version {version} is not ready: {}", error.message());
     })
 }

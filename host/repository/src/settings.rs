@@ -10,8 +10,10 @@ pub(crate) const EVERY_MODEL: &str = "*";
 /// Everything that a repository is told at its start.
 #[derive(Clone, Debug)]
 pub struct RepositorySettings {
-    /// Directories with one directory per model; a model may be in one of them only.
+    /// Directories with one directory per model; without namespaces, a model may be in one of them only.
     pub paths: Vec<PathBuf>,
+    /// Models of one name in several directories are different models.
+    pub has_namespaces: bool,
     pub control_mode: ControlMode,
     /// With [`ControlMode::Explicit`], the models to load at the start; `*` alone is all of them.
     pub load_models: Vec<String>,

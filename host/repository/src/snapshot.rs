@@ -13,7 +13,7 @@ use std::{
 
 use nereid_inference::InferError;
 
-use crate::layout;
+use crate::{model_id::ModelId, places::Places};
 
 /// Directories below a model that are looked into: `<version>/model/variables/` and some to spare. Ends cycles of
 /// symbolic links.
@@ -23,8 +23,8 @@ const DEPTH_MAX: usize = 8;
 /// by mistake has millions.
 const ENTRY_COUNT_MAX: usize = 100_000;
 
-/// Every model by name.
-pub(crate) type Snapshot = BTreeMap<String, ModelFiles>;
+/// Every model.
+pub(crate) type Snapshot = BTreeMap<ModelId, ModelFiles>;
 
 /// What lies in a model's directories, by full path: a model that moves to another repository has changed.
 pub(crate) type ModelFiles = BTreeMap<PathBuf, Stamp>;
@@ -47,9 +47,9 @@ pub(crate) enum Stamp {
 ///
 /// # Errors
 /// A repository cannot be listed.
-pub(crate) fn take(repositories: &[PathBuf]) -> Result<Snapshot, InferError> {
-    let found = layout::scan(repositories)?;
-    Ok(found.into_iter().map(|(name, directories)| (name, model_files(&directories))).collect())
+pub(crate) fn take(places: &Places) -> Result<Snapshot, InferError> {
+    let found = places.scan()?;
+    Ok(found.into_iter().map(|(id, directories)| (id, model_files(&directories))).collect())
 }
 
 /// Looks at one model.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use nereid_inference::{ModelConfig, ServedModel};
 
-use crate::{prepare::Prepared, source::Source};
+use crate::{model_id::ModelId, prepare::Prepared, source::Source};
 
 /// The generations of a model that answer now, and what they were loaded from.
 #[derive(Clone)]
@@ -29,9 +29,10 @@ pub(crate) enum Step {
 
 impl Standing {
     /// What is served, as if it had been prepared again: nothing about it has changed.
-    pub(crate) fn prepared(self) -> Prepared {
+    pub(crate) fn prepared(self, id: &ModelId) -> Prepared {
         let config = self.served.values().next_back().map(|served| served.config().clone()).unwrap_or_default();
-        Prepared { source: self.source, config, versions: self.served.into_keys().collect(), warnings: Vec::new() }
+        let id = id.clone();
+        Prepared { id, source: self.source, config, versions: self.served.into_keys().collect(), warnings: Vec::new() }
     }
 
     /// What is to be done for `prepared` to be served in `version`.

@@ -6,6 +6,7 @@ mod ensembles;
 mod fake;
 #[cfg(feature = "shuttle")]
 mod interleavings;
+mod namespaces;
 mod overrides;
 mod poll;
 mod precision;

@@ -48,7 +48,6 @@ const UNSERVED: &[Unserved] = &[
         path: "ensemble_scheduling.max_inflight_requests",
         used_by: |config| flag(config.ensemble().is_some_and(|ensemble| ensemble.max_inflight_requests > 0)),
     },
-    Unserved { path: "ensemble_scheduling.step.model_namespace", used_by: namespaced_step },
     Unserved { path: "cc_model_filenames", used_by: |config| flag(!config.cc_model_filenames.is_empty()) },
     Unserved {
         path: "model_operations.op_library_filename",
@@ -115,11 +114,6 @@ fn accelerators(config: &ModelConfig) -> Option<String> {
     accelerators.gpu.iter().chain(&accelerators.cpu).next().map(|accelerator| format!("'{}'", accelerator.name))
 }
 
-fn namespaced_step(config: &ModelConfig) -> Option<String> {
-    let step = config.ensemble()?.steps.iter().find(|step| !step.model_namespace.is_empty())?;
-    Some(format!("step '{}'", step.model_name))
-}
-
 #[cfg(test)]
 mod tests {
     use nereid_config::parse_text;
@@ -162,7 +156,6 @@ mod tests {
                 "backend: 'identity' sequence_batching { iterative_sequence: true }",
             ),
             ("ensemble_scheduling.max_inflight_requests", "ensemble_scheduling { max_inflight_requests: 1 }"),
-            ("ensemble_scheduling.step.model_namespace", "ensemble_scheduling { step { model_namespace: 'n' } }"),
             ("cc_model_filenames", "cc_model_filenames { key: '8.0' value: 'm' }"),
             ("model_operations.op_library_filename", "model_operations { op_library_filename: 'l.so' }"),
             ("model_repository_agents", "model_repository_agents { agents { name: 'checksum' } }"),

@@ -18,7 +18,7 @@ mod values;
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use clap::{ArgAction, Args, Parser, Subcommand, error::ErrorKind};
 
 pub use self::{
     access::{AccessArguments, ApiKeyArguments, ApiKeyCommand},
@@ -55,6 +55,11 @@ pub struct CheckArguments {
     /// Take each config.pbtxt as it is written instead of completing it from the model file
     #[arg(long)]
     pub disable_auto_complete_config: bool,
+
+    /// Let models in different repositories have the same name, as 'nereid serve' with this flag does
+    #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", default_value = "false", action = ArgAction::Set)]
+    pub model_namespacing: bool,
 
     #[command(flatten)]
     pub backends: BackendArguments,

@@ -11,7 +11,7 @@ use std::{
     process::ExitCode,
 };
 
-use nereid_inference::ServiceHandle;
+use nereid_inference::{NAMESPACE_SEPARATOR, ServiceHandle};
 use nereid_pipeline::{InstanceRules, Loader, LoaderSettings, PipelineLimits};
 use nereid_repository::{ControlMode, Finding, RepositoryLimits, RepositorySettings, Severity};
 use nereid_telemetry::{MetricsSettings, Telemetry};
@@ -26,7 +26,9 @@ use crate::{arguments::CheckArguments, backends::backends, error::ServerError, t
 pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, ServerError> {
     let mut models = BTreeSet::new();
     for directory in &arguments.directories {
-        models.extend(model_names(directory)?);
+        let names = model_names(directory)?.into_iter();
+        let namespace = arguments.model_namespacing.then(|| format!("{}{NAMESPACE_SEPARATOR}", directory.display()));
+        models.extend(names.map(|name| format!("{}{name}", namespace.as_deref().unwrap_or_default())));
     }
     let runtime = Runtime::new().map_err(ServerError::Runtime)?;
     let service = ServiceHandle::default();
@@ -50,6 +52,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, ServerError>
 fn settings(arguments: &CheckArguments) -> RepositorySettings {
     RepositorySettings {
         paths: arguments.directories.clone(),
+        has_namespaces: arguments.model_namespacing,
         control_mode: ControlMode::None,
         load_models: Vec::new(),
         auto_complete: !arguments.disable_auto_complete_config,

@@ -80,6 +80,7 @@ impl Host {
 fn repository_settings(arguments: &ModelArguments) -> RepositorySettings {
     RepositorySettings {
         paths: arguments.model_repositories.clone(),
+        has_namespaces: arguments.model_namespacing,
         control_mode: match arguments.model_control_mode {
             ControlMode::None => nereid_repository::ControlMode::None,
             ControlMode::Poll => nereid_repository::ControlMode::Poll,

@@ -181,11 +181,12 @@ impl Series {
 // === impl Labels ===
 
 impl Labels {
-    /// `model`, `version`, and each metric tag with an underscore in front.
+    /// `model`, `version`, `namespace` where there is one, and each metric tag with an underscore in front.
     pub(crate) fn new(model: &ModelIdentity, metric_tags: &BTreeMap<String, String>) -> Self {
         let tags = metric_tags.iter().map(|(tag, value)| (tag_label(tag), value.clone()));
         let own = [("model".to_owned(), model.name.to_string()), ("version".to_owned(), model.version.to_string())];
-        Self(tags.chain(own).collect())
+        let namespace = model.namespace.iter().map(|namespace| ("namespace".to_owned(), namespace.to_string()));
+        Self(tags.chain(own).chain(namespace).collect())
     }
 
     pub(crate) fn with(&self, name: &str, value: &str) -> Self {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use nereid_tensor::DataType;
 
 use super::ConfigDataType;
+use crate::NAMESPACE_SEPARATOR;
 
 /// A control tensor has one element, besides the batch dimension.
 pub const CONTROL_DIMS: [i64; 1] = [1];
@@ -148,7 +149,20 @@ pub struct EnsembleStep {
     pub model_version: i64,
     pub input_map: BTreeMap<String, String>,
     pub output_map: BTreeMap<String, String>,
+    /// Empty is the ensemble's own, or the only one that has the model; filled in when the ensemble is loaded.
     pub model_namespace: String,
+}
+
+// === impl EnsembleStep ===
+
+impl EnsembleStep {
+    /// The name under which the service finds exactly this step's model.
+    pub fn qualified_name(&self) -> String {
+        match self.model_namespace.as_str() {
+            "" => self.model_name.clone(),
+            namespace => format!("{namespace}{NAMESPACE_SEPARATOR}{}", self.model_name),
+        }
+    }
 }
 
 // === impl SequenceBatching ===

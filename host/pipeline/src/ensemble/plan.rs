@@ -23,6 +23,7 @@ pub(super) struct Plan {
 /// One call of a member. The names are the member's, the numbers the ensemble's tensors.
 #[derive(Debug)]
 pub(super) struct Step {
+    /// With its namespace, where it has one.
     pub(super) model: String,
     pub(super) version: Option<u64>,
     pub(super) inputs: Vec<(Arc<str>, usize)>,
@@ -104,7 +105,7 @@ impl Plan {
         }
         let mut members = Vec::new();
         for (index, step) in steps.iter().enumerate() {
-            let member = find_member(&step.model_name, version(step))
+            let member = find_member(&step.qualified_name(), version(step))
                 .map_err(|error| error.prefixed(&format!("in ensemble '{}', step {index}: ", config.name)))?;
             draft.check_member(index, step, &member, signature.max_batch_size)?;
             members.push(member);
@@ -210,7 +211,7 @@ impl Draft<'_> {
         if outputs.is_empty() {
             return Err(invalid(format!("in ensemble '{}', {said_by} must map at least one output", self.ensemble)));
         }
-        Ok(Step { model: step.model_name.clone(), version: version(step), inputs: vec![], outputs })
+        Ok(Step { model: step.qualified_name(), version: version(step), inputs: vec![], outputs })
     }
 
     fn inputs_of(

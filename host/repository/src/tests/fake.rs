@@ -88,6 +88,7 @@ impl Models {
     pub(super) fn settings(&self, control_mode: ControlMode, load_models: &[&str]) -> RepositorySettings {
         RepositorySettings {
             paths: vec![self.path().to_owned()],
+            has_namespaces: false,
             control_mode,
             load_models: load_models.iter().map(|name| (*name).to_owned()).collect(),
             auto_complete: true,

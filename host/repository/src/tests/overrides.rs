@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use bytes::Bytes;
 
 use super::*;
+use crate::model_id::ModelId;
 
 fn sent(config: &str, files: &[(&str, &str)]) -> LoadOverrides {
     let content = |text: &str| Bytes::copy_from_slice(text.as_bytes());
@@ -26,7 +27,7 @@ fn batch(repository: &Repository) -> i32 {
 
 /// Where the model's files are, by what the test left there.
 fn directory_of(repository: &Repository, name: &str) -> PathBuf {
-    repository.book.lock().standing(name).unwrap().source.directory.clone()
+    repository.book.lock().standing(&ModelId::plain(name)).unwrap().source.directory.clone()
 }
 
 #[test]

@@ -103,8 +103,10 @@ pub struct ModelArguments {
     #[arg(long, value_name = "NAME", value_parser = values::plain_name)]
     pub model_config_name: Option<String>,
 
-    // A feature that does not exist here, for scripts that switch it off.
-    #[arg(long, hide = true, value_parser = values::off, default_value = "false", action = ArgAction::Set)]
+    /// Let models in different repositories have the same name: the repository's path is their namespace. A name that
+    /// several have is refused; ensembles prefer models of their own repository
+    #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
+          default_value = "false", action = ArgAction::Set)]
     pub model_namespacing: bool,
 }
 

@@ -50,14 +50,6 @@ pub(crate) fn plain_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// For switches of features that do not exist here: switching them off is right, switching them on is refused.
-pub(crate) fn off(text: &str) -> Result<bool, String> {
-    match boolean(text)? {
-        false => Ok(false),
-        true => Err("not served yet; only 'false' is accepted".to_owned()),
-    }
-}
-
 // === impl ControlMode ===
 
 impl FromStr for ControlMode {
