@@ -18,7 +18,8 @@ pub(crate) fn model_statistics(
     let mut models = running.service.ready_models(name);
     if let Some(name) = name.filter(|_| models.is_empty()) {
         // With namespacing, a name that is unknown or ambiguous.
-        let unfound = running.service.model(name, None).err().filter(|error| error.kind() == ErrorKind::InvalidArgument);
+        let unfound =
+            running.service.model(name, None).err().filter(|error| error.kind() == ErrorKind::InvalidArgument);
         let not_ready = || InferError::invalid_argument(format!("requested model '{name}' is not available"));
         return Err(unfound.unwrap_or_else(not_ready));
     }

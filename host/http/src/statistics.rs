@@ -35,7 +35,8 @@ pub(crate) fn ready(frontend: &HttpFrontend, target: &ModelTarget) -> Result<Vec
     let mut models = frontend.service.ready_models(Some(name));
     if models.is_empty() {
         // With namespacing, a name that is unknown or ambiguous.
-        let unfound = frontend.service.model(name, None).err().filter(|error| error.kind() == ErrorKind::InvalidArgument);
+        let unfound =
+            frontend.service.model(name, None).err().filter(|error| error.kind() == ErrorKind::InvalidArgument);
         let not_ready = || InferError::invalid_argument(format!("requested model '{name}' is not available"));
         return Err(unfound.unwrap_or_else(not_ready));
     }

@@ -23,6 +23,7 @@ mod response_watch;
 mod service;
 mod signature;
 mod statistics;
+mod ticket;
 mod trace;
 
 pub use crate::{
@@ -52,6 +53,7 @@ pub use crate::{
         BatchStatistics, DurationStatistic, InferStatistics, MemoryKind, MemoryUsage, ModelStatistics,
         ResponseStatistics,
     },
+    ticket::{SharedTicket, Ticket},
     trace::{Activity, RequestTrace, TensorActivity},
 };
 

@@ -8,7 +8,7 @@ use std::{
 
 use nereid_tensor::{BufferMut, Tensor};
 
-use crate::{OutputMemory, Parameters, RequestTrace};
+use crate::{OutputMemory, Parameters, RequestTrace, SharedTicket};
 
 /// A tensor under the name that a signature gives it.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub struct InferRequest {
     pub callers: Option<Arc<CallChain>>,
     /// Who is told what happens, when the request is traced.
     pub trace: Option<Arc<dyn RequestTrace>>,
+    /// Gone when nothing executes the request any more.
+    pub ticket: Option<SharedTicket>,
 }
 
 /// Where a request stands in its sequence.
@@ -95,6 +97,7 @@ impl InferRequest {
             received: Instant::now(),
             callers: None,
             trace: None,
+            ticket: None,
         }
     }
 

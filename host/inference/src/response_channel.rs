@@ -17,7 +17,8 @@ use std::{
 use nereid_sync::Mutex;
 
 use crate::{
-    Delivery, InferError, InferResponse, RequestTrace, Reshapes, ResponseObserver, ResponseOutcome, TensorActivity,
+    Delivery, InferError, InferResponse, RequestTrace, Reshapes, ResponseObserver, ResponseOutcome, SharedTicket,
+    TensorActivity,
     response_order::Turn, response_watch::ResponseWatch,
 };
 
@@ -42,6 +43,8 @@ pub struct ResponseSender {
 pub struct ResponseStream {
     channel: Arc<Mutex<Channel>>,
     ended: bool,
+    /// Gone with the stream.
+    ticket: Option<SharedTicket>,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +52,8 @@ pub(crate) struct Channel {
     /// The common case of one response needs no allocation of its own.
     next: Option<Delivery>,
     later: VecDeque<Delivery>,
+    /// What is read from here on.
+    successor: Option<Box<ResponseStream>>,
     cancelled: bool,
     /// Earlier requests have not ended: what is there is not shown yet.
     held: bool,
@@ -61,7 +66,7 @@ pub fn response_channel() -> (ResponseSender, ResponseStream) {
     let channel = Arc::new(Mutex::new(Channel::default()));
     let (turn, watch, trace, reshapes) = (None, None, None, None);
     let sender = ResponseSender { channel: channel.clone(), finished: false, turn, watch, trace, reshapes };
-    (sender, ResponseStream { channel, ended: false })
+    (sender, ResponseStream { channel, ended: false, ticket: None })
 }
 
 // === impl ResponseSender ===
@@ -110,6 +115,22 @@ impl ResponseSender {
     pub fn finish(mut self) {
         let handed_over = self.hand_over();
         self.deliver(Delivery { response: None, last: true }, handed_over);
+    }
+
+    /// Ends this side: whoever reads goes on with `stream`, as if it had been there from the start.
+    pub fn continue_with(mut self, stream: ResponseStream) {
+        self.finished = true;
+        self.trace = None;
+        let mut channel = self.channel.lock();
+        if channel.cancelled {
+            return;
+        }
+        channel.successor = Some(Box::new(stream));
+        let reader = channel.reader.take();
+        drop(channel);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
     }
 
     /// Sends a response that others follow; waits while [`RESPONSES_BUFFERED_MAX`] are unread.
@@ -219,6 +240,14 @@ impl ResponseStream {
         stream
     }
 
+    /// The same stream, which keeps `ticket` until it is dropped.
+    #[must_use]
+    pub fn holding(self, ticket: SharedTicket) -> Self {
+        let mut stream = self;
+        stream.ticket = Some(ticket);
+        stream
+    }
+
     /// The next delivery; `None` after the last one.
     pub async fn next(&mut self) -> Option<Delivery> {
         poll_fn(|context| self.poll_next(context)).await
@@ -231,6 +260,11 @@ impl ResponseStream {
         }
         let mut channel = self.channel.lock();
         let Some(delivery) = channel.pop() else {
+            if let Some(successor) = channel.successor.take() {
+                drop(channel);
+                self.follow(*successor);
+                return self.poll_next(context);
+            }
             channel.reader = Some(context.waker().clone());
             return Poll::Pending;
         };
@@ -241,6 +275,14 @@ impl ResponseStream {
             writer.wake();
         }
         Poll::Ready(Some(delivery))
+    }
+
+    /// Reads from `successor` from now on; what is left of this channel is dropped with it.
+    fn follow(&mut self, mut successor: Self) {
+        std::mem::swap(&mut self.channel, &mut successor.channel);
+        if let Some(ticket) = successor.ticket.take() {
+            self.ticket = Some(ticket);
+        }
     }
 
     /// The response of a model that gives exactly one.
@@ -267,7 +309,7 @@ impl Drop for ResponseStream {
     fn drop(&mut self) {
         let mut channel = self.channel.lock();
         channel.cancelled = true;
-        let unread = (channel.next.take(), std::mem::take(&mut channel.later));
+        let unread = (channel.next.take(), std::mem::take(&mut channel.later), channel.successor.take());
         let writer = channel.writer.take();
         drop(channel);
         drop(unread);
@@ -311,61 +353,4 @@ impl Channel {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::poll;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_dropped_sender_ends_the_stream_with_an_error() {
-        let (sender, stream) = response_channel();
-        drop(sender);
-        let error = stream.single().await.unwrap_err();
-        assert_eq!(error.message(), "the model dropped the request without a final response");
-    }
-
-    #[tokio::test]
-    async fn responses_arrive_in_order_and_end_once() {
-        let (mut sender, mut stream) = response_channel();
-        assert!(sender.send(Ok(InferResponse::default())).await);
-        assert!(sender.send(Err(InferError::internal("second"))).await);
-        sender.finish();
-        assert!(matches!(stream.next().await, Some(Delivery { response: Some(Ok(_)), last: false })));
-        assert!(matches!(stream.next().await, Some(Delivery { response: Some(Err(_)), last: false })));
-        assert!(matches!(stream.next().await, Some(Delivery { response: None, last: true })));
-        assert!(stream.next().await.is_none());
-    }
-
-    #[tokio::test]
-    async fn two_responses_are_not_a_single_one() {
-        let (mut sender, stream) = response_channel();
-        sender.send(Ok(InferResponse::default())).await;
-        sender.respond(Ok(InferResponse::default()));
-        assert_eq!(stream.single().await.unwrap_err().message(), "expected a single response, got 2");
-    }
-
-    #[tokio::test]
-    async fn a_full_channel_makes_the_sender_wait_for_the_reader() {
-        let (mut sender, mut stream) = response_channel();
-        for _ in 0..=RESPONSES_BUFFERED_MAX {
-            sender.send(Ok(InferResponse::default())).await;
-        }
-        let mut waiting = Box::pin(sender.send(Ok(InferResponse::default())));
-        assert!(poll!(waiting.as_mut()).is_pending());
-        stream.next().await;
-        assert!(poll!(waiting.as_mut()).is_ready());
-    }
-
-    #[tokio::test]
-    async fn dropping_the_stream_cancels_and_frees_a_waiting_sender() {
-        let (mut sender, stream) = response_channel();
-        for _ in 0..=RESPONSES_BUFFERED_MAX {
-            sender.send(Ok(InferResponse::default())).await;
-        }
-        assert!(!sender.is_cancelled());
-        drop(stream);
-        sender.cancelled().await;
-        assert!(sender.is_cancelled());
-        assert!(!sender.send(Ok(InferResponse::default())).await);
-    }
-}
+mod tests;

@@ -45,8 +45,12 @@ pub fn check(settings: &RepositorySettings, loader: &dyn ModelLoader) -> Result<
         let file = places.find(id).into_iter().next().unwrap_or_default();
         let config = config_file::path(&file, settings.config_name.as_deref());
         let file = if config.is_file() { config } else { file };
-        let finding =
-            |severity, text: &str| Finding { model: id.to_string(), severity, file: file.clone(), text: text.to_owned() };
+        let finding = |severity, text: &str| Finding {
+            model: id.to_string(),
+            severity,
+            file: file.clone(),
+            text: text.to_owned(),
+        };
         match prepared {
             Err(error) => findings.push(finding(Severity::Error, error.message())),
             Ok(prepared) => {

@@ -10,6 +10,7 @@ use nereid_inference::{IndexEntry, InferError, LoadOverrides, ModelControl, Mode
 use crate::{
     ControlMode, Repository,
     book::Retired,
+    ensembles::Member,
     execute::{Change, Outcomes},
     model_id::ModelId,
     places::Places,
@@ -61,8 +62,7 @@ impl ModelControl for Repository {
     }
 
     fn load(&self, name: &str, overrides: LoadOverrides) -> Result<(), InferError> {
-        self.check_control()?;
-        check_name(name)?;
+        self.check_load(name)?;
         let given = Given::read(name, overrides, &self.override_use, &self.settings.limits);
         let given = given.map_err(|error| poll_failure(&ModelId::plain(name), &error))?.map(Arc::new);
         let wanted = match given.as_ref().is_some_and(|given| given.files.is_some()) {
@@ -141,7 +141,11 @@ impl Repository {
         let outcomes = self.load_all(load)?;
         let changed = outcomes.iter().filter(|(_, outcome)| matches!(outcome, Ok(Change::Loaded)));
         let book = self.book.lock();
-        let dependents: BTreeSet<ModelId> = changed.flat_map(|(id, _)| book.to_relink(id)).collect();
+        let mut dependents: BTreeSet<ModelId> = changed.flat_map(|(id, _)| book.to_relink(id)).collect();
+        if self.settings.control_mode == ControlMode::OnDemand {
+            // The others are linked when a request loads them.
+            dependents.retain(|id| matches!(book.member(id), Member::Ready(_)));
+        }
         drop(book);
         let wanted: BTreeSet<ModelId> = dependents.into_iter().filter(|id| !outcomes.contains_key(id)).collect();
         if !wanted.is_empty() {
@@ -187,12 +191,18 @@ impl Repository {
         }
     }
 
-    fn check_control(&self) -> Result<(), InferError> {
+    /// Whether the model may be loaded by name, as far as can be told without looking.
+    pub(crate) fn check_load(&self, name: &str) -> Result<(), InferError> {
+        self.check_control()?;
+        check_name(name)
+    }
+
+    pub(crate) fn check_control(&self) -> Result<(), InferError> {
         if self.exiting.load(Ordering::Acquire) {
             return Err(InferError::unavailable("Server exiting"));
         }
         match self.settings.control_mode {
-            ControlMode::Explicit => Ok(()),
+            ControlMode::Explicit | ControlMode::OnDemand => Ok(()),
             ControlMode::None | ControlMode::Poll => Err(InferError::unavailable(NOT_EXPLICIT)),
         }
     }
@@ -217,7 +227,7 @@ impl Load {
 }
 
 /// A load is of all models of a name, and has one answer: the first failure's kind and every text.
-fn one_error(failures: Vec<InferError>) -> Result<(), InferError> {
+pub(crate) fn one_error(failures: Vec<InferError>) -> Result<(), InferError> {
     match failures.as_slice() {
         [] => Ok(()),
         [only] => Err(only.clone()),

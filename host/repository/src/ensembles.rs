@@ -63,8 +63,7 @@ pub(crate) fn check_members(
     member: impl Fn(&ModelId) -> Member,
 ) -> Result<(), InferError> {
     let is_absent = |model: &ModelId| member(model) == Member::Absent;
-    let absent: Vec<String> =
-        members(config).into_iter().filter(is_absent).map(|model| model.to_string()).collect();
+    let absent: Vec<String> = members(config).into_iter().filter(is_absent).map(|model| model.to_string()).collect();
     if !absent.is_empty() {
         return Err(InferError::invalid_argument(format!(
             "ensemble {name} contains models that are not available or ambiguous: {}",

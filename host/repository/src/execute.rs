@@ -52,9 +52,9 @@ impl Repository {
         parallel::on_threads(self.settings.load_thread_count.min(plan.len()), || {
             while let Some(id) = next(&order, &changed) {
                 if let Some(Ok(prepared)) = plan.get(&id) {
-                    let has_changed = |member: &ModelId| matches!(outcomes.lock().get(member), Some(Ok(Change::Loaded)));
-                    let relink =
-                        relinked.contains(&id) || ensembles::members(&prepared.config).iter().any(has_changed);
+                    let has_changed =
+                        |member: &ModelId| matches!(outcomes.lock().get(member), Some(Ok(Change::Loaded)));
+                    let relink = relinked.contains(&id) || ensembles::members(&prepared.config).iter().any(has_changed);
                     let outcome = self.load_model(prepared, relink);
                     outcomes.lock().insert(id.clone(), outcome);
                 }

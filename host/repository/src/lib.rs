@@ -20,6 +20,7 @@ mod layout;
 mod lifecycle;
 mod limits;
 mod model_id;
+mod ondemand;
 mod order;
 mod override_files;
 mod parallel;
@@ -47,6 +48,7 @@ pub use crate::{
     check::{Finding, Severity, check},
     config_file::CONFIG_BYTES_MAX,
     limits::RepositoryLimits,
+    ondemand::OnDemand,
     report::{ReportRow, StartReport},
     repository::Repository,
     settings::{ControlMode, RepositorySettings},

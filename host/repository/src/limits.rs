@@ -1,4 +1,6 @@
-//! What a request to load a model may bring along at most.
+//! What a request to load a model may bring along at most, and how much is loaded on demand.
+
+use std::time::Duration;
 
 nereid_inference::limits! {
     /// Limits of the repository.
@@ -13,5 +15,13 @@ nereid_inference::limits! {
         override_bytes_max: Bytes = 2 << 30, "load-bytes", "files sent with one load, together";
         /// Of the folder for temporary files.
         override_bytes_total_max: Bytes = 16 << 30, "load-bytes-total", "files sent for all models that are loaded";
+        /// A hundred models of a few hundred megabytes are what a machine for serving has memory for.
+        ondemand_models_max: Count = 100, "ondemand-models", "models loaded at one time with `--model-control-mode=ondemand`, members of ensembles included";
+        /// Each holds its tensors.
+        ondemand_requests_max: Count = 1_000, "ondemand-requests", "requests that wait for models to be loaded";
+        /// Clients commonly give up after a minute.
+        ondemand_wait_max: Time = Duration::from_secs(60), "ondemand-wait", "time for a model to be loaded, from the request that wants it";
+        /// Long enough not to load a broken model with every request, short enough for who repairs it.
+        ondemand_retry_after: Time = Duration::from_secs(30), "ondemand-retry", "time in which a model that failed to load is not tried again";
     }
 }

@@ -5,7 +5,8 @@ use std::{path::Path, sync::Arc};
 use nereid_inference::{InferError, ModelConfig, ModelIdentity, ModelLoader, ModelSource};
 
 use crate::{
-    config_file, defaults, guard::guarded, layout, model_id::ModelId, platform, source::Source, unserved, validate, versions,
+    config_file, defaults, guard::guarded, layout, model_id::ModelId, platform, source::Source, unserved, validate,
+    versions,
 };
 
 /// A model that can be loaded.

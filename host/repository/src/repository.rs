@@ -51,7 +51,7 @@ impl Repository {
         Arc::new(Self {
             settings,
             loader,
-            route: ArcSwap::from_pointee(route),
+            route: ArcSwap::new(Arc::new(route)),
             book: Mutex::default(),
             busy: Busy::default(),
             seen: Mutex::default(),
@@ -92,12 +92,13 @@ impl Repository {
     fn wanted(&self, places: &Places) -> Result<Vec<ModelId>, InferError> {
         let names = &self.settings.load_models;
         let every = names.iter().any(|name| name == EVERY_MODEL);
-        if self.settings.control_mode == ControlMode::Explicit && every && names.len() > 1 {
+        let by_name = matches!(self.settings.control_mode, ControlMode::Explicit | ControlMode::OnDemand);
+        if by_name && every && names.len() > 1 {
             return Err(InferError::invalid_argument(
                 "Wildcard model name '*' must be the ONLY startup model if specified at all.",
             ));
         }
-        if self.settings.control_mode == ControlMode::Explicit && !every {
+        if by_name && !every {
             let wanted: BTreeSet<ModelId> = names.iter().flat_map(|name| to_load(places, name)).collect();
             return Ok(wanted.into_iter().collect());
         }

@@ -15,7 +15,7 @@ pub struct RepositorySettings {
     /// Models of one name in several directories are different models.
     pub has_namespaces: bool,
     pub control_mode: ControlMode,
-    /// With [`ControlMode::Explicit`], the models to load at the start; `*` alone is all of them.
+    /// With [`ControlMode::Explicit`] and [`ControlMode::OnDemand`], the models to load at the start; `*` alone is all of them.
     pub load_models: Vec<String>,
     /// Lets backends fill in what a configuration leaves open.
     pub auto_complete: bool,
@@ -39,4 +39,6 @@ pub enum ControlMode {
     Poll,
     /// Whoever may call the load and unload requests.
     Explicit,
+    /// The first request for each; see [`crate::OnDemand`].
+    OnDemand,
 }

@@ -7,6 +7,7 @@ mod fake;
 #[cfg(feature = "shuttle")]
 mod interleavings;
 mod namespaces;
+mod ondemand;
 mod overrides;
 mod poll;
 mod precision;

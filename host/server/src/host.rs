@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nereid_backend::Backend;
 use nereid_inference::{Diagnostics, InferError, InferenceService, ModelControl, ServiceHandle};
 use nereid_pipeline::{Loader, LoaderSettings};
-use nereid_repository::{Repository, RepositoryLimits, RepositorySettings, StartReport};
+use nereid_repository::{OnDemand, Repository, RepositoryLimits, RepositorySettings, StartReport};
 use nereid_shared_memory::{SharedMemory, SharedMemorySettings};
 use nereid_telemetry::Telemetry;
 use tokio::{runtime::Handle, task::spawn_blocking};
@@ -19,6 +19,8 @@ use crate::{
 /// Backends, loader and repository, put together.
 pub(crate) struct Host {
     pub(crate) repository: Arc<Repository>,
+    /// In front of the repository, where models are loaded on demand.
+    on_demand: Option<Arc<OnDemand>>,
     pub(crate) backends: Vec<Arc<dyn Backend>>,
     pub(crate) diagnostics: Arc<dyn Diagnostics>,
     pub(crate) shared_memory: SharedMemory,
@@ -49,29 +51,41 @@ impl Host {
         });
         let settings = RepositorySettings { limits: limits.repository, ..repository_settings(&arguments.models) };
         let repository = Repository::new(settings, loader);
+        let is_on_demand = arguments.models.model_control_mode == ControlMode::OnDemand;
+        let on_demand = is_on_demand.then(|| OnDemand::new(Arc::clone(&repository)));
         let settings = SharedMemorySettings { limits: limits.shared_memory, ..arguments.services.shared_memory() };
         let shared_memory = SharedMemory::new(settings);
-        let host = Self { repository, backends, diagnostics, shared_memory };
+        let host = Self { repository, on_demand, backends, diagnostics, shared_memory };
         service.set(&host.ports().0);
         Ok(host)
     }
 
     /// What frontends are given.
     pub(crate) fn ports(&self) -> (Arc<dyn InferenceService>, Arc<dyn ModelControl>) {
-        (Arc::clone(&self.repository) as _, Arc::clone(&self.repository) as _)
+        match &self.on_demand {
+            Some(on_demand) => (Arc::clone(on_demand) as _, Arc::clone(on_demand) as _),
+            None => (Arc::clone(&self.repository) as _, Arc::clone(&self.repository) as _),
+        }
     }
 
     /// Loads what is to be served at the start. A model that fails is not an error of this.
     pub(crate) async fn load(&self) -> Result<StartReport, ServerError> {
-        let repository = Arc::clone(&self.repository);
-        let loading = spawn_blocking(move || repository.start()).await;
+        let (repository, on_demand) = (Arc::clone(&self.repository), self.on_demand.clone());
+        let start = move || on_demand.map_or_else(|| repository.start(), |on_demand| on_demand.start());
+        let loading = spawn_blocking(start).await;
         let report = loading.map_err(|error| InferError::internal(format!("loading the models failed: {error}")))??;
         Ok(report)
     }
 
     /// Drops every model; waits for their threads.
     pub(crate) async fn unload(self) {
-        if let Err(error) = spawn_blocking(move || drop(self)).await {
+        let unload = move || {
+            if let Some(on_demand) = &self.on_demand {
+                on_demand.close();
+            }
+            drop(self);
+        };
+        if let Err(error) = spawn_blocking(unload).await {
             tracing::error!("unloading the models failed: {error}");
         }
     }
@@ -85,6 +99,7 @@ fn repository_settings(arguments: &ModelArguments) -> RepositorySettings {
             ControlMode::None => nereid_repository::ControlMode::None,
             ControlMode::Poll => nereid_repository::ControlMode::Poll,
             ControlMode::Explicit => nereid_repository::ControlMode::Explicit,
+            ControlMode::OnDemand => nereid_repository::ControlMode::OnDemand,
         },
         load_models: arguments.load_models.clone(),
         auto_complete: !arguments.disable_auto_complete_config,

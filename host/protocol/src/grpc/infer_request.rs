@@ -51,6 +51,7 @@ pub fn decode_infer_request(
         received,
         callers: None,
         trace: None,
+        ticket: None,
     };
     let decoder = InputDecoder::new(&model_name, &request, raw_input_contents);
     request.inputs = decoder.decode(inputs, regions, &mut shared)?;

@@ -9,7 +9,7 @@ use std::{
 
 use nereid_inference::{
     InferError, InferRequest, ModelConfig, ModelIdentity, ModelLoader, ModelSource, ModelState, ModelStatistics,
-    ResponseStream, ServedModel, Signature,
+    ResponseSender, ResponseStream, ServedModel, Signature, response_channel,
 };
 use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
@@ -24,10 +24,17 @@ pub(super) struct Models {
     directory: TempDir,
 }
 
+/// Requests that a test answers when it likes.
+pub(super) type Held = Arc<Mutex<Vec<(InferRequest, ResponseSender)>>>;
+
 /// Loads `model.fake`: a number is a generation, `error TEXT` and `panic TEXT` are what they say, `meet` waits for
-/// another load that meets, `flaky` fails twice, `sick` loads and is not ready while the file says so.
+/// another load that meets, `flaky` fails twice, `sick` loads and is not ready while the file says so. Requests are
+/// held for the test.
 #[derive(Default)]
 pub(super) struct FakeLoader {
+    pub(super) held: Held,
+    /// Loads wait for their turn while this is locked.
+    pub(super) gate: Mutex<()>,
     pub(super) loaded: Mutex<Vec<String>>,
     failed: Mutex<usize>,
     meeting: Mutex<usize>,
@@ -38,6 +45,7 @@ struct FakeModel {
     source: ModelSource,
     signature: Signature,
     generation: u64,
+    held: Held,
 }
 
 /// One row of a report or an index.
@@ -156,6 +164,7 @@ impl ModelLoader for FakeLoader {
     }
 
     fn load(&self, source: ModelSource) -> Result<Arc<dyn ServedModel>, InferError> {
+        drop(self.gate.lock());
         let text = Self::text(&source);
         let mut generation = 0;
         match text.split_once(' ') {
@@ -167,7 +176,7 @@ impl ModelLoader for FakeLoader {
         }
         self.loaded.lock().push(source.identity.to_string());
         let signature = Signature::from_config(&source.config)?;
-        Ok(Arc::new(FakeModel { source, signature, generation }))
+        Ok(Arc::new(FakeModel { source, signature, generation, held: self.held.clone() }))
     }
 }
 
@@ -191,7 +200,8 @@ impl ServedModel for FakeModel {
             return Err(InferError::unavailable("no room for that many"));
         }
         let source = ModelSource { config: config.clone(), ..self.source.clone() };
-        Ok(Some(Arc::new(Self { source, signature: self.signature.clone(), generation: self.generation })))
+        let (signature, held) = (self.signature.clone(), self.held.clone());
+        Ok(Some(Arc::new(Self { source, signature, generation: self.generation, held })))
     }
 
     fn readiness(&self) -> Result<(), InferError> {
@@ -201,8 +211,10 @@ impl ServedModel for FakeModel {
         }
     }
 
-    fn infer(&self, _: InferRequest) -> ResponseStream {
-        ResponseStream::ready(Err(InferError::unsupported("a fake model computes nothing")))
+    fn infer(&self, request: InferRequest) -> ResponseStream {
+        let (sender, stream) = response_channel();
+        self.held.lock().push((request, sender));
+        stream
     }
 
     fn statistics(&self) -> ModelStatistics {

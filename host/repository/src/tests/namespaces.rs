@@ -97,10 +97,7 @@ fn without_namespaces_the_name_is_unavailable_and_the_code_another() {
     let two = Two::new();
     let settings = RepositorySettings { has_namespaces: false, ..two.settings(ControlMode::None, &[]) };
     let repository = Repository::new(settings, two.a.loader());
-    assert_eq!(
-        lines(&repository.start().unwrap()),
-        ["same UNAVAILABLE model appears in two or more repositories"]
-    );
+    assert_eq!(lines(&repository.start().unwrap()), ["same UNAVAILABLE model appears in two or more repositories"]);
     assert_eq!(refusal(&repository, "same", None).0, ErrorKind::NotFound);
     assert_eq!(refusal(&repository, &title(&two.a, "same"), None).0, ErrorKind::NotFound);
 }
@@ -121,7 +118,10 @@ fn load_and_unload_are_of_every_model_of_the_name() {
     two.b.file("same/1/model.fake", "error second");
     let error = repository.load("same", LoadOverrides::default()).unwrap_err();
     for (models, why) in [(&two.a, "first"), (&two.b, "second")] {
-        let text = format!("load failed for model '{}': version 1 is at UNAVAILABLE state: Internal: {why};", title(models, "same"));
+        let text = format!(
+            "load failed for model '{}': version 1 is at UNAVAILABLE state: Internal: {why};",
+            title(models, "same")
+        );
         assert!(error.message().lines().any(|line| line == text), "{error}");
     }
     let gone = repository.load("gone", LoadOverrides::default()).unwrap_err();

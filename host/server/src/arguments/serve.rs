@@ -65,7 +65,8 @@ pub struct ModelArguments {
     pub model_repositories: Vec<PathBuf>,
 
     /// Who decides which models are loaded: 'none' loads all of them at the start, 'poll' those too and then
-    /// what changes in the directories, 'explicit' those named by --load-model, and then the repository API
+    /// what changes in the directories, 'explicit' those named by --load-model, and then the repository API,
+    /// 'ondemand' each by its first request, and the least recently used make room (--limit ondemand-models)
     #[arg(long, value_name = "MODE", default_value = "none")]
     pub model_control_mode: ControlMode,
 
@@ -73,7 +74,7 @@ pub struct ModelArguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 15)]
     pub repository_poll_secs: u32,
 
-    /// Model to load at the start in the explicit mode; may be given several times; '*' for all
+    /// Model to load at the start in the explicit and ondemand modes; may be given several times; '*' for all
     #[arg(long = "load-model", value_name = "NAME", action = ArgAction::Append)]
     pub load_models: Vec<String>,
 
@@ -240,8 +241,9 @@ impl ServeArguments {
                 "--model-repository is missing: it names the directory whose models to serve",
             ));
         }
-        if self.models.model_control_mode != ControlMode::Explicit && !self.models.load_models.is_empty() {
-            return Err(ArgumentError::new("--load-model needs --model-control-mode=explicit"));
+        let by_name = matches!(self.models.model_control_mode, ControlMode::Explicit | ControlMode::OnDemand);
+        if !by_name && !self.models.load_models.is_empty() {
+            return Err(ArgumentError::new("--load-model needs --model-control-mode=explicit or ondemand"));
         }
         if !self.services.allow_http && !self.grpc.allow_grpc {
             return Err(ArgumentError::new("--allow-http=false with --allow-grpc=false leaves nobody to serve"));

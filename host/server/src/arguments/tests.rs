@@ -290,7 +290,7 @@ fn the_directories_are_followed_in_the_poll_mode_only() {
     check("--model-control-mode=poll --repository-poll-secs=0", interval, None);
     check_refused(
         "serve --model-repository=m --model-control-mode=poll --load-model=a",
-        "--load-model needs --model-control-mode=explicit",
+        "--load-model needs --model-control-mode=explicit or ondemand",
     );
     check_refused(
         "serve --model-repository=m --repository-poll-secs=-1",
@@ -302,7 +302,7 @@ fn the_directories_are_followed_in_the_poll_mode_only() {
 fn a_value_that_cannot_be_is_refused_with_the_reason() {
     check_refused(
         "serve --model-repository=m --model-control-mode=push",
-        "--model-control-mode=push: expected 'none', 'poll' or 'explicit'",
+        "--model-control-mode=push: expected 'none', 'poll', 'explicit' or 'ondemand'",
     );
     check_refused("serve --model-repository=m --http-port=70000", "--http-port=70000: 70000 is not in 0..=65535");
     check_refused(
@@ -323,7 +323,10 @@ fn a_value_that_cannot_be_is_refused_with_the_reason() {
 #[test]
 fn flags_that_need_each_other_say_so() {
     check_refused("serve", "--model-repository is missing: it names the directory whose models to serve");
-    check_refused("serve --model-repository=m --load-model=a", "--load-model needs --model-control-mode=explicit");
+    check_refused(
+        "serve --model-repository=m --load-model=a",
+        "--load-model needs --model-control-mode=explicit or ondemand",
+    );
     check_refused(
         "serve --model-repository=m --allow-http=0 --allow-grpc=0",
         "--allow-http=false with --allow-grpc=false leaves nobody to serve",

@@ -11,6 +11,8 @@ pub enum ControlMode {
     Poll,
     /// Those named by `--load-model`, and then the model control API.
     Explicit,
+    /// Each model by its first request.
+    OnDemand,
 }
 
 /// One `--backend-config`: `backend,key=value`, or `key=value` for every backend.
@@ -60,7 +62,8 @@ impl FromStr for ControlMode {
             "none" => Ok(Self::None),
             "explicit" => Ok(Self::Explicit),
             "poll" => Ok(Self::Poll),
-            _ => Err("expected 'none', 'poll' or 'explicit'".to_owned()),
+            "ondemand" => Ok(Self::OnDemand),
+            _ => Err("expected 'none', 'poll', 'explicit' or 'ondemand'".to_owned()),
         }
     }
 }

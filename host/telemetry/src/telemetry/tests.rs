@@ -54,10 +54,12 @@ fn a_loaded_model_has_every_series_at_zero() {
 #[test]
 fn a_model_of_a_namespace_is_labelled_with_it() {
     let telemetry = Telemetry::new(MetricsSettings::default());
-    let within = |namespace: &str| telemetry.model(&identity(1).within(Some(namespace.into())), &ModelConfig::default());
+    let within =
+        |namespace: &str| telemetry.model(&identity(1).within(Some(namespace.into())), &ModelConfig::default());
     let (one, _other) = (within("/models/a"), within("/models/b"));
     one.record_execution(2);
-    let series = |namespace| format!(r#"nv_inference_exec_count{{model="digits",namespace="{namespace}",version="1"}}"#);
+    let series =
+        |namespace| format!(r#"nv_inference_exec_count{{model="digits",namespace="{namespace}",version="1"}}"#);
     assert_eq!(value_of(&telemetry, &series("/models/a")), Some(1.0));
     assert_eq!(value_of(&telemetry, &series("/models/b")), Some(0.0));
 }
