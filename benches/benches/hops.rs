@@ -131,6 +131,7 @@ fn ensemble_edge(criterion: &mut Criterion) {
         rules: InstanceRules::default(),
         runtime: runtime.handle().clone(),
         limits: PipelineLimits::default(),
+        cache: None,
     });
     let mut group = criterion.benchmark_group("ensemble_edge");
     for (name, config) in [

@@ -6,13 +6,14 @@ use super::house::{expect_none, read, texts};
 
 /// STYLE.md, "Direction", with the two edges that host/ARCHITECTURE.md defends. Left may depend on right, and on
 /// whatever right may depend on. A new edge is a design change: change those pages and this table together.
-const DIRECTION: [(&str, &[&str]); 24] = [
+const DIRECTION: [(&str, &[&str]); 25] = [
     ("sync", &[]),
     ("tensor", &[]),
     ("inference", &["sync", "tensor"]),
     ("config", &["inference"]),
     ("telemetry", &["inference"]),
     ("backend", &["inference"]),
+    ("cache", &["inference", "sync"]),
     ("plugin", &["inference", "telemetry"]),
     ("forest", &[]),
     ("backend-fil", &["backend", "forest", "telemetry"]),
@@ -21,7 +22,7 @@ const DIRECTION: [(&str, &[&str]); 24] = [
     ("backend-repeat", &["backend"]),
     ("backend-wasm", &["backend", "plugin", "telemetry"]),
     ("scheduler", &["backend", "telemetry"]),
-    ("pipeline", &["scheduler", "plugin", "telemetry"]),
+    ("pipeline", &["scheduler", "cache", "plugin", "telemetry"]),
     ("repository", &["config"]),
     ("protocol", &["config"]),
     ("access", &[]),

@@ -14,7 +14,7 @@ use crate::{
     failure::Failure,
     guests,
     server::{self, Profile},
-    setup::{self, model_analyzer, perf_analyzer, python},
+    setup::{self, model_analyzer, perf_analyzer, python, redis},
     tally::Tally,
     workspace::Workspace,
 };
@@ -54,5 +54,6 @@ pub(crate) fn run_suite(
     command.env("NEREID_SERVER", binary);
     command.env("NEREID_PERF_ANALYZER", perf_analyzer::program(workspace));
     command.env("NEREID_MODEL_ANALYZER", model_analyzer::program(workspace));
+    command.env("NEREID_REDIS_SERVER", redis::program(workspace));
     run_observed(&mut command, |line| tally.read(line))
 }

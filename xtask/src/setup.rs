@@ -9,6 +9,7 @@ pub(crate) mod model_analyzer;
 pub(crate) mod onnxruntime;
 pub(crate) mod perf_analyzer;
 pub(crate) mod python;
+pub(crate) mod redis;
 
 use crate::{arguments::Arguments, command::announce, failure::Failure, workspace::Workspace};
 
@@ -58,18 +59,27 @@ pub(crate) const MODEL_ANALYZER: Component = Component {
     fetch: model_analyzer::fetch,
 };
 
+/// The server that answers can be cached in.
+pub(crate) const REDIS: Component = Component {
+    name: "redis",
+    purpose: "a Redis server for the tests of the response cache (1.4 MB download)",
+    find: redis::find,
+    fetch: redis::fetch,
+};
+
 /// All that the end-to-end suites use.
-pub(crate) const CLIENTS: [&Component; 3] = [&PYTHON, &PERF_ANALYZER, &MODEL_ANALYZER];
+pub(crate) const CLIENTS: [&Component; 4] = [&PYTHON, &PERF_ANALYZER, &MODEL_ANALYZER, &REDIS];
 
 /// The words that `setup` understands, and what each stands for.
-const GROUPS: [(&str, &[&Component]); 7] = [
+const GROUPS: [(&str, &[&Component]); 8] = [
     ("onnxruntime", &[&ONNXRUNTIME]),
     ("guests", &[&GUESTS]),
     ("python", &[&PYTHON]),
     ("perf_analyzer", &[&PERF_ANALYZER]),
     ("model_analyzer", &[&MODEL_ANALYZER]),
+    ("redis", &[&REDIS]),
     ("clients", &CLIENTS),
-    ("all", &[&ONNXRUNTIME, &GUESTS, &PYTHON, &PERF_ANALYZER, &MODEL_ANALYZER]),
+    ("all", &[&ONNXRUNTIME, &GUESTS, &PYTHON, &PERF_ANALYZER, &MODEL_ANALYZER, &REDIS]),
 ];
 
 pub(crate) fn run(workspace: &Workspace, arguments: Arguments) -> Result<(), Failure> {

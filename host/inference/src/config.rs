@@ -118,6 +118,11 @@ impl ModelConfig {
         self.transaction_policy.is_some_and(|policy| policy.decoupled)
     }
 
+    /// Whether answers are to be kept, where the server keeps any.
+    pub fn caches_responses(&self) -> bool {
+        self.response_cache.is_some_and(|cache| cache.enable)
+    }
+
     /// The steps, when the model is an ensemble.
     pub fn ensemble(&self) -> Option<&EnsembleScheduling> {
         match &self.scheduling {

@@ -18,8 +18,7 @@ use nereid_sync::Mutex;
 
 use crate::{
     Delivery, InferError, InferResponse, RequestTrace, Reshapes, ResponseObserver, ResponseOutcome, SharedTicket,
-    TensorActivity,
-    response_order::Turn, response_watch::ResponseWatch,
+    TensorActivity, response_order::Turn, response_watch::ResponseWatch,
 };
 
 /// Responses that wait for a slow reader before [`ResponseSender::send`] makes the sender wait too.

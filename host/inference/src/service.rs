@@ -62,6 +62,12 @@ pub trait ServedModel: Send + Sync {
         DecisionLog::default()
     }
 
+    /// A digest of all that this generation is made of: the same in every process that serves the same files, another
+    /// when anything in them differs. `None` where nobody needs it or it cannot be known. May read files; blocks.
+    fn fingerprint(&self) -> Option<[u8; 32]> {
+        None
+    }
+
     /// This very generation with the instances that `config` asks for, which differs from its own in the instance groups
     /// and the version policy alone. Requests under way go on, also on instances that leave. `None` when it cannot change
     /// while it serves, and is to be loaded anew. Blocks while instances are made.

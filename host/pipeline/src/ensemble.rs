@@ -6,7 +6,7 @@
 mod plan;
 mod run;
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use nereid_backend::Timeline;
 use nereid_inference::{
@@ -19,7 +19,14 @@ use nereid_telemetry::ModelMetrics;
 use tokio::runtime::Handle;
 
 use self::plan::{Member, Plan};
-use crate::{entrance, labels::OutputLabels, recorder::Recorder};
+use crate::{
+    cache_use::CacheUse,
+    caching::{Caching, Executor},
+    entrance,
+    fingerprint::{self, Fingerprint},
+    labels::OutputLabels,
+    recorder::Recorder,
+};
 
 /// One loaded generation of an ensemble.
 pub(crate) struct Ensemble {
@@ -30,6 +37,10 @@ pub(crate) struct Ensemble {
     labels: OutputLabels,
     runtime: Handle,
     shared: Arc<Shared>,
+    /// Answers that are kept, when the ensemble keeps any.
+    caching: Option<Arc<Caching>>,
+    /// Where a store is shared with other processes.
+    fingerprint: Option<Fingerprint>,
 }
 
 /// What a request under way keeps alive.
@@ -37,7 +48,15 @@ struct Shared {
     identity: ModelIdentity,
     plan: Plan,
     service: ServiceHandle,
-    recorder: Recorder,
+    recorder: Arc<Recorder>,
+    /// What the members were when the ensemble was loaded, step by step; empty where no store is shared.
+    members: Vec<Fingerprint>,
+}
+
+/// Begins requests that the cache does not answer.
+struct Start {
+    runtime: Handle,
+    shared: Arc<Shared>,
 }
 
 // === impl Ensemble ===
@@ -49,6 +68,7 @@ impl Ensemble {
         service: ServiceHandle,
         metrics: ModelMetrics,
         runtime: Handle,
+        cache: Option<&CacheUse>,
     ) -> Result<Self, InferError> {
         let started = Instant::now();
         let signature = Signature::from_config(&source.config)?;
@@ -56,13 +76,20 @@ impl Ensemble {
         let find_member = |name: &str, version| Ok(Member::of_model(&*service.get()?.model(name, version)?));
         let plan = Plan::build(&source.config, &Signature::of_backend(&source.config)?, &find_member)?;
         let reshapes = Reshapes::of(&source.config);
+        let config_of = |name: &str| Some(service.get().ok()?.model(name, None).ok()?.config().clone());
+        refuse_kept_sequences(&source.config, &config_of)?;
         inherit_labels(&mut labels, &plan, &service)?;
         // The members decide it, whatever the configuration says; none of them is decoupled.
         source.config.transaction_policy = Some(TransactionPolicy { decoupled: false });
-        let recorder = Recorder::new(metrics, false);
+        let recorder = Arc::new(Recorder::new(metrics, false));
+        let members = cache.filter(|cache| cache.is_shared()).and_then(|_| fingerprints(&plan, &service));
+        let fingerprint = members.as_ref().map(|members| fingerprint::of_ensemble(&source.config, members));
+        let caching = cache.filter(|_| source.config.caches_responses());
+        let caching = caching.map(|cache| cache.begin((&source.identity, fingerprint), &recorder, false));
         recorder.loaded(started.elapsed());
-        let shared = Arc::new(Shared { identity: source.identity, plan, service, recorder });
-        Ok(Self { config: source.config, signature, reshapes, labels, runtime, shared })
+        let members = members.unwrap_or_default();
+        let shared = Arc::new(Shared { identity: source.identity, plan, service, recorder, members });
+        Ok(Self { config: source.config, signature, reshapes, labels, runtime, shared, caching, fingerprint })
     }
 
     /// Validates the graph against configurations alone.
@@ -74,7 +101,8 @@ impl Ensemble {
             Some(peer) => Member::of_config(&peer),
             None => Err(InferError::not_found(format!("Request for unknown model: '{name}' is not found"))),
         };
-        Plan::build(config, &Signature::of_backend(config)?, &find_member).map(|_| ())
+        Plan::build(config, &Signature::of_backend(config)?, &find_member)?;
+        refuse_kept_sequences(config, peers)
     }
 }
 
@@ -95,7 +123,10 @@ impl ServedModel for Ensemble {
         self.labels.of(output)
     }
 
-    fn infer(&self, request: InferRequest) -> ResponseStream {
+    fn infer(&self, mut request: InferRequest) -> ResponseStream {
+        if let Some(caching) = &self.caching {
+            caching.prepare(&mut request);
+        }
         match self.signature.check(request) {
             Ok(mut request) => {
                 let (sender, stream) = response_channel();
@@ -104,8 +135,11 @@ impl ServedModel for Ensemble {
                     sender.respond(Err(error));
                     return stream;
                 }
-                let shared = self.shared.clone();
-                run_here_or_spawn(&self.runtime, Box::pin(async move { shared.serve(request, sender).await }));
+                let start = Start { runtime: self.runtime.clone(), shared: self.shared.clone() };
+                match &self.caching {
+                    None => start.execute(request, sender),
+                    Some(caching) => caching.serve(Arc::new(start), request, sender),
+                }
                 stream
             }
             Err(error) => ResponseStream::ready(Err(error)),
@@ -114,6 +148,26 @@ impl ServedModel for Ensemble {
 
     fn statistics(&self) -> ModelStatistics {
         self.shared.recorder.statistics(&self.shared.identity)
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        self.fingerprint
+    }
+}
+
+// === impl Start ===
+
+impl Executor for Start {
+    fn execute(&self, request: CheckedRequest, sender: ResponseSender) {
+        let shared = self.shared.clone();
+        run_here_or_spawn(&self.runtime, Box::pin(async move { shared.serve(request, sender).await }));
+    }
+
+    /// A member that is loaded anew serves before the ensemble is: what comes out of it in between is not what other
+    /// processes are to find under the old member's name.
+    fn may_keep(&self) -> bool {
+        let Shared { plan, service, members, .. } = &*self.shared;
+        members.is_empty() || fingerprints(plan, service).as_ref() == Some(members)
     }
 }
 
@@ -149,6 +203,35 @@ impl Shared {
         }
         sender.respond(result);
     }
+}
+
+/// An answer that is kept would leave out what a member remembers of a sequence.
+fn refuse_kept_sequences(config: &ModelConfig, peers: &dyn Fn(&str) -> Option<ModelConfig>) -> Result<(), InferError> {
+    let steps = |config: &ModelConfig| -> Vec<String> {
+        let steps = config.ensemble().map(|ensemble| ensemble.steps.as_slice()).unwrap_or_default();
+        steps.iter().map(|step| step.model_name.clone()).collect()
+    };
+    let mut unseen = if config.caches_responses() { steps(config) } else { vec![] };
+    let mut seen = BTreeSet::new();
+    while let Some(name) = unseen.pop() {
+        let Some(member) = peers(&name).filter(|_| seen.insert(name.clone())) else { continue };
+        if member.sequences().is_some() {
+            return Err(InferError::invalid_argument(format!(
+                "Response Cache does not currently support model {} with sequence batching scheduler, which its member \
+                 '{name}' has. Please disable the response cache.",
+                config.name
+            )));
+        }
+        unseen.extend(steps(&member));
+    }
+    Ok(())
+}
+
+/// The members' fingerprints, step by step; `None` when one has none.
+fn fingerprints(plan: &Plan, service: &ServiceHandle) -> Option<Vec<Fingerprint>> {
+    let service = service.get().ok()?;
+    let member = |step: &plan::Step| service.model(&step.model, step.version).ok()?.fingerprint();
+    plan.steps.iter().map(member).collect()
 }
 
 /// Outputs without a label file have the labels of the member's output that they are.

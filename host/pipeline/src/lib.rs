@@ -4,9 +4,12 @@
 //!
 //! Deliberately absent: wire formats, threads, and knowledge of any particular backend.
 
+mod cache_use;
+mod caching;
 mod decisions;
 mod ensemble;
 mod entrance;
+mod fingerprint;
 mod instances;
 mod labels;
 mod limits;
@@ -20,6 +23,7 @@ mod sequences;
 mod warmup;
 
 pub use crate::{
+    cache_use::CacheUse,
     instances::{INSTANCES_MAX, InstanceRules},
     limits::PipelineLimits,
     loader::{Loader, LoaderSettings},

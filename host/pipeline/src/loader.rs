@@ -8,8 +8,8 @@ use nereid_telemetry::{Telemetry, check_metric_control};
 use tokio::runtime::Handle;
 
 use crate::{
-    InstanceRules, PipelineLimits, ensemble::Ensemble, instances::wanted_instances, model::BackendModel,
-    scheduling::scheduler_settings,
+    InstanceRules, PipelineLimits, cache_use::CacheUse, ensemble::Ensemble, instances::wanted_instances,
+    model::BackendModel, scheduling::scheduler_settings,
 };
 
 /// The word that a configuration's `platform` has for ensembles.
@@ -36,6 +36,8 @@ pub struct LoaderSettings {
     /// On which models are executed.
     pub runtime: Handle,
     pub limits: PipelineLimits,
+    /// Where models that ask for it keep their answers.
+    pub cache: Option<CacheUse>,
 }
 
 // === impl Loader ===
@@ -137,11 +139,15 @@ impl ModelLoader for Loader {
     }
 
     fn load(&self, source: ModelSource) -> Result<Arc<dyn ServedModel>, InferError> {
-        let LoaderSettings { telemetry, service, runtime, .. } = &self.0;
+        let LoaderSettings { telemetry, service, runtime, cache, .. } = &self.0;
         let _within = runtime.enter();
+        let cache = cache.as_ref();
+        if cache.is_none() && source.config.caches_responses() {
+            tracing::info!("model '{}' asks for the response cache, and --cache-config names none", source.identity);
+        }
         if is_ensemble(&source.config) {
             let metrics = telemetry.model(&source.identity, &source.config);
-            return Ok(Arc::new(Ensemble::load(source, service.clone(), metrics, runtime.clone())?));
+            return Ok(Arc::new(Ensemble::load(source, service.clone(), metrics, runtime.clone(), cache)?));
         }
         let backend = self.backend(&source)?;
         self.check_decoupled(&source.config, backend)?;

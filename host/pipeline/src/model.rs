@@ -4,14 +4,16 @@ use std::{sync::Arc, time::Instant};
 
 use nereid_backend::Backend;
 use nereid_inference::{
-    DecisionLog, InferError, InferRequest, ModelConfig, ModelIdentity, ModelSource, ModelStatistics, Reshapes,
-    ResponseStream, ServedModel, Signature, response_channel,
+    CheckedRequest, DecisionLog, InferError, InferRequest, ModelConfig, ModelIdentity, ModelSource, ModelStatistics,
+    Reshapes, ResponseSender, ResponseStream, ServedModel, Signature, response_channel,
 };
 use nereid_scheduler::{Observer, Scheduler, SchedulerSettings, on_cores};
 
 use crate::{
+    caching::{Caching, Executor},
     decisions::Decisions,
     entrance,
+    fingerprint::VersionFiles,
     instances::{description, shared_cores, wanted_instances},
     labels::OutputLabels,
     loader::LoaderSettings,
@@ -35,6 +37,10 @@ struct Core {
     labels: OutputLabels,
     roster: Roster,
     recorder: Arc<Recorder>,
+    /// Answers that are kept, when the model keeps any.
+    caching: Option<Arc<Caching>>,
+    /// Where a store is shared with other processes.
+    files: Option<VersionFiles>,
 }
 
 // === impl BackendModel ===
@@ -53,8 +59,10 @@ impl BackendModel {
         let reshapes = Reshapes::of(&source.config);
         let labels = OutputLabels::read(&source)?;
         let warmup = Warmup::read(&source)?;
-        let LoaderSettings { telemetry, rules, runtime, limits, .. } = loader;
+        let LoaderSettings { telemetry, rules, runtime, limits, cache, .. } = loader;
         let settings = SchedulerSettings { rate_limiter: rules.rate_limiter.clone(), ..scheduler_settings(&source)? };
+        let files = cache.as_ref().and_then(|cache| cache.look(&source));
+        let preserve_order = settings.preserve_order;
         let wanted = wanted_instances(&source.config)?;
         // What a backend shares between instances, threads of a library for example, works where they do.
         let cores = shared_cores(&wanted, &rules.host_policies)?;
@@ -70,9 +78,13 @@ impl BackendModel {
         let start = |instances| Scheduler::start(settings, instances, observer);
         let described = description(&wanted);
         let roster = Roster::start(wanted, maker, start)?;
+        let caching = cache.as_ref().filter(|_| source.config.caches_responses()).map(|cache| {
+            let fingerprint = files.as_ref().and_then(VersionFiles::fingerprint);
+            cache.begin((&source.identity, fingerprint), &recorder, preserve_order)
+        });
         recorder.loaded(started.elapsed());
         tracing::info!("{} has {}", source.identity, described);
-        let core = Core { identity: source.identity, signature, reshapes, labels, roster, recorder };
+        let core = Core { identity: source.identity, signature, reshapes, labels, roster, recorder, caching, files };
         Ok(Self { config: source.config, core: Arc::new(core) })
     }
 }
@@ -94,7 +106,10 @@ impl ServedModel for BackendModel {
         self.core.labels.of(output)
     }
 
-    fn infer(&self, request: InferRequest) -> ResponseStream {
+    fn infer(&self, mut request: InferRequest) -> ResponseStream {
+        if let Some(caching) = &self.core.caching {
+            caching.prepare(&mut request);
+        }
         match self.core.signature.check(request) {
             Ok(mut request) => {
                 let (mut sender, stream) = response_channel();
@@ -107,7 +122,10 @@ impl ServedModel for BackendModel {
                 if recorder.counts_responses() {
                     sender.watch(ResponseCounter::new(recorder.clone(), request.get().received));
                 }
-                self.core.roster.scheduler().submit(request, sender);
+                match &self.core.caching {
+                    None => self.core.execute(request, sender),
+                    Some(caching) => caching.serve(self.core.clone(), request, sender),
+                }
                 stream
             }
             Err(error) => ResponseStream::ready(Err(error)),
@@ -127,9 +145,21 @@ impl ServedModel for BackendModel {
         self.core.recorder.decisions()
     }
 
+    fn fingerprint(&self) -> Option<[u8; 32]> {
+        self.core.files.as_ref()?.fingerprint()
+    }
+
     fn reconfigured(&self, config: &ModelConfig) -> Result<Option<Arc<dyn ServedModel>>, InferError> {
         self.core.roster.change(config)?;
         tracing::info!("{} now has {}", self.core.identity, description(&wanted_instances(config)?));
         Ok(Some(Arc::new(Self { config: config.clone(), core: self.core.clone() })))
+    }
+}
+
+// === impl Core ===
+
+impl Executor for Core {
+    fn execute(&self, request: CheckedRequest, sender: ResponseSender) {
+        self.roster.scheduler().submit(request, sender);
     }
 }

@@ -11,7 +11,7 @@ use nereid_inference::{
     ResponseObserver, ResponseOutcome, ResponseRecord, ResponseStatistics,
 };
 use nereid_scheduler::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord};
-use nereid_telemetry::{ModelMetrics, RequestDurations};
+use nereid_telemetry::{CacheHit, ModelMetrics, RequestDurations};
 use parking_lot::Mutex;
 
 use crate::decisions::Decisions;
@@ -74,6 +74,38 @@ impl Recorder {
     /// What the scheduler decided of late.
     pub(crate) fn decisions(&self) -> DecisionLog {
         self.decisions.as_ref().map(Decisions::read).unwrap_or_default()
+    }
+
+    /// From now on hits and misses are counted too.
+    pub(crate) fn count_cache(&self) {
+        self.metrics.count_cache();
+    }
+
+    /// A request was answered without an execution.
+    pub(crate) fn cache_hit(&self, hit: &CacheHit) {
+        self.metrics.record_first_response(hit.request);
+        self.metrics.record_cache_hit(hit);
+        let mut counted = self.counted.lock();
+        counted.last_inference_ms = unix_milliseconds();
+        let inference = &mut counted.inference;
+        add(&mut inference.success, hit.request);
+        add(&mut inference.queue, hit.queue);
+        add(&mut inference.cache_hit, hit.lookup);
+    }
+
+    /// A request that was executed, and is counted as such, had been looked for and is kept now. What keeping it took is
+    /// part of its duration.
+    pub(crate) fn cache_miss(&self, lookup: Duration, insertion: Duration) {
+        self.metrics.record_cache_miss(lookup, insertion);
+        let inference = &mut self.counted.lock().inference;
+        inference.success.total_ns += nanoseconds(insertion);
+        add(&mut inference.cache_miss, lookup + insertion);
+    }
+
+    /// A request that waited for the execution of another went away.
+    pub(crate) fn request_gone(&self, waited: Duration) {
+        self.metrics.record_failure(nereid_telemetry::FailureReason::Cancelled);
+        add(&mut self.counted.lock().inference.fail, waited);
     }
 
     /// What was counted so far, in the protocol's form.
@@ -217,7 +249,11 @@ fn add_response(statistics: &mut ResponseStatistics, response: &ResponseRecord, 
 
 fn add(statistic: &mut DurationStatistic, duration: Duration) {
     statistic.count += 1;
-    statistic.total_ns += u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    statistic.total_ns += nanoseconds(duration);
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn unix_milliseconds() -> u64 {

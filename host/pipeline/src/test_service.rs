@@ -16,7 +16,7 @@ use nereid_tensor::{DataType, Tensor};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use crate::{InstanceRules, Loader, LoaderSettings, PipelineLimits};
+use crate::{CacheUse, InstanceRules, Loader, LoaderSettings, PipelineLimits};
 
 /// Models by name; every one has version 1.
 #[derive(Default)]
@@ -49,10 +49,19 @@ impl InferenceService for Models {
 
 impl World {
     pub(crate) fn new(behaviour: FakeBehaviour) -> Self {
-        Self::with_rules(behaviour, InstanceRules::default())
+        Self::with(behaviour, InstanceRules::default(), None)
     }
 
     pub(crate) fn with_rules(behaviour: FakeBehaviour, rules: InstanceRules) -> Self {
+        Self::with(behaviour, rules, None)
+    }
+
+    /// As [`World::new`], with a response cache.
+    pub(crate) fn with_cache(behaviour: FakeBehaviour, cache: Option<CacheUse>) -> Self {
+        Self::with(behaviour, InstanceRules::default(), cache)
+    }
+
+    fn with(behaviour: FakeBehaviour, rules: InstanceRules, cache: Option<CacheUse>) -> Self {
         let models = Arc::new(Models::default());
         let service: Arc<dyn InferenceService> = models.clone();
         let handle = ServiceHandle::default();
@@ -66,6 +75,7 @@ impl World {
             rules,
             runtime: Handle::current(),
             limits: PipelineLimits::default(),
+            cache,
         });
         Self { service, models, loader, telemetry }
     }

@@ -57,10 +57,6 @@ const UNSERVED: &[Unserved] = &[
         path: "model_repository_agents",
         used_by: |config| flag(config.repository_agents.as_ref().is_some_and(|agents| !agents.is_empty())),
     },
-    Unserved {
-        path: "response_cache.enable",
-        used_by: |config| flag(config.response_cache.is_some_and(|cache| cache.enable)),
-    },
 ];
 
 /// Refuses a configuration that uses what is not served.
@@ -159,7 +155,6 @@ mod tests {
             ("cc_model_filenames", "cc_model_filenames { key: '8.0' value: 'm' }"),
             ("model_operations.op_library_filename", "model_operations { op_library_filename: 'l.so' }"),
             ("model_repository_agents", "model_repository_agents { agents { name: 'checksum' } }"),
-            ("response_cache.enable", "response_cache { enable: true }"),
         ];
         let listed: Vec<&str> = UNSERVED.iter().map(|unserved| unserved.path).collect();
         assert_eq!(cases.map(|(path, _)| path).to_vec(), listed);
@@ -181,7 +176,7 @@ mod tests {
              optimization { graph { level: 1 } priority: PRIORITY_MAX cuda { graphs: true } eager_batching: true
                             execution_accelerators { } input_pinned_memory { enable: false } }
              metric_tags { key: 'a' value: 'b' } parameters { key: 'a' value { string_value: 'b' } }
-             model_operations { } model_repository_agents { } response_cache { enable: false }
+             model_operations { } model_repository_agents { } response_cache { enable: true }
              model_metrics { metric_control { } }
              model_transaction_policy { decoupled: true } version_policy { all { } }",
             &[],

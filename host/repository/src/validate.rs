@@ -36,6 +36,7 @@ fn first_mistake(config: &ModelConfig, model_directory: &Path) -> Result<(), Str
     tensors::tensors(config).map_err(of_model)?;
     batch_tensors::batch_tensors(config).map_err(of_model)?;
     labels(config, model_directory)?;
+    response_cache(config)?;
     match &config.scheduling {
         Some(Scheduling::Dynamic(batching)) => dynamic_batching(config, batching)?,
         Some(Scheduling::Sequence(sequences)) => sequences::sequence_batching(config, sequences)?,
@@ -133,6 +134,20 @@ fn labels(config: &ModelConfig, model_directory: &Path) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Answers are kept of models alone whose answer to a request is one, and depends on nothing else.
+fn response_cache(config: &ModelConfig) -> Result<(), String> {
+    let obstacle = match () {
+        () if !config.caches_responses() => return Ok(()),
+        () if config.sequences().is_some() => "sequence batching scheduler",
+        () if config.is_decoupled() => "'decoupled' transaction policy",
+        () => return Ok(()),
+    };
+    Err(format!(
+        "Response Cache does not currently support model {} with {obstacle}. Please disable the response cache.",
+        config.name
+    ))
 }
 
 fn dynamic_batching(config: &ModelConfig, batching: &DynamicBatching) -> Result<(), String> {

@@ -4,6 +4,7 @@
 //! wrong is said in one line. A flag that tritonserver has and this server does not serve yet is refused by name.
 
 mod access;
+mod cache;
 mod complaint;
 mod grpc;
 mod hints;
@@ -22,6 +23,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, error::ErrorKind};
 
 pub use self::{
     access::{AccessArguments, ApiKeyArguments, ApiKeyCommand},
+    cache::{CacheArguments, CacheChoice, CacheSetting},
     complaint::ArgumentError,
     grpc::{CompressionLevel, GrpcArguments},
     hints::HintArguments,

@@ -40,6 +40,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, ServerError>
         rules: InstanceRules::default(),
         runtime: runtime.handle().clone(),
         limits: PipelineLimits::default(),
+        cache: None,
     });
     let findings = nereid_repository::check(&settings(arguments), &*loader)?;
 

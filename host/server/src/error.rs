@@ -7,6 +7,7 @@ use std::{
 };
 
 use nereid_access::{KeyFileError, NewKeyError, TlsError};
+use nereid_cache::RedisStartError;
 use nereid_inference::InferError;
 use nereid_telemetry::{LogError, TraceError};
 
@@ -27,6 +28,8 @@ pub(crate) enum ServerError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Trace(#[from] TraceError),
+    #[error(transparent)]
+    Cache(#[from] RedisStartError),
     #[error("model repository '{}' {problem}", path.display())]
     Repository { path: PathBuf, problem: String },
     #[error("failed to start {} service: Unavailable - Socket '{address}' already in use", service.name())]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nereid_backend::Backend;
 use nereid_inference::{Diagnostics, InferError, InferenceService, ModelControl, ServiceHandle};
-use nereid_pipeline::{Loader, LoaderSettings};
+use nereid_pipeline::{CacheUse, Loader, LoaderSettings};
 use nereid_repository::{OnDemand, Repository, RepositoryLimits, RepositorySettings, StartReport};
 use nereid_shared_memory::{SharedMemory, SharedMemorySettings};
 use nereid_telemetry::Telemetry;
@@ -37,6 +37,7 @@ impl Host {
         arguments: &ServeArguments,
         telemetry: &Arc<Telemetry>,
         diagnostics: Arc<dyn Diagnostics>,
+        cache: Option<CacheUse>,
     ) -> Result<Self, ServerError> {
         let service = ServiceHandle::default();
         let backends = backends(&arguments.backends, &service)?;
@@ -48,6 +49,7 @@ impl Host {
             rules: arguments.instances.rules(),
             runtime: Handle::current(),
             limits: limits.pipeline,
+            cache,
         });
         let settings = RepositorySettings { limits: limits.repository, ..repository_settings(&arguments.models) };
         let repository = Repository::new(settings, loader);

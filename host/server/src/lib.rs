@@ -16,6 +16,7 @@ mod infer;
 mod limits;
 mod metrics_service;
 mod polling;
+mod response_cache;
 mod run;
 mod runtime_folders;
 mod serve;

@@ -8,6 +8,7 @@ use std::{fmt, time::Duration};
 
 use nereid_access::{FILE_BYTES_MAX, HANDSHAKE_MAX, HANDSHAKES_MAX, KEYS_MAX};
 use nereid_backend_fil::FOREST_BYTES_MAX;
+use nereid_cache::CacheLimits;
 use nereid_grpc::GrpcLimits;
 use nereid_http::HttpLimits;
 use nereid_inference::{
@@ -32,6 +33,7 @@ pub struct Limits {
     pub shared_memory: SharedMemoryLimits,
     pub repository: RepositoryLimits,
     pub pipeline: PipelineLimits,
+    pub cache: CacheLimits,
 }
 
 /// A limit that no flag changes.
@@ -87,12 +89,19 @@ impl Limits {
         self.parts().into_iter().flat_map(LimitSet::rows).collect()
     }
 
-    fn parts(&self) -> [&dyn LimitSet; 5] {
-        [&self.http, &self.grpc, &self.shared_memory, &self.repository, &self.pipeline]
+    fn parts(&self) -> [&dyn LimitSet; 6] {
+        [&self.http, &self.grpc, &self.shared_memory, &self.repository, &self.pipeline, &self.cache]
     }
 
-    fn parts_mut(&mut self) -> [&mut dyn LimitSet; 5] {
-        [&mut self.http, &mut self.grpc, &mut self.shared_memory, &mut self.repository, &mut self.pipeline]
+    fn parts_mut(&mut self) -> [&mut dyn LimitSet; 6] {
+        [
+            &mut self.http,
+            &mut self.grpc,
+            &mut self.shared_memory,
+            &mut self.repository,
+            &mut self.pipeline,
+            &mut self.cache,
+        ]
     }
 }
 

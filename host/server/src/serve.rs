@@ -27,7 +27,7 @@ use crate::{
     arguments::{CompressionLevel, ServeArguments},
     error::ServerError,
     host::Host,
-    metrics_service, polling,
+    metrics_service, polling, response_cache,
     services::Services,
     signals::Signals,
     sockets::{self, ReservedPort, Service, WantedPort},
@@ -46,6 +46,9 @@ pub(crate) fn serve(arguments: &ServeArguments) -> Result<(), ServerError> {
     log_panics();
     arguments.hints.log();
     arguments.instances.log();
+    for remark in arguments.cache.remarks() {
+        tracing::warn!("{remark}");
+    }
     for deprecation in arguments.trace.deprecations() {
         tracing::warn!("{deprecation}");
     }
@@ -72,7 +75,8 @@ async fn run(
     let telemetry = Telemetry::new(arguments.services.metrics_settings());
     let traces = Traces::start(arguments.trace.options()?)?;
     let diagnostics: Arc<dyn Diagnostics> = Arc::new(ServerDiagnostics { traces: Arc::clone(&traces), log });
-    let host = Host::assemble(arguments, &telemetry, diagnostics)?;
+    let cache = response_cache::start(arguments).await?;
+    let host = Host::assemble(arguments, &telemetry, diagnostics, cache)?;
     let report = tokio::select! {
         report = host.load() => report?,
         signal = signals.next() => return Err(ServerError::StoppedWhileLoading { signal }),

@@ -14,7 +14,9 @@ use std::{
 use prometheus::proto::MetricFamily;
 
 use crate::{
-    batch_sizes, first_response,
+    batch_sizes,
+    cache_metrics::{CacheOutcome, CacheSeries},
+    first_response,
     host_usage::HostUsage,
     model_metrics::{FailureReason, Series},
     page::{Head, Sample, Value, family_of},
@@ -29,13 +31,22 @@ pub(crate) fn gather(series: &[Arc<Series>], host_usage: &HostUsage, now: Instan
     });
     let summaries = SUMMARY_FAMILIES.iter().map(|(stage, head)| {
         let samples = series.iter().filter_map(|series| {
-            let summaries = series.summaries.as_ref()?;
+            let hidden = *stage == Stage::Request && series.cache.get().is_some();
+            let summaries = series.summaries.as_ref().filter(|_| !hidden)?;
             Some(Sample::of(series, Value::Summary(summaries.read(now, *stage))))
         });
         family_of(*head, samples)
     });
+    let cache_summaries = CACHE_SUMMARY_FAMILIES.iter().map(|(outcome, head)| {
+        let samples = series.iter().filter_map(|series| {
+            let reading = outcome(series.cache.get()?).read(now)?;
+            Some(Sample::of(series, Value::Summary(reading)))
+        });
+        family_of(*head, samples)
+    });
     let per_host = HOST_FAMILIES.iter().map(|family| family_of(family.head, (family.sample)(host_usage)));
-    per_model.chain(summaries).chain(per_host).filter(|family| !family.get_metric().is_empty()).collect()
+    let families = per_model.chain(summaries).chain(cache_summaries).chain(per_host);
+    families.filter(|family| !family.get_metric().is_empty()).collect()
 }
 
 struct ModelFamily {
@@ -140,6 +151,25 @@ const MODEL_FAMILIES: &[ModelFamily] = &[
             vec![Sample::of(series, Value::Histogram(reading))]
         },
     },
+    ModelFamily {
+        head: Head::counter("nv_cache_num_hits_per_model", "Number of cache hits per model"),
+        samples: |series| cached(series, |cache| counted(series, &cache.hits.count)),
+    },
+    ModelFamily {
+        head: Head::counter("nv_cache_num_misses_per_model", "Number of cache misses per model"),
+        samples: |series| cached(series, |cache| counted(series, &cache.misses.count)),
+    },
+    ModelFamily {
+        head: Head::counter("nv_cache_hit_duration_per_model", "Total cache hit duration per model, in microseconds"),
+        samples: |series| cached(series, |cache| microseconds(series, &cache.hits.total_ns)),
+    },
+    ModelFamily {
+        head: Head::counter(
+            "nv_cache_miss_duration_per_model",
+            "Total cache miss (insert+lookup) duration per model, in microseconds",
+        ),
+        samples: |series| cached(series, |cache| microseconds(series, &cache.misses.total_ns)),
+    },
 ];
 
 /// The texts are upstream's, where three of the summaries call themselves cumulative.
@@ -181,6 +211,26 @@ const SUMMARY_FAMILIES: [(Stage, Head); 5] = [
     ),
 ];
 
+/// Hits, or misses.
+type ChooseOutcome = fn(&CacheSeries) -> &CacheOutcome;
+
+const CACHE_SUMMARY_FAMILIES: [(ChooseOutcome, Head); 2] = [
+    (
+        |cache| &cache.hits,
+        Head::summary(
+            "nv_cache_hit_summary_per_model",
+            "Summary of cache hit counts/durations per model, in microseconds.",
+        ),
+    ),
+    (
+        |cache| &cache.misses,
+        Head::summary(
+            "nv_cache_miss_summary_per_model",
+            "Summary of cache miss counts/durations per model, in microseconds.",
+        ),
+    ),
+];
+
 const HOST_FAMILIES: &[HostFamily] = &[
     HostFamily {
         head: Head::gauge("nv_cpu_utilization", "CPU utilization rate [0.0 - 1.0]"),
@@ -210,6 +260,11 @@ fn microseconds(series: &Series, nanoseconds: &AtomicU64) -> Vec<Sample> {
         true => number(series, (nanoseconds.load(Relaxed) / 1_000) as f64),
         false => vec![],
     }
+}
+
+/// Nothing for a model that does not cache.
+fn cached(series: &Series, samples: impl FnOnce(&CacheSeries) -> Vec<Sample>) -> Vec<Sample> {
+    series.cache.get().map(samples).unwrap_or_default()
 }
 
 /// Every reason has its series from the start, so that a rate over a failure that never happened is 0, not absent.

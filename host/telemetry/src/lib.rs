@@ -6,6 +6,7 @@
 //! Deliberately absent: timers, and metrics that nobody records. The only sockets are those to a collector of spans.
 
 mod batch_sizes;
+mod cache_metrics;
 mod diagnostics;
 mod families;
 mod first_response;
@@ -19,6 +20,7 @@ mod telemetry;
 mod trace;
 
 pub use crate::{
+    cache_metrics::CacheHit,
     diagnostics::ServerDiagnostics,
     first_response::check_metric_control,
     logging::{LogControl, LogError, RequestLine, init_logging, log_panics},

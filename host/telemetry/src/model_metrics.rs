@@ -10,7 +10,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -19,7 +19,10 @@ use std::{
 use nereid_inference::{ModelConfig, ModelIdentity};
 
 use crate::{
-    batch_sizes::BatchSizes, first_response::FirstResponseHistogram, metrics_settings::MetricsSettings,
+    batch_sizes::BatchSizes,
+    cache_metrics::{CacheHit, CacheSeries},
+    first_response::FirstResponseHistogram,
+    metrics_settings::MetricsSettings,
     summaries::Summaries,
 };
 
@@ -74,6 +77,8 @@ pub(crate) struct Series {
     pub(crate) shows_durations: bool,
     pub(crate) first_response: Option<FirstResponseHistogram>,
     pub(crate) summaries: Option<Summaries>,
+    /// Set by the first generation that caches.
+    pub(crate) cache: OnceLock<CacheSeries>,
 }
 
 /// Label names and values in the order in which they are printed.
@@ -106,6 +111,36 @@ impl ModelMetrics {
     pub fn record_first_response(&self, waited: Duration) {
         if let Some(histogram) = &self.series.first_response {
             histogram.observe(waited);
+        }
+    }
+
+    /// The model caches: hits and misses have series from now on, and the summary of requests, which upstream leaves out
+    /// for such models, has none.
+    pub fn count_cache(&self) {
+        let quantiles = self.series.summaries.as_ref().map(|summaries| summaries.quantiles().to_vec());
+        self.series.cache.get_or_init(|| CacheSeries::new(quantiles));
+    }
+
+    /// Counts one request that was answered without an execution.
+    pub fn record_cache_hit(&self, hit: &CacheHit) {
+        let series = &self.series;
+        series.requests_succeeded.fetch_add(1, Relaxed);
+        series.request_ns.fetch_add(nanoseconds(hit.request), Relaxed);
+        series.queue_ns.fetch_add(nanoseconds(hit.queue), Relaxed);
+        if let Some(summaries) = &series.summaries {
+            summaries.observe_queue(Instant::now(), hit.queue);
+        }
+        if let Some(cache) = series.cache.get() {
+            cache.hits.record(hit.lookup);
+        }
+    }
+
+    /// Counts one request that was not found, besides what its execution counts: the time for looking and for keeping the
+    /// answer, of which only the latter is not in the request's duration yet.
+    pub fn record_cache_miss(&self, lookup: Duration, insertion: Duration) {
+        self.series.request_ns.fetch_add(nanoseconds(insertion), Relaxed);
+        if let Some(cache) = self.series.cache.get() {
+            cache.misses.record(lookup + insertion);
         }
     }
 
@@ -174,6 +209,7 @@ impl Series {
             shows_durations: settings.counter_latencies,
             first_response: settings.histogram_latencies.then(|| FirstResponseHistogram::new(config)),
             summaries,
+            cache: OnceLock::new(),
         }
     }
 }
@@ -208,6 +244,6 @@ fn tag_label(tag: &str) -> String {
 }
 
 /// Durations of requests fit by centuries; what does not fit is held at the end of the range.
-fn nanoseconds(duration: Duration) -> u64 {
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

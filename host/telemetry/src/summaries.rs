@@ -47,7 +47,7 @@ pub(crate) struct Summaries {
 
 /// The values of one summary; takes the time as an argument.
 #[derive(Debug, Default)]
-struct SlidingWindow {
+pub(crate) struct SlidingWindow {
     /// Oldest first, each with the time of its first value.
     parts: VecDeque<(Instant, Histogram<u32>)>,
     count: u64,
@@ -76,6 +76,17 @@ impl Summaries {
         }
     }
 
+    pub(crate) fn quantiles(&self) -> &[f64] {
+        &self.quantiles
+    }
+
+    /// A request that was not executed.
+    pub(crate) fn observe_queue(&self, now: Instant, queue: Duration) {
+        if let Some(window) = self.windows.lock().get_mut(Stage::Queue as usize) {
+            window.observe(now, queue);
+        }
+    }
+
     pub(crate) fn read(&self, now: Instant, stage: Stage) -> SummaryReading {
         let mut windows = self.windows.lock();
         windows.get_mut(stage as usize).map(|window| window.read(now, &self.quantiles)).unwrap_or_default()
@@ -85,7 +96,7 @@ impl Summaries {
 // === impl SlidingWindow ===
 
 impl SlidingWindow {
-    fn observe(&mut self, now: Instant, value: Duration) {
+    pub(crate) fn observe(&mut self, now: Instant, value: Duration) {
         self.forget(now);
         let is_current = |(since, _): &mut (Instant, _)| now.saturating_duration_since(*since) < PART;
         if self.parts.back_mut().is_none_or(|part| !is_current(part))
@@ -102,7 +113,7 @@ impl SlidingWindow {
     }
 
     /// In microseconds. A quantile of nothing is not a number.
-    fn read(&mut self, now: Instant, quantiles: &[f64]) -> SummaryReading {
+    pub(crate) fn read(&mut self, now: Instant, quantiles: &[f64]) -> SummaryReading {
         self.forget(now);
         let value_of: Box<dyn Fn(f64) -> f64> = match self.merged() {
             Some(merged) => Box::new(move |quantile| merged.value_at_quantile(quantile) as f64),

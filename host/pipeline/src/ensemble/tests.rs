@@ -5,7 +5,7 @@ use std::time::Duration;
 use nereid_backend::fake::FakeBehaviour;
 use nereid_inference::{
     InferRequest, ModelConfig, ModelLoader, ModelSource, ParameterValue, SequenceFlags, SequenceId, ServedModel,
-    config::{EnsembleStep, TransactionPolicy},
+    config::{EnsembleStep, ResponseCache, Scheduling, SequenceBatching, TransactionPolicy},
 };
 use nereid_tensor::DataType;
 
@@ -202,4 +202,29 @@ async fn an_ensemble_is_not_decoupled_by_its_own_word() {
     let transaction_policy = Some(TransactionPolicy { decoupled: true });
     let config = ModelConfig { transaction_policy, ..ensemble("e", vec![step("a", "IN", "OUT")]) };
     assert!(!world.load(config).unwrap().config().is_decoupled());
+}
+
+#[tokio::test]
+async fn answers_are_not_kept_where_a_member_remembers_sequences() {
+    let world = World::new(FakeBehaviour::default());
+    let sequences = Some(Scheduling::Sequence(SequenceBatching::default()));
+    let peers = |name: &str| match name {
+        "a" => Some(ModelConfig { scheduling: sequences.clone(), ..echo("a", 2) }),
+        "inner" => Some(ensemble("inner", vec![step("a", "IN", "OUT")])),
+        _ => None,
+    };
+    let inner = EnsembleStep {
+        model_name: "inner".into(),
+        input_map: [("IN".to_owned(), "IN".to_owned())].into(),
+        output_map: [("OUT".to_owned(), "OUT".to_owned())].into(),
+        ..EnsembleStep::default()
+    };
+    for steps in [vec![step("a", "IN", "OUT")], vec![inner]] {
+        let plain = ensemble("e", steps);
+        let cached = ModelConfig { response_cache: Some(ResponseCache { enable: true }), ..plain.clone() };
+        assert!(world.loader.validate(&source(plain), &peers).is_ok());
+        let error = world.loader.validate(&source(cached), &peers).unwrap_err();
+        let start = "Response Cache does not currently support model e with sequence batching scheduler, ";
+        assert!(error.message().starts_with(start), "{error}");
+    }
 }

@@ -106,6 +106,12 @@ impl ServedModel for Standin {
         served.map(|model| model.decisions()).unwrap_or_default()
     }
 
+    /// Of the loaded generation: an ensemble asks for it while it is loaded, and holds its members then.
+    fn fingerprint(&self) -> Option<[u8; 32]> {
+        let door = &self.door;
+        door.model(&*door.service.upgrade()?).ok()?.fingerprint()
+    }
+
     /// Of one that is not loaded there is nothing to say against it.
     fn readiness(&self) -> Result<(), InferError> {
         let door = &self.door;

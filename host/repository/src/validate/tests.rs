@@ -35,6 +35,23 @@ fn a_good_configuration_passes() {
 }
 
 #[test]
+fn answers_of_sequences_and_decoupled_models_are_not_kept() {
+    let cached = |rest: &str| format!("{GOOD} response_cache {{ enable: true }} {rest}");
+    check(&cached(""), "");
+    check(
+        &cached("sequence_batching { }"),
+        "Response Cache does not currently support model m with sequence batching scheduler. Please disable the \
+         response cache.",
+    );
+    check(
+        &cached("model_transaction_policy { decoupled: true }"),
+        "Response Cache does not currently support model m with 'decoupled' transaction policy. Please disable the \
+         response cache.",
+    );
+    check(&format!("{GOOD} response_cache {{ }} model_transaction_policy {{ decoupled: true }}"), "");
+}
+
+#[test]
 fn a_negative_batch_size_is_refused() {
     check("name: 'm' backend: 'b' max_batch_size: -1", "'max_batch_size' must be non-negative value for m");
 }

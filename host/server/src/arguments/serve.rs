@@ -13,7 +13,7 @@ use nereid_shared_memory::SharedMemorySettings;
 use nereid_telemetry::MetricsSettings;
 
 use crate::arguments::{
-    AccessArguments, ArgumentError, TraceArguments,
+    AccessArguments, ArgumentError, CacheArguments, TraceArguments,
     grpc::GrpcArguments,
     hints::HintArguments,
     instances::InstanceArguments,
@@ -48,6 +48,8 @@ pub struct ServeArguments {
     pub access: AccessArguments,
     #[command(flatten)]
     pub backends: BackendArguments,
+    #[command(flatten)]
+    pub cache: CacheArguments,
     #[command(flatten)]
     pub limits: LimitArguments,
     #[command(flatten)]
@@ -250,6 +252,7 @@ impl ServeArguments {
         }
         self.trace.options()?;
         self.limits()?;
+        self.cache.choice(|_| None)?;
         self.access.validate()
     }
 }

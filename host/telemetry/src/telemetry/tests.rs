@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{FailureReason, RequestDurations};
+use crate::{CacheHit, FailureReason, RequestDurations};
 
 /// Asserts that the page's model series are exactly these lines, in this order; buckets apart, which are many.
 fn check(telemetry: &Telemetry, expected: &str) {
@@ -260,4 +260,52 @@ fn the_machine_is_left_out_on_demand() {
     let telemetry = Telemetry::new(MetricsSettings { host_usage: false, ..MetricsSettings::default() });
     telemetry.sample_host();
     assert!(!telemetry.render().contains("nv_cpu"));
+}
+
+/// A page after two hits and a miss of a model that caches.
+fn after_hits_and_a_miss(settings: MetricsSettings) -> String {
+    let telemetry = Telemetry::new(settings);
+    let metrics = telemetry.model(&identity(1), &ModelConfig::default());
+    metrics.count_cache();
+    let us = Duration::from_micros;
+    metrics.record_success(1, &RequestDurations { request: us(100), queue: us(5), ..RequestDurations::default() });
+    metrics.record_cache_miss(us(3), us(4));
+    for _ in 0..2 {
+        metrics.record_cache_hit(&CacheHit { request: us(10), queue: us(1), lookup: us(2) });
+    }
+    telemetry.render()
+}
+
+#[test]
+fn hits_and_misses_are_on_the_page_of_a_model_that_caches() {
+    let page = after_hits_and_a_miss(MetricsSettings { summary_latencies: true, ..MetricsSettings::default() });
+    check_lines(
+        &page,
+        r#"
+        # TYPE nv_cache_num_hits_per_model counter
+        nv_inference_request_success{model="digits",version="1"} 3
+        nv_inference_count{model="digits",version="1"} 1
+        nv_inference_request_duration_us{model="digits",version="1"} 124
+        nv_inference_queue_duration_us{model="digits",version="1"} 7
+        nv_cache_num_hits_per_model{model="digits",version="1"} 2
+        nv_cache_num_misses_per_model{model="digits",version="1"} 1
+        nv_cache_hit_duration_per_model{model="digits",version="1"} 4
+        nv_cache_miss_duration_per_model{model="digits",version="1"} 7
+        # TYPE nv_cache_hit_summary_per_model summary
+        nv_cache_hit_summary_per_model{model="digits",version="1",quantile="0.5"} 2
+        nv_cache_hit_summary_per_model_count{model="digits",version="1"} 2
+        nv_cache_miss_summary_per_model_sum{model="digits",version="1"} 7
+        nv_inference_queue_summary_us_count{model="digits",version="1"} 3
+        nv_inference_compute_infer_summary_us_count{model="digits",version="1"} 1
+        "#,
+    );
+    assert!(!page.contains("nv_inference_request_summary_us"), "{page}");
+}
+
+#[test]
+fn durations_of_the_cache_are_latency_counters() {
+    let page = after_hits_and_a_miss(MetricsSettings { counter_latencies: false, ..MetricsSettings::default() });
+    check_lines(&page, r#"nv_cache_num_hits_per_model{model="digits",version="1"} 2"#);
+    assert!(!page.contains("_duration_us") && !page.contains("_duration_per_model"), "{page}");
+    assert!(!page.contains("summary"), "{page}");
 }
