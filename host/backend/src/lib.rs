@@ -11,6 +11,7 @@ mod seam;
 
 pub mod contract;
 pub mod fake;
+pub mod random;
 
 pub use crate::{
     assemble::{gather, gather_flat, scatter},

@@ -1,31 +1,43 @@
 //! A model made of models: tensors flow along a graph whose steps run as soon as their inputs are there.
 //!
 //! Edges share tensors, they never copy. Only the steps that the requested outputs need are run. When the client goes,
-//! what has not run does not run, and what runs is cancelled.
+//! what has not run does not run, and what runs is cancelled. An ensemble is decoupled when one of its members is: each
+//! response of that member goes on through the steps after it.
 
+mod journey;
 mod plan;
+mod regions;
 mod run;
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Instant,
+};
 
 use nereid_backend::Timeline;
 use nereid_inference::{
     Activity, CheckedRequest, ErrorKind, InferError, InferRequest, InferResponse, ModelConfig, ModelIdentity,
     ModelSource, ModelStatistics, Reshapes, ResponseSender, ResponseStream, ServedModel, ServiceHandle, Signature,
-    config::TransactionPolicy, response_channel,
+    config::{EnsembleStep, TransactionPolicy},
+    response_channel,
 };
 use nereid_scheduler::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord, run_here_or_spawn};
-use nereid_telemetry::ModelMetrics;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Semaphore};
 
-use self::plan::{Member, Plan};
+use self::{
+    journey::JourneyLimits,
+    plan::{Member, Plan},
+    run::Flow,
+};
 use crate::{
-    cache_use::CacheUse,
+    PipelineLimits,
     caching::{Caching, Executor},
     entrance,
     fingerprint::{self, Fingerprint},
     labels::OutputLabels,
-    recorder::Recorder,
+    loader::LoaderSettings,
+    recorder::{Recorder, ResponseCounter},
 };
 
 /// One loaded generation of an ensemble.
@@ -48,6 +60,7 @@ struct Shared {
     identity: ModelIdentity,
     plan: Plan,
     service: ServiceHandle,
+    flow: Flow,
     recorder: Arc<Recorder>,
     /// What the members were when the ensemble was loaded, step by step; empty where no store is shared.
     members: Vec<Fingerprint>,
@@ -63,14 +76,9 @@ struct Start {
 
 impl Ensemble {
     /// Validates the graph against the members, which must be ready.
-    pub(crate) fn load(
-        mut source: ModelSource,
-        service: ServiceHandle,
-        metrics: ModelMetrics,
-        runtime: Handle,
-        cache: Option<&CacheUse>,
-    ) -> Result<Self, InferError> {
+    pub(crate) fn load(mut source: ModelSource, loader: &LoaderSettings) -> Result<Self, InferError> {
         let started = Instant::now();
+        let LoaderSettings { telemetry, service, runtime, limits, cache, .. } = loader;
         let signature = Signature::from_config(&source.config)?;
         let mut labels = OutputLabels::read(&source)?;
         let find_member = |name: &str, version| Ok(Member::of_model(&*service.get()?.model(name, version)?));
@@ -78,17 +86,21 @@ impl Ensemble {
         let reshapes = Reshapes::of(&source.config);
         let config_of = |name: &str| Some(service.get().ok()?.model(name, None).ok()?.config().clone());
         refuse_kept_sequences(&source.config, &config_of)?;
-        inherit_labels(&mut labels, &plan, &service)?;
-        // The members decide it, whatever the configuration says; none of them is decoupled.
-        source.config.transaction_policy = Some(TransactionPolicy { decoupled: false });
-        let recorder = Arc::new(Recorder::new(metrics, false));
-        let members = cache.filter(|cache| cache.is_shared()).and_then(|_| fingerprints(&plan, &service));
+        refuse_kept_streams(&source.config, &plan)?;
+        inherit_labels(&mut labels, &plan, service)?;
+        // The members decide it, whatever the configuration says.
+        source.config.transaction_policy = Some(TransactionPolicy { decoupled: plan.is_decoupled() });
+        let metrics = telemetry.model(&source.identity, &source.config);
+        let recorder = Arc::new(Recorder::new(metrics, plan.is_decoupled()));
+        let cache = cache.as_ref();
+        let members = cache.filter(|cache| cache.is_shared()).and_then(|_| fingerprints(&plan, service));
         let fingerprint = members.as_ref().map(|members| fingerprint::of_ensemble(&source.config, members));
         let caching = cache.filter(|_| source.config.caches_responses());
         let caching = caching.map(|cache| cache.begin((&source.identity, fingerprint), &recorder, false));
         recorder.loaded(started.elapsed());
-        let members = members.unwrap_or_default();
-        let shared = Arc::new(Shared { identity: source.identity, plan, service, recorder, members });
+        let (members, flow) = (members.unwrap_or_default(), flow(&source.config, limits));
+        let (service, runtime) = (service.clone(), runtime.clone());
+        let shared = Arc::new(Shared { identity: source.identity, plan, service, flow, recorder, members });
         Ok(Self { config: source.config, signature, reshapes, labels, runtime, shared, caching, fingerprint })
     }
 
@@ -98,10 +110,11 @@ impl Ensemble {
         peers: &dyn Fn(&str) -> Option<ModelConfig>,
     ) -> Result<(), InferError> {
         let find_member = |name: &str, _version| match peers(name) {
-            Some(peer) => Member::of_config(&peer),
+            Some(peer) => Member::of_config(&peer, peers),
             None => Err(InferError::not_found(format!("Request for unknown model: '{name}' is not found"))),
         };
-        Plan::build(config, &Signature::of_backend(config)?, &find_member)?;
+        let plan = Plan::build(config, &Signature::of_backend(config)?, &find_member)?;
+        refuse_kept_streams(config, &plan)?;
         refuse_kept_sequences(config, peers)
     }
 }
@@ -134,6 +147,10 @@ impl ServedModel for Ensemble {
                 if let Err(error) = entrance::reshape(self.reshapes.as_ref(), &mut request, &mut sender) {
                     sender.respond(Err(error));
                     return stream;
+                }
+                let recorder = &self.shared.recorder;
+                if recorder.counts_responses() {
+                    sender.watch(ResponseCounter::new(recorder.clone(), request.get().received));
                 }
                 let start = Start { runtime: self.runtime.clone(), shared: self.shared.clone() };
                 match &self.caching {
@@ -176,13 +193,10 @@ impl Executor for Start {
 impl Shared {
     async fn serve(&self, request: CheckedRequest, mut sender: ResponseSender) {
         let started = Instant::now();
+        sender.execution_started(started);
         let (rows, received) = (request.batch_size(), request.get().received);
         let trace = request.get().trace.clone();
-        let mut result = tokio::select! {
-            biased;
-            result = run::run(&self.plan, &self.identity.name, &self.service, request) => result,
-            () = sender.cancelled() => Err(InferError::cancelled("the client is gone")),
-        };
+        let mut result = run::run(self, request, &mut sender).await;
         sender.reshape_last(&mut result);
         let ended = Instant::now();
         let timeline = Timeline { started, inputs_ready: None, outputs_started: None };
@@ -201,15 +215,46 @@ impl Shared {
             trace.event(Activity::QueueStart, started);
             trace.event(Activity::RequestEnd, ended);
         }
-        sender.respond(result);
+        match result {
+            Ok(Some(response)) => sender.respond(Ok(response)),
+            Ok(None) => sender.finish(),
+            Err(error) => sender.respond(Err(error)),
+        }
     }
+}
+
+/// How much may be on its way: as the configuration says, or the server.
+fn flow(config: &ModelConfig, limits: &PipelineLimits) -> Flow {
+    let ensemble = config.ensemble();
+    let asked = ensemble.map_or(0, |ensemble| ensemble.max_inflight_requests as usize);
+    let cap = (asked > 0).then_some(asked);
+    let steps = ensemble.map_or(&[] as &[_], |ensemble| &ensemble.steps).iter();
+    let steps = steps.filter_map(|_| cap).map(|cap| Arc::new(Semaphore::new(cap.min(Semaphore::MAX_PERMITS))));
+    Flow {
+        limits: JourneyLimits { branches_max: cap.unwrap_or(limits.ensemble_inflight_max) },
+        steps: steps.collect(),
+        held_bytes: AtomicUsize::new(0),
+        held_bytes_max: limits.ensemble_bytes_max,
+    }
+}
+
+/// The members decide that an ensemble is decoupled; then it is refused in the words for any decoupled model.
+fn refuse_kept_streams(config: &ModelConfig, plan: &Plan) -> Result<(), InferError> {
+    if !(plan.is_decoupled() && config.caches_responses()) {
+        return Ok(());
+    }
+    Err(InferError::invalid_argument(format!(
+        "Response Cache does not currently support model {} with 'decoupled' transaction policy, which comes from its \
+         members. Please disable the response cache.",
+        config.name
+    )))
 }
 
 /// An answer that is kept would leave out what a member remembers of a sequence.
 fn refuse_kept_sequences(config: &ModelConfig, peers: &dyn Fn(&str) -> Option<ModelConfig>) -> Result<(), InferError> {
     let steps = |config: &ModelConfig| -> Vec<String> {
         let steps = config.ensemble().map(|ensemble| ensemble.steps.as_slice()).unwrap_or_default();
-        steps.iter().map(|step| step.model_name.clone()).collect()
+        steps.iter().map(EnsembleStep::qualified_name).collect()
     };
     let mut unseen = if config.caches_responses() { steps(config) } else { vec![] };
     let mut seen = BTreeSet::new();
@@ -247,7 +292,7 @@ fn inherit_labels(labels: &mut OutputLabels, plan: &Plan, service: &ServiceHandl
 }
 
 /// Failures of an ensemble count as `OTHER`, as upstream does: the member that failed has counted the reason.
-fn outcome(result: &Result<InferResponse, InferError>) -> Outcome {
+fn outcome(result: &Result<Option<InferResponse>, InferError>) -> Outcome {
     match result {
         Ok(_) => Outcome::Success,
         Err(error) if error.kind() == ErrorKind::Cancelled => Outcome::Failure(FailureReason::Cancelled),

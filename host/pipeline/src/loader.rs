@@ -139,15 +139,13 @@ impl ModelLoader for Loader {
     }
 
     fn load(&self, source: ModelSource) -> Result<Arc<dyn ServedModel>, InferError> {
-        let LoaderSettings { telemetry, service, runtime, cache, .. } = &self.0;
+        let LoaderSettings { runtime, cache, .. } = &self.0;
         let _within = runtime.enter();
-        let cache = cache.as_ref();
         if cache.is_none() && source.config.caches_responses() {
             tracing::info!("model '{}' asks for the response cache, and --cache-config names none", source.identity);
         }
         if is_ensemble(&source.config) {
-            let metrics = telemetry.model(&source.identity, &source.config);
-            return Ok(Arc::new(Ensemble::load(source, service.clone(), metrics, runtime.clone(), cache)?));
+            return Ok(Arc::new(Ensemble::load(source, &self.0)?));
         }
         let backend = self.backend(&source)?;
         self.check_decoupled(&source.config, backend)?;

@@ -44,10 +44,6 @@ const UNSERVED: &[Unserved] = &[
     Unserved { path: "optimization.execution_accelerators", used_by: accelerators },
     // Of the other backends none hands a request back.
     Unserved { path: "sequence_batching.iterative_sequence", used_by: iterative_without_end },
-    Unserved {
-        path: "ensemble_scheduling.max_inflight_requests",
-        used_by: |config| flag(config.ensemble().is_some_and(|ensemble| ensemble.max_inflight_requests > 0)),
-    },
     Unserved { path: "cc_model_filenames", used_by: |config| flag(!config.cc_model_filenames.is_empty()) },
     Unserved {
         path: "model_operations.op_library_filename",
@@ -151,7 +147,6 @@ mod tests {
                 "sequence_batching.iterative_sequence",
                 "backend: 'identity' sequence_batching { iterative_sequence: true }",
             ),
-            ("ensemble_scheduling.max_inflight_requests", "ensemble_scheduling { max_inflight_requests: 1 }"),
             ("cc_model_filenames", "cc_model_filenames { key: '8.0' value: 'm' }"),
             ("model_operations.op_library_filename", "model_operations { op_library_filename: 'l.so' }"),
             ("model_repository_agents", "model_repository_agents { agents { name: 'checksum' } }"),
@@ -192,7 +187,10 @@ mod tests {
         check("sequence_batching { oldest { max_candidate_sequences: 4 } state { input_name: 'i' } }", &[]);
         check("backend: 'onnxruntime' sequence_batching { iterative_sequence: true }", &[]);
         check("sequence_batching { state { input_name: 'i' use_growable_memory: true } }", &[]);
-        check("ensemble_scheduling { step { model_name: 'a' input_map { key: 'x' value: 'y' } } }", &[]);
+        check(
+            "ensemble_scheduling { max_inflight_requests: 1 step { model_name: 'a' input_map { key: 'x' value: 'y' } } }",
+            &[],
+        );
     }
 
     #[test]

@@ -10,14 +10,21 @@ use nereid_inference::{
 };
 use nereid_tensor::DataType;
 
+use super::regions;
+
+/// The region of the request's own tensors.
+pub(super) const REQUEST_REGION: usize = 0;
+
 /// A graph that can be run.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) inputs: Vec<(Arc<str>, usize)>,
     pub(super) outputs: Vec<(Arc<str>, usize)>,
     pub(super) steps: Vec<Step>,
-    /// Tensors are numbered from 0 to this.
-    pub(super) tensor_count: usize,
+    /// The region of each tensor, by its number.
+    pub(super) tensor_regions: Vec<usize>,
+    /// Regions are numbered from [`REQUEST_REGION`] to this; each but the first has the decoupled step that opens it.
+    pub(super) region_count: usize,
 }
 
 /// One call of a member. The names are the member's, the numbers the ensemble's tensors.
@@ -28,10 +35,21 @@ pub(super) struct Step {
     pub(super) version: Option<u64>,
     pub(super) inputs: Vec<(Arc<str>, usize)>,
     pub(super) outputs: Vec<(Arc<str>, usize)>,
+    pub(super) is_decoupled: bool,
+    /// Where it takes its inputs.
+    pub(super) region: usize,
+    /// The region that each of its responses opens a branch of, when it is decoupled.
+    pub(super) opens: Option<usize>,
 }
 
 /// Gives the model of a name and a version, `None` being the highest that is ready.
 pub(super) type FindMember<'a> = dyn Fn(&str, Option<u64>) -> Result<Member, InferError> + 'a;
+
+/// Gives the configuration of a model by its name.
+pub(super) type FindConfig<'a> = dyn Fn(&str) -> Option<ModelConfig> + 'a;
+
+/// Ensembles inside ensembles that are looked into before they are loaded; a cycle of them is found elsewhere.
+const NESTING_MAX: u32 = 8;
 
 /// What the graph needs to know of a model that a step calls.
 pub(crate) struct Member {
@@ -72,12 +90,13 @@ impl Member {
         Self { signature: model.signature().clone(), is_decoupled: model.config().is_decoupled() }
     }
 
-    /// A model that is only configured yet.
+    /// A model that is only configured yet; `peers` gives the configurations of others.
     ///
     /// # Errors
     /// Its configuration is not complete.
-    pub(crate) fn of_config(config: &ModelConfig) -> Result<Self, InferError> {
-        Ok(Self { signature: Signature::from_config(config)?, is_decoupled: config.is_decoupled() })
+    pub(crate) fn of_config(config: &ModelConfig, peers: &FindConfig<'_>) -> Result<Self, InferError> {
+        let is_decoupled = will_be_decoupled(config, peers, NESTING_MAX);
+        Ok(Self { signature: Signature::from_config(config)?, is_decoupled })
     }
 }
 
@@ -107,12 +126,12 @@ impl Plan {
         for (index, step) in steps.iter().enumerate() {
             let member = find_member(&step.qualified_name(), version(step))
                 .map_err(|error| error.prefixed(&format!("in ensemble '{}', step {index}: ", config.name)))?;
-            draft.check_member(index, step, &member, signature.max_batch_size)?;
+            draft.check_member(step, &member, signature.max_batch_size)?;
             members.push(member);
         }
         let mut planned = Vec::new();
         for (index, (step, member)) in steps.iter().zip(&members).enumerate() {
-            planned.push(draft.outputs_of(index, step, &member.signature)?);
+            planned.push(draft.outputs_of(index, step, member)?);
         }
         for (index, (step, member)) in steps.iter().zip(&members).enumerate() {
             let inputs = draft.inputs_of(index, step, &member.signature)?;
@@ -123,9 +142,22 @@ impl Plan {
         let outputs = draft.ensemble_outputs(signature)?;
         draft.check_inputs_are_taken(signature)?;
         let inputs = signature.inputs.iter().filter_map(|spec| Some((spec.name.clone(), draft.index(&spec.name)?)));
-        let plan = Self { inputs: inputs.collect(), outputs, steps: planned, tensor_count: draft.tensors.len() };
+        let tensor_regions = vec![REQUEST_REGION; draft.tensors.len()];
+        let mut plan = Self {
+            inputs: inputs.collect(),
+            outputs,
+            steps: planned,
+            tensor_regions,
+            region_count: REQUEST_REGION + 1,
+        };
         plan.check_acyclic(&config.name)?;
+        regions::assign(&mut plan, &config.name)?;
         Ok(plan)
+    }
+
+    /// Whether a request may have any number of responses: some step is decoupled.
+    pub(super) fn is_decoupled(&self) -> bool {
+        self.region_count > REQUEST_REGION + 1
     }
 
     /// Which steps the outputs that `wants` accepts depend on.
@@ -146,7 +178,7 @@ impl Plan {
     }
 
     fn check_acyclic(&self, ensemble: &str) -> Result<(), InferError> {
-        let mut there = vec![false; self.tensor_count];
+        let mut there = vec![false; self.tensor_regions.len()];
         mark(&mut there, &self.inputs);
         let mut left: Vec<&Step> = self.steps.iter().collect();
         loop {
@@ -175,13 +207,7 @@ impl Plan {
 // === impl Draft ===
 
 impl Draft<'_> {
-    fn check_member(
-        &self,
-        index: usize,
-        step: &EnsembleStep,
-        member: &Member,
-        batch_max: u64,
-    ) -> Result<(), InferError> {
+    fn check_member(&self, step: &EnsembleStep, member: &Member, batch_max: u64) -> Result<(), InferError> {
         let (ensemble, name) = (self.ensemble, &step.model_name);
         let member_max = member.signature.max_batch_size;
         if member_max < batch_max {
@@ -190,15 +216,11 @@ impl Draft<'_> {
                  allows maximum batch size to be {member_max}"
             )));
         }
-        if member.is_decoupled {
-            return Err(InferError::unsupported(format!(
-                "in ensemble '{ensemble}', step {index}: model '{name}' is decoupled; decoupled steps are not served yet"
-            )));
-        }
         Ok(())
     }
 
-    fn outputs_of(&mut self, index: usize, step: &EnsembleStep, member: &Signature) -> Result<Step, InferError> {
+    fn outputs_of(&mut self, index: usize, step: &EnsembleStep, member: &Member) -> Result<Step, InferError> {
+        let (is_decoupled, member) = (member.is_decoupled, &member.signature);
         let said_by = format!("step {index} (model '{}')", step.model_name);
         let mut outputs = Vec::new();
         for (model_tensor, tensor) in &step.output_map {
@@ -211,7 +233,8 @@ impl Draft<'_> {
         if outputs.is_empty() {
             return Err(invalid(format!("in ensemble '{}', {said_by} must map at least one output", self.ensemble)));
         }
-        Ok(Step { model: step.qualified_name(), version: version(step), inputs: vec![], outputs })
+        let (model, version) = (step.qualified_name(), version(step));
+        Ok(Step { model, version, inputs: vec![], outputs, is_decoupled, region: REQUEST_REGION, opens: None })
     }
 
     fn inputs_of(
@@ -323,6 +346,13 @@ impl Draft<'_> {
             known.join(", ")
         ))
     }
+}
+
+/// Whether a model will be decoupled once it is loaded: an ensemble is when one of its members is.
+fn will_be_decoupled(config: &ModelConfig, peers: &FindConfig<'_>, nesting_max: u32) -> bool {
+    let Some(ensemble) = config.ensemble() else { return config.is_decoupled() };
+    let mut members = ensemble.steps.iter().filter_map(|step| peers(&step.qualified_name()));
+    nesting_max > 0 && members.any(|member| will_be_decoupled(&member, peers, nesting_max - 1))
 }
 
 fn mark(there: &mut [bool], tensors: &[(Arc<str>, usize)]) {

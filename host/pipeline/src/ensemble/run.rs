@@ -1,184 +1,234 @@
-//! One request on its way through the graph.
+//! Acts on what a [`Journey`] says: calls the steps' models, reads their answers, and gives responses to the client.
+//!
+//! Costs no task: the request's own future polls every call. Dropping it, or the client's going, cancels what runs.
+//! A slow client holds back the journey, which then reads no more from decoupled steps, whose models wait in turn.
 
-use std::sync::Arc;
-
-use futures_util::{StreamExt, stream::FuturesUnordered};
-use nereid_inference::{
-    CallChain, CheckedRequest, InferError, InferRequest, InferResponse, NamedTensor, ParameterValue, Parameters,
-    SequenceFlags, SequenceId, ServiceHandle,
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
 };
-use nereid_tensor::Tensor;
 
-use super::plan::{Plan, Step};
+use futures_util::future::poll_fn;
+use nereid_inference::{
+    CheckedRequest, Delivery, InferError, InferRequest, InferResponse, ResponseSender, ResponseStream, ServiceHandle,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::coop::consume_budget,
+};
 
-const SEQUENCE_ID: &str = "sequence_id";
-const SEQUENCE_START: &str = "sequence_start";
-const SEQUENCE_END: &str = "sequence_end";
+use super::{
+    Shared,
+    journey::{Action, Call, Event, Journey, JourneyLimits},
+    plan::{Plan, Step},
+};
 
-/// What a request without a sequence says of it.
-const NO_SEQUENCE: SequenceFlags = SequenceFlags { id: SequenceId::Number(0), start: false, end: false };
-
-/// Runs the steps that the request's outputs need, each as soon as its inputs are there.
-///
-/// Dropping the future cancels the steps that run.
+/// Runs the steps that the request's outputs need, and sends every response but the last.
 ///
 /// # Errors
-/// The first failure of a step, with the ensemble and the step named in front.
+/// The first failure of a step, with the ensemble and the step named in front; or that the client is gone.
 pub(super) async fn run(
-    plan: &Plan,
-    name: &Arc<str>,
-    service: &ServiceHandle,
+    shared: &Shared,
     request: CheckedRequest,
-) -> Result<InferResponse, InferError> {
-    let mut journey = Journey::begin(plan, name, request);
-    let mut running = FuturesUnordered::new();
+    sender: &mut ResponseSender,
+) -> Result<Option<InferResponse>, InferError> {
+    let mut journey = Journey::begin(&shared.plan, &shared.identity.name, request, shared.flow.limits)?;
+    let mut calls = Calls { shared, running: Vec::new(), next: 0 };
+    let mut held = Held { total: &shared.flow.held_bytes, bytes: 0 };
     loop {
-        for index in journey.startable() {
-            let Some(step) = plan.steps.get(index) else { continue };
-            let request = journey.step_request(step);
-            running.push(async move { (index, call(step, service, request).await) });
-        }
-        let Some((index, result)) = running.next().await else { return Ok(journey.response()) };
-        let Some(step) = plan.steps.get(index) else { continue };
-        let response = result.map_err(|error| error.prefixed(&step_prefix(name, index, step)))?;
-        journey.arrive(step, response);
-    }
-}
-
-/// The text in front of a step's error.
-fn step_prefix(ensemble: &str, index: usize, step: &Step) -> String {
-    format!("in ensemble '{ensemble}', step {index} (model '{}'): ", step.model)
-}
-
-async fn call(step: &Step, service: &ServiceHandle, request: InferRequest) -> Result<InferResponse, InferError> {
-    service.get()?.model(&step.model, step.version)?.infer(request).single().await
-}
-
-/// The tensors that are there and the steps that are still to run.
-struct Journey<'a> {
-    plan: &'a Plan,
-    request: InferRequest,
-    callers: Arc<CallChain>,
-    tensors: Vec<Slot>,
-    to_start: Vec<bool>,
-    /// The client's, until a step says otherwise in parameters of its response.
-    sequence: SequenceFlags,
-}
-
-#[derive(Clone)]
-enum Slot {
-    /// Some step will make it.
-    Expected,
-    There(Tensor),
-    /// An optional input that the client left out, or an output that a step did not give.
-    Absent,
-}
-
-// === impl Journey ===
-
-impl<'a> Journey<'a> {
-    fn begin(plan: &'a Plan, name: &Arc<str>, request: CheckedRequest) -> Self {
-        let mut tensors = vec![Slot::Expected; plan.tensor_count];
-        for (input, index) in &plan.inputs {
-            if let Some(slot) = tensors.get_mut(*index) {
-                *slot = request.input(input).cloned().map_or(Slot::Absent, Slot::There);
+        while let Some(action) = journey.next_action() {
+            match action {
+                Action::Start(call, request) => calls.start(call, request),
+                Action::Finish(result) => return result,
+                Action::Send(response) => {
+                    if !sender.send(Ok(response)).await {
+                        journey.on(Event::Cancelled);
+                    }
+                    // Fast models and a fast client would keep others from this thread.
+                    consume_budget().await;
+                }
             }
         }
-        let to_start = plan.needed_steps(|output| request.wants(output));
-        let request = request.into_inner();
-        let callers = CallChain::extend(request.callers.clone(), name.clone());
-        let sequence = request.sequence.clone().unwrap_or(NO_SEQUENCE);
-        Self { plan, request, callers, tensors, to_start, sequence }
-    }
-
-    /// Takes the steps whose inputs are all decided off the list.
-    fn startable(&mut self) -> Vec<usize> {
-        let decided = |index: &usize| !matches!(self.tensors.get(*index), Some(Slot::Expected));
-        let ready = |step: &Step| step.inputs.iter().all(|(_, tensor)| decided(tensor));
-        let steps = self.plan.steps.iter().enumerate();
-        let startable = steps.filter(|(index, step)| self.to_start.get(*index) == Some(&true) && ready(step));
-        let startable: Vec<usize> = startable.map(|(index, _)| index).collect();
-        for index in &startable {
-            if let Some(to_start) = self.to_start.get_mut(*index) {
-                *to_start = false;
-            }
+        if shared.plan.is_decoupled() {
+            held.set(journey.held_bytes());
         }
-        startable
-    }
-
-    /// The request to a step; parameters, priority and sequence flags are passed through.
-    fn step_request(&self, step: &Step) -> InferRequest {
-        let there = |index: &usize| match self.tensors.get(*index) {
-            Some(Slot::There(tensor)) => Some(tensor.clone()),
-            _ => None,
+        let event = tokio::select! {
+            biased;
+            event = poll_fn(|context| calls.poll_next(context, &journey)) => event,
+            () = sender.cancelled() => Event::Cancelled,
         };
-        let inputs = step.inputs.iter().filter_map(|(name, tensor)| Some((name, there(tensor)?)));
-        InferRequest {
-            id: self.request.id.clone(),
-            requested_outputs: step.outputs.iter().map(|(name, _)| name.clone()).collect(),
-            parameters: self.request.parameters.clone(),
-            priority: self.request.priority,
-            timeout: self.request.timeout,
-            sequence: (self.sequence != NO_SEQUENCE).then(|| self.sequence.clone()),
-            callers: Some(self.callers.clone()),
-            trace: self.request.trace.as_ref().map(|trace| trace.child()),
-            ..InferRequest::new(inputs.map(|(name, tensor)| NamedTensor::new(name.clone(), tensor)).collect())
-        }
+        journey.on(event);
+    }
+}
+
+/// How much may be on its way through one ensemble.
+pub(super) struct Flow {
+    pub(super) limits: JourneyLimits,
+    /// Calls of each step at one time, over all requests; empty without `max_inflight_requests`.
+    pub(super) steps: Vec<Arc<Semaphore>>,
+    /// Tensors that all requests together hold.
+    pub(super) held_bytes: AtomicUsize,
+    pub(super) held_bytes_max: usize,
+}
+
+/// What one request adds to the ensemble's count.
+struct Held<'a> {
+    total: &'a AtomicUsize,
+    bytes: usize,
+}
+
+/// The calls of one request that are under way.
+struct Calls<'a> {
+    shared: &'a Shared,
+    running: Vec<Running>,
+    /// Where to look first, so that no call is always the last.
+    next: usize,
+}
+
+struct Running {
+    call: Call,
+    stage: Stage,
+    is_decoupled: bool,
+    /// Of a model that gives one response.
+    first: Option<Result<InferResponse, InferError>>,
+    responses: u64,
+}
+
+enum Stage {
+    /// Too many requests are in the step.
+    Queued(Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>, Option<Box<InferRequest>>),
+    Started {
+        responses: ResponseStream,
+        _permit: Option<OwnedSemaphorePermit>,
+    },
+}
+
+// === impl Flow ===
+
+impl Flow {
+    fn memory_is_short(&self) -> bool {
+        self.held_bytes.load(Ordering::Relaxed) >= self.held_bytes_max
+    }
+}
+
+// === impl Held ===
+
+impl Held<'_> {
+    fn set(&mut self, bytes: usize) {
+        match bytes.cmp(&self.bytes) {
+            std::cmp::Ordering::Equal => return,
+            std::cmp::Ordering::Greater => self.total.fetch_add(bytes - self.bytes, Ordering::Relaxed),
+            std::cmp::Ordering::Less => self.total.fetch_sub(self.bytes - bytes, Ordering::Relaxed),
+        };
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+// === impl Calls ===
+
+impl Calls<'_> {
+    fn start(&mut self, call: Call, request: InferRequest) {
+        let Some(step) = self.shared.plan.steps.get(call.step) else { return };
+        let stage = match self.shared.flow.steps.get(call.step) {
+            None => Stage::start(&self.shared.service, step, request, None),
+            Some(cap) => {
+                let permit = cap.clone().acquire_owned();
+                Stage::Queued(Box::pin(async move { permit.await.ok() }), Some(Box::new(request)))
+            }
+        };
+        self.running.push(Running { call, stage, is_decoupled: step.is_decoupled, first: None, responses: 0 });
     }
 
-    fn arrive(&mut self, step: &Step, mut response: InferResponse) {
-        self.read_sequence(&response.parameters);
-        for (name, index) in &step.outputs {
-            let position = response.outputs.iter().position(|output| output.name == *name);
-            let tensor = position.map(|position| response.outputs.swap_remove(position).tensor);
-            if let Some(slot) = self.tensors.get_mut(*index) {
-                *slot = tensor.map_or(Slot::Absent, Slot::There);
+    /// The next event of any call that may be read.
+    fn poll_next(&mut self, context: &mut Context<'_>, journey: &Journey<'_>) -> Poll<Event> {
+        let memory_is_short = self.shared.flow.memory_is_short();
+        let calls = self.running.len();
+        for offset in 0..calls {
+            let position = (self.next + offset) % calls;
+            let Some(running) = self.running.get_mut(position) else { continue };
+            if !journey.may_read(running.call, memory_is_short) {
+                continue;
+            }
+            if let Poll::Ready((event, is_over)) = running.poll(context, &self.shared.plan, &self.shared.service) {
+                if is_over {
+                    self.running.swap_remove(position);
+                }
+                self.next = position + 1;
+                return Poll::Ready(event);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// The next event of this call, and whether it is the last.
+    fn poll(&mut self, context: &mut Context<'_>, plan: &Plan, service: &ServiceHandle) -> Poll<(Event, bool)> {
+        if let Stage::Queued(permit, request) = &mut self.stage {
+            let Poll::Ready(permit) = permit.as_mut().poll(context) else { return Poll::Pending };
+            if let (Some(request), Some(step)) = (request.take(), plan.steps.get(self.call.step)) {
+                self.stage = Stage::start(service, step, *request, permit);
+            }
+        }
+        loop {
+            let Stage::Started { responses, .. } = &mut self.stage else { return Poll::Pending };
+            let Poll::Ready(delivery) = responses.poll_next(context) else { return Poll::Pending };
+            let Delivery { response, last } = delivery.unwrap_or(Delivery { response: None, last: true });
+            if self.is_decoupled {
+                return Poll::Ready(event(self.call, response, last));
+            }
+            if let Some(response) = response {
+                self.responses += 1;
+                self.first.get_or_insert(response);
+            }
+            if last {
+                return Poll::Ready(event(self.call, Some(self.single()), true));
             }
         }
     }
 
-    /// A step may move the steps after it to another sequence, or to another place in it.
-    fn read_sequence(&mut self, parameters: &Parameters) {
-        match parameters.get(SEQUENCE_ID) {
-            Some(ParameterValue::Int(id)) => self.sequence.id = SequenceId::Number(id.cast_unsigned()),
-            Some(ParameterValue::Uint(id)) => self.sequence.id = SequenceId::Number(*id),
-            Some(ParameterValue::String(id)) => self.sequence.id = SequenceId::Text(id.clone()),
-            _ => {}
-        }
-        if let Some(ParameterValue::Bool(start)) = parameters.get(SEQUENCE_START) {
-            self.sequence.start = *start;
-        }
-        if let Some(ParameterValue::Bool(end)) = parameters.get(SEQUENCE_END) {
-            self.sequence.end = *end;
+    /// The answer of a model that gives exactly one.
+    fn single(&mut self) -> Result<InferResponse, InferError> {
+        match (self.first.take(), self.responses) {
+            (Some(response), 1) => response,
+            (_, total) => Err(InferError::internal(format!("expected a single response, got {total}"))),
         }
     }
+}
 
-    /// What Triton's ensembles say of the sequence in every response with outputs, even where there is none.
-    fn sequence_parameters(&self) -> Parameters {
-        let mut parameters = Parameters::default();
-        let id = match &self.sequence.id {
-            SequenceId::Number(id) => ParameterValue::Int(id.cast_signed()),
-            SequenceId::Text(id) => ParameterValue::String(id.clone()),
+// === impl Stage ===
+
+impl Stage {
+    fn start(
+        service: &ServiceHandle,
+        step: &Step,
+        request: InferRequest,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        let model = service.get().and_then(|service| service.model(&step.model, step.version));
+        let responses = match model {
+            Ok(model) => model.infer(request),
+            Err(error) => ResponseStream::ready(Err(error)),
         };
-        parameters.insert(SEQUENCE_ID, id);
-        parameters.insert(SEQUENCE_START, ParameterValue::Bool(self.sequence.start));
-        parameters.insert(SEQUENCE_END, ParameterValue::Bool(self.sequence.end));
-        parameters
+        Self::Started { responses, _permit: permit }
     }
+}
 
-    /// An output that no step gave is left out.
-    fn response(&self) -> InferResponse {
-        let requested = &self.request.requested_outputs;
-        let wanted = |name: &Arc<str>| requested.is_empty() || requested.contains(name);
-        let outputs = self.plan.outputs.iter().filter(|(name, _)| wanted(name));
-        let present = outputs.filter_map(|(name, index)| match self.tensors.get(*index) {
-            Some(Slot::There(tensor)) => Some(NamedTensor::new(name.clone(), tensor.clone())),
-            _ => None,
-        });
-        let mut response = InferResponse::new(present.collect());
-        if !response.outputs.is_empty() {
-            response.parameters = self.sequence_parameters();
-        }
-        response
+fn event(call: Call, response: Option<Result<InferResponse, InferError>>, last: bool) -> (Event, bool) {
+    match response.transpose() {
+        Ok(response) => (Event::Answered { call, response, last }, last),
+        Err(error) => (Event::Failed { call, error }, true),
     }
 }

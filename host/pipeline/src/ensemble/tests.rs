@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use nereid_backend::fake::FakeBehaviour;
 use nereid_inference::{
-    InferRequest, ModelConfig, ModelLoader, ModelSource, ParameterValue, SequenceFlags, SequenceId, ServedModel,
+    InferRequest, ModelConfig, ModelLoader, ModelSource, ParameterValue, RESPONSES_BUFFERED_MAX, SequenceFlags,
+    SequenceId, ServedModel,
     config::{EnsembleStep, ResponseCache, Scheduling, SequenceBatching, TransactionPolicy},
 };
 use nereid_tensor::DataType;
@@ -195,6 +196,31 @@ async fn a_graph_is_validated_against_configurations_alone() {
     assert_eq!(world.loader.validate(&source(echo("m", 2)), &peers).err().map(|error| error.to_string()), None);
 }
 
+fn decoupled(name: &str) -> ModelConfig {
+    ModelConfig { transaction_policy: Some(TransactionPolicy { decoupled: true }), ..echo(name, 2) }
+}
+
+#[tokio::test]
+async fn an_ensemble_is_decoupled_when_a_member_is() {
+    let world = World::new(FakeBehaviour { streams: Some(3), ..FakeBehaviour::default() });
+    world.load(decoupled("a")).unwrap();
+    world.load(ensemble("inner", vec![step("a", "IN", "OUT")])).unwrap();
+    let mut nested = step("inner", "IN", "OUT");
+    nested.input_map = [("IN".to_owned(), "IN".to_owned())].into();
+    nested.output_map = [("OUT".to_owned(), "OUT".to_owned())].into();
+    let model = world.load(ensemble("e", vec![nested])).unwrap();
+    assert!(model.config().is_decoupled());
+    let mut stream = model.infer(InferRequest::new(vec![tensor("IN", &[1.0, 2.0])]));
+    for _ in 0..3 {
+        let delivery = stream.next().await.unwrap();
+        assert!(!delivery.last && delivery.response.unwrap().unwrap().output("OUT").is_some());
+    }
+    let end = stream.next().await.unwrap();
+    assert!(end.last && end.response.is_none());
+    let counts: Vec<_> = model.statistics().responses.iter().map(|row| row.success.count).collect();
+    assert_eq!(counts, [1, 1, 1, 0]);
+}
+
 #[tokio::test]
 async fn an_ensemble_is_not_decoupled_by_its_own_word() {
     let world = World::new(FakeBehaviour::default());
@@ -227,4 +253,85 @@ async fn answers_are_not_kept_where_a_member_remembers_sequences() {
         let start = "Response Cache does not currently support model e with sequence batching scheduler, ";
         assert!(error.message().starts_with(start), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_holds_the_members_back() {
+    let world = World::new(FakeBehaviour { streams: Some(1_000_000), ..FakeBehaviour::default() });
+    let member = world.load(decoupled("a")).unwrap();
+    let model = world.load(ensemble("e", vec![step("a", "IN", "OUT")])).unwrap();
+    let mut stream = model.infer(InferRequest::new(vec![tensor("IN", &[1.0, 2.0])]));
+    stream.next().await.unwrap();
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    // What was read, two channels, and the one between them.
+    let made = member.statistics().responses.len();
+    assert!((RESPONSES_BUFFERED_MAX..=2 * (RESPONSES_BUFFERED_MAX + 2)).contains(&made), "{made} responses made");
+    drop(stream);
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(model.statistics().inference.fail.count, 1);
+    assert_eq!(member.statistics().responses.iter().map(|row| row.cancel.count).sum::<u64>(), 1);
+}
+
+#[tokio::test]
+async fn a_step_takes_no_more_requests_than_the_configuration_says() {
+    for (cap, waiting) in [(1, 0), (2, 1)] {
+        let world = World::new(FakeBehaviour { streams: Some(100), ..FakeBehaviour::default() });
+        world.load(decoupled("a")).unwrap();
+        let mut config = ensemble("e", vec![step("a", "IN", "OUT")]);
+        if let Some(Scheduling::Ensemble(scheduling)) = &mut config.scheduling {
+            scheduling.max_inflight_requests = cap;
+        }
+        let model = world.load(config).unwrap();
+        let infer = || model.infer(InferRequest::new(vec![tensor("IN", &[1.0, 2.0])]));
+        // The member has one instance, which streams to whoever comes first until it is read.
+        let (mut first, mut second) = (infer(), infer());
+        first.next().await.unwrap();
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        let page = world.telemetry.render();
+        let series = format!(r#"nv_inference_pending_request_count{{model="a",version="1"}} {waiting}"#);
+        assert!(page.contains(&series), "{cap} at a time: {page}");
+        drop(first);
+        second.next().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn inputs_of_different_decoupled_models_are_refused() {
+    let world = World::new(FakeBehaviour::default());
+    let peers = |name: &str| {
+        let mut pair = echo("pair", 2);
+        pair.inputs.push(crate::test_service::input("X2", DataType::Fp32, 2));
+        let mut inner = step("a", "X", "Y");
+        inner.model_version = -1;
+        let inner = ensemble("inner", vec![inner]);
+        let inner = ModelConfig { inputs: echo("a", 2).inputs, outputs: echo("a", 2).outputs, ..inner };
+        match name {
+            "a" => Some(decoupled("a")),
+            "inner" => Some(inner),
+            "pair" => Some(pair),
+            _ => None,
+        }
+    };
+    let mut join = step("pair", "first", "OUT");
+    join.input_map.insert("X2".to_owned(), "second".to_owned());
+    let check = |steps: Vec<EnsembleStep>| {
+        let error = world.loader.validate(&source(ensemble("e", steps)), &peers).err().unwrap();
+        let text = "in ensemble e, step of model 'pair' receives inputs originated from different decoupled models";
+        assert_eq!(error.message(), text);
+    };
+    check(vec![join.clone(), step("a", "IN", "first"), step("a", "first", "second")]);
+    check(vec![join.clone(), step("a", "IN", "first"), step("inner", "IN", "second")]);
+    let mut with_input = step("pair", "first", "OUT");
+    with_input.input_map.insert("X2".to_owned(), "IN".to_owned());
+    check(vec![step("a", "IN", "first"), with_input]);
+    let mut same = step("pair", "first", "OUT");
+    same.input_map.insert("X2".to_owned(), "first".to_owned());
+    let graph = source(ensemble("e", vec![step("a", "IN", "second"), step("inner", "second", "first"), same]));
+    assert_eq!(world.loader.validate(&graph, &peers).err().map(|error| error.to_string()), None);
 }
