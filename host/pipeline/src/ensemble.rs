@@ -196,8 +196,14 @@ impl Shared {
         sender.execution_started(started);
         let (rows, received) = (request.batch_size(), request.get().received);
         let trace = request.get().trace.clone();
-        let mut result = run::run(self, request, &mut sender).await;
-        sender.reshape_last(&mut result);
+        let result = match run::run(self, request, &mut sender).await {
+            Ok(Some(response)) => {
+                let mut last = Ok(response);
+                sender.reshape_last(&mut last);
+                last.map(Some)
+            }
+            other => other,
+        };
         let ended = Instant::now();
         let timeline = Timeline { started, inputs_ready: None, outputs_started: None };
         let execution = ExecutionRecord { rows, timeline, ended };
