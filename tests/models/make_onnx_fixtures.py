@@ -282,6 +282,13 @@ def growing_state():
     save("growing_state", nodes, inputs, outputs, weights)
 
 
+def fill():
+    """A quarter of a million times the number: a small input with an output of a megabyte."""
+    nodes = [helper.make_node("Expand", ["IN", "shape"], ["OUT"])]
+    outputs = [tensor("OUT", TensorProto.INT32, [262_144])]
+    save("fill", nodes, [tensor("IN", TensorProto.INT32, [1])], outputs, {"shape": np.array([262_144], np.int64)})
+
+
 def sequence_output():
     """A tensor, and a sequence of tensors, which the protocol cannot carry."""
     nodes = [
@@ -318,5 +325,6 @@ if __name__ == "__main__":
     sequence_sum("sequence_sum_text", TensorProto.STRING)
     collatz()
     growing_state()
+    fill()
     sequence_output()
     future_opset()
