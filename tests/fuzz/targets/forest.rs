@@ -42,7 +42,8 @@ fn use_it(forest: Forest) {
     for (row, expected) in rows.chunks(features).zip(together.chunks(outputs)) {
         let mut alone = vec![0.0; outputs];
         evaluator.scores(row, &mut alone, None);
-        let is_same = |(left, right): (&f32, &f32)| left.to_bits() == right.to_bits() || (left.is_nan() && right.is_nan());
+        let is_same =
+            |(left, right): (&f32, &f32)| left.to_bits() == right.to_bits() || (left.is_nan() && right.is_nan());
         assert!(alone.iter().zip(expected).all(is_same), "{alone:?} alone, {expected:?} among others");
     }
     if let Ok(explainer) = Explainer::new(forest) {
