@@ -247,8 +247,9 @@ def test_a_slow_client_holds_the_models_back(own_server):
         found.append(int.from_bytes(response.infer_response.raw_output_contents[0][:4], "little"))
         if len(found) <= 20:
             made = sum(row.get("success", 0) for row in response_counts(server, "repeat_int32").values())
-            # Two channels of responses, the journey between them, and what gRPC has taken but not delivered.
-            assert made <= len(found) + 2 * buffered + inflight + 16, f"{made} made, {len(found)} read"
+            # Two channels of responses, the journey between them, and what gRPC has taken but not delivered: the
+            # windows of this client, which grow as it sees fit, hold one such response per mebibyte.
+            assert made <= len(found) + 2 * buffered + inflight + 32, f"{made} made, {len(found)} read"
         most = max(most, resident_kib(server) - before)
     channel.close()
     assert found == list(range(count))
