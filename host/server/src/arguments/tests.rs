@@ -127,12 +127,12 @@ fn metrics_are_switched_kind_by_kind() {
 }
 
 #[test]
-fn features_that_do_not_exist_may_be_switched_off_only() {
-    check("--model-namespacing=false", |serve| serve.models.model_namespacing, false);
-    check_refused(
-        "serve --model-repository=m --model-namespacing=true",
-        "--model-namespacing=true: not served yet; only 'false' is accepted",
-    );
+fn namespaces_are_off_unless_asked_for() {
+    let namespacing = |serve: &ServeArguments| serve.models.model_namespacing;
+    check("", namespacing, false);
+    check("--model-namespacing=false", namespacing, false);
+    check("--model-namespacing=true", namespacing, true);
+    assert!(matches!(parsed("check m --model-namespacing"), Ok(Command::Check(check)) if check.model_namespacing));
 }
 
 #[test]
@@ -364,5 +364,5 @@ fn help_and_version_are_printed() {
     assert!(text("--help").contains("nereid serve --model-repository=model_repository"));
     let help = text("serve --help");
     assert!(help.contains("--model-repository <DIR>") && help.contains("--model-store"), "{help}");
-    assert!(!help.contains("--model-namespacing"), "{help}");
+    assert!(help.contains("--model-namespacing") && help.contains("ondemand"), "{help}");
 }
