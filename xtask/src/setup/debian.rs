@@ -67,16 +67,24 @@ pub(crate) fn unpack(packages: &[String], scratch: &Path, folder: &Path) -> Resu
         ensure_lists(package)?;
     }
     create_folder(folder)?;
-    // As root, apt would warn that its helper user cannot write here; the download is ours anyway.
-    run(Command::new("apt-get")
-        .args(["download", "--quiet", "-o", "APT::Sandbox::User=root"])
-        .args(packages)
-        .current_dir(scratch))?;
+    if download(packages, scratch).is_err() {
+        announce("apt could not fetch that: its package lists may name versions that are gone; refreshing them");
+        as_root(&["apt-get", "update", "--quiet"])?;
+        download(packages, scratch)?;
+    }
     let is_package = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "deb");
     for file in list_folder(scratch)?.into_iter().filter(is_package) {
         run(Command::new("dpkg-deb").arg("--extract").arg(file).arg(folder))?;
     }
     Ok(())
+}
+
+fn download(packages: &[String], folder: &Path) -> Result<(), Failure> {
+    // As root, apt would warn that its helper user cannot write here; the download is ours anyway.
+    run(Command::new("apt-get")
+        .args(["download", "--quiet", "-o", "APT::Sandbox::User=root"])
+        .args(packages)
+        .current_dir(folder))
 }
 
 fn as_root(words: &[&str]) -> Result<(), Failure> {
