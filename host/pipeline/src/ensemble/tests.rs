@@ -256,6 +256,18 @@ async fn answers_are_not_kept_where_a_member_remembers_sequences() {
 }
 
 #[tokio::test]
+async fn answers_are_not_kept_where_a_member_is_decoupled() {
+    let world = World::new(FakeBehaviour::default());
+    let peers = |name: &str| (name == "a").then(|| decoupled("a"));
+    let plain = ensemble("e", vec![step("a", "IN", "OUT")]);
+    let cached = ModelConfig { response_cache: Some(ResponseCache { enable: true }), ..plain.clone() };
+    assert!(world.loader.validate(&source(plain), &peers).is_ok());
+    let error = world.loader.validate(&source(cached), &peers).unwrap_err();
+    let start = "Response Cache does not currently support model e with 'decoupled' transaction policy, ";
+    assert!(error.message().starts_with(start), "{error}");
+}
+
+#[tokio::test]
 async fn a_reader_that_stops_holds_the_members_back() {
     let world = World::new(FakeBehaviour { streams: Some(1_000_000), ..FakeBehaviour::default() });
     let member = world.load(decoupled("a")).unwrap();
