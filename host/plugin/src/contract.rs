@@ -15,6 +15,36 @@ pub const CONTRACT_VERSION: &str = "0.1.0";
 /// The interfaces that a plugin may import.
 const OFFERED: [&str; 6] = ["types", "tensors", "serving", "inference", "logging", "settings"];
 
+/// The interfaces of WASI 0.2 that a plugin may import, by package. They are there for runtimes of languages, and empty.
+const WASI: [(&str, &[&str]); 6] = [
+    (
+        "wasi:cli",
+        &[
+            "environment",
+            "exit",
+            "stdin",
+            "stdout",
+            "stderr",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stdin",
+            "terminal-stdout",
+            "terminal-stderr",
+        ],
+    ),
+    ("wasi:clocks", &["monotonic-clock", "wall-clock"]),
+    ("wasi:filesystem", &["preopens", "types"]),
+    ("wasi:io", &["error", "poll", "streams"]),
+    ("wasi:random", &["insecure", "insecure-seed", "random"]),
+    (
+        "wasi:sockets",
+        &["instance-network", "ip-name-lookup", "network", "tcp", "tcp-create-socket", "udp", "udp-create-socket"],
+    ),
+];
+
+/// The version of WASI whose interfaces these are; patches only add.
+const WASI_VERSION: &str = "0.2.";
+
 /// The interface that a plugin must export.
 const REQUIRED: &str = "transform";
 
@@ -53,9 +83,7 @@ fn why_missing(import: &str) -> Option<String> {
         return Some(format!("plugins may import interfaces of {PACKAGE} only"));
     };
     if package.starts_with("wasi:") {
-        let text = "WASI (files, environment, clocks, sockets) is granted to no plugin; build without it, for Rust with \
-                    the target wasm32-unknown-unknown";
-        return Some(text.to_owned());
+        return why_not_wasi(package, interface, version);
     }
     if package != PACKAGE {
         return Some(format!("unknown; plugins may import {PACKAGE}/{{{}}}", OFFERED.join(", ")));
@@ -66,6 +94,18 @@ fn why_missing(import: &str) -> Option<String> {
     (!is_compatible(version)).then(|| {
         format!("this server offers {PACKAGE}@{CONTRACT_VERSION}; build the plugin again with an SDK of that version")
     })
+}
+
+fn why_not_wasi(package: &str, interface: &str, version: &str) -> Option<String> {
+    let offered = WASI.iter().any(|(name, interfaces)| *name == package && interfaces.contains(&interface));
+    if offered && version.starts_with(WASI_VERSION) {
+        return None;
+    }
+    let packages: Vec<&str> = WASI.iter().map(|(name, _)| *name).collect();
+    Some(format!(
+        "of WASI, plugins have {} in version 0.2, with nothing behind files and sockets; call other services through a model",
+        packages.join(", ")
+    ))
 }
 
 fn is_required(export: &str) -> bool {
@@ -90,7 +130,10 @@ mod tests {
             ("nereid:plugin/tensors@0.1.7", None),
             ("nereid:plugin/tensors@0.2.0", Some("this server offers nereid:plugin@0.1.0")),
             ("nereid:plugin/sockets@0.1.0", Some("not part of nereid:plugin@0.1.0")),
-            ("wasi:cli/environment@0.2.3", Some("WASI")),
+            ("wasi:cli/environment@0.2.3", None),
+            ("wasi:cli/environment@0.3.0", Some("of WASI, plugins have wasi:cli, wasi:clocks,")),
+            ("wasi:sockets/tcp@0.2.12", None),
+            ("wasi:http/outgoing-handler@0.2.3", Some("of WASI, plugins have wasi:cli")),
             ("acme:things/x@1.0.0", Some("unknown; plugins may import nereid:plugin/{types")),
             ("do-it", Some("plugins may import interfaces of nereid:plugin only")),
         ] {

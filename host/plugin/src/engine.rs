@@ -19,8 +19,11 @@ use crate::{
 /// Guests that can exist at the same time, idle ones included. Each reserves 4 GiB of addresses and no memory.
 const GUESTS_MAX: u32 = 1000;
 
-/// Core modules per guest: the plugin itself, and two small ones that every component carries.
-const CORE_INSTANCES_PER_GUEST: u32 = 4;
+/// Tables per guest: the plugin's own, and those of the small modules that every component carries.
+const TABLES_PER_GUEST: u32 = 4;
+
+/// Core modules per guest: the plugin's and two small ones mostly; a Python plugin is linked from some forty. Only counted.
+const CORE_INSTANCES_PER_GUEST: u32 = 64;
 
 /// Memory that a slot keeps when its guest is gone. Reusing dirty pages is cheaper than asking the kernel again, and with
 /// `pagemap_scan` only pages that were written are looked at.
@@ -103,9 +106,9 @@ fn pooled_config() -> Config {
     pool.total_component_instances(GUESTS_MAX);
     pool.total_core_instances(GUESTS_MAX * CORE_INSTANCES_PER_GUEST);
     pool.total_memories(GUESTS_MAX);
-    pool.total_tables(GUESTS_MAX * CORE_INSTANCES_PER_GUEST);
+    pool.total_tables(GUESTS_MAX * TABLES_PER_GUEST);
     pool.total_stacks(GUESTS_MAX);
-    pool.max_tables_per_module(CORE_INSTANCES_PER_GUEST);
+    pool.max_tables_per_module(TABLES_PER_GUEST);
     pool.table_elements(usize::try_from(PluginLimits::CEILING.table_elements_max).unwrap_or(usize::MAX));
     pool.linear_memory_keep_resident(MEMORY_KEPT_PER_SLOT_BYTES);
     pool.table_keep_resident(TABLE_KEPT_PER_SLOT_BYTES);
@@ -119,6 +122,7 @@ fn pooled_config() -> Config {
 fn new_linker(engine: &Engine) -> wasmtime::Result<Linker<PluginState>> {
     let mut linker = Linker::new(engine);
     TransformPlugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    imports::wasi::add_to_linker(&mut linker)?;
     linker.allow_shadowing(true);
     imports::bulk::add_to_linker(&mut linker)?;
     Ok(linker)

@@ -63,6 +63,8 @@ pub(crate) enum Stop {
     Cancelled,
     #[error("called another model while it was being started, before there was a request")]
     NotServing,
+    #[error("waited for a clock while it was being started, before there was a request")]
+    WaitedWhileStarting,
     #[error("used a handle of type '{0}' that it kept from an earlier call; handles end with their call")]
     StaleHandle(&'static str),
 }
@@ -92,7 +94,7 @@ impl Stop {
             Self::WallTime(_) | Self::CpuTime(_) => ErrorKind::DeadlineExceeded,
             Self::HostCalls(_) => ErrorKind::ResourceExhausted,
             Self::Cancelled => ErrorKind::Cancelled,
-            Self::NotServing | Self::StaleHandle(_) => ErrorKind::Internal,
+            Self::NotServing | Self::WaitedWhileStarting | Self::StaleHandle(_) => ErrorKind::Internal,
         }
     }
 }
@@ -101,8 +103,9 @@ impl Stop {
 pub(crate) fn explain(state: &PluginState, error: &wasmtime::Error) -> InferError {
     let (kind, what) = classify(state, error);
     let mut text = format!("{} {what}", state.spec.subject());
-    if let Some(line) = &state.call.last_error_line {
-        let _ = write!(text, "; the last error it logged: {line}");
+    state.log.end_call();
+    if let Some(words) = state.log.last_words() {
+        let _ = write!(text, "; {words}");
     }
     if let Some(functions) = error.downcast_ref::<WasmBacktrace>().and_then(guest_functions) {
         let _ = write!(text, "; in {functions}");
@@ -116,6 +119,9 @@ fn classify(state: &PluginState, error: &wasmtime::Error) -> (ErrorKind, String)
     }
     if let Some(refused) = error.downcast_ref::<InferError>() {
         return (refused.kind(), format!("was ended: {refused}"));
+    }
+    if let Some(wasmtime_wasi::I32Exit(code)) = error.downcast_ref() {
+        return (ErrorKind::Internal, format!("ended itself with exit code {code}"));
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return (ErrorKind::Unavailable, "found no free sandbox: too many plugins run at the same time".to_owned());

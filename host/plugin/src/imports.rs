@@ -1,4 +1,4 @@
-//! What the host offers to guests: one file per interface of `wit/`, listed here.
+//! What the host offers to guests: one file per interface of `wit/`, listed here; and WASI.
 
 pub(crate) mod bulk;
 pub(crate) mod inference;
@@ -7,3 +7,4 @@ pub(crate) mod serving;
 pub(crate) mod settings;
 pub(crate) mod tensors;
 pub(crate) mod types;
+pub(crate) mod wasi;

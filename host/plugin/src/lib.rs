@@ -20,6 +20,7 @@ mod contract;
 
 mod account;
 mod clock;
+mod guest_log;
 mod handles;
 mod state;
 mod tensor_handle;

@@ -9,14 +9,16 @@ use std::{
 };
 
 use nereid_inference::{CallChain, InferError, RequestTrace};
+use parking_lot::Mutex;
 use wasmtime::{ResourceLimiter, UpdateDeadline, component::Resource};
 
 use crate::{
     account::Account,
     clock::CallClock,
     failure::Stop,
+    guest_log::GuestLog,
     handles::Arena,
-    imports::{inference::PendingCall, serving::RequestHandle},
+    imports::{inference::PendingCall, serving::RequestHandle, wasi::Wasi},
     limits::PluginLimits,
     plugin::PluginSpec,
     tensor_handle::TensorHandle,
@@ -32,6 +34,9 @@ const CORE_INSTANCES_MAX: usize = 64;
 pub(crate) struct PluginState {
     pub(crate) spec: Arc<PluginSpec>,
     pub(crate) meter: MemoryMeter,
+    pub(crate) log: GuestLog,
+    /// Of guests that use it. Never locked: the lock is what lets a thread hand the state to another.
+    wasi: Option<Box<Mutex<Wasi>>>,
     pub(crate) call: CallState,
     pub(crate) tensors: Arena<TensorHandle>,
     pub(crate) requests: Arena<RequestHandle>,
@@ -46,9 +51,6 @@ pub(crate) struct CallState {
     pub(crate) serving: Option<Serving>,
     pub(crate) host_calls: u64,
     pub(crate) model_calls: u32,
-    pub(crate) log_bytes: u64,
-    /// The last line that the guest logged as an error: mostly says more about a trap than the trap does.
-    pub(crate) last_error_line: Option<String>,
     /// The last thing that was refused for a limit: what a guest traps over shortly after.
     pub(crate) refusal: Option<String>,
 }
@@ -80,6 +82,8 @@ impl PluginState {
     pub(crate) fn new(spec: Arc<PluginSpec>, guests_bytes: Arc<AtomicU64>) -> Self {
         Self {
             meter: MemoryMeter::new(&spec.limits, guests_bytes),
+            log: GuestLog::new(spec.clone()),
+            wasi: None,
             call: CallState::new(&spec.limits, None),
             spec,
             tensors: Arena::new(),
@@ -96,11 +100,13 @@ impl PluginState {
     pub(crate) fn begin(&mut self, serving: Serving) {
         self.call = CallState::new(&self.spec.limits, Some(serving));
         self.meter.refusal = None;
+        self.log.begin_call();
     }
 
     /// Ends a call: frees everything that the guest left open, and says how many handles that were.
     pub(crate) fn end(&mut self) -> usize {
         let open = self.open_handles();
+        self.log.end_call();
         if let Some(serving) = &mut self.call.serving {
             // An idle guest must not keep a trace from being complete.
             serving.trace = None;
@@ -109,6 +115,11 @@ impl PluginState {
         self.requests.clear();
         self.pending.clear();
         open
+    }
+
+    /// The guest's view of the system, made when it first looks.
+    pub(crate) fn wasi(&mut self) -> &mut Wasi {
+        self.wasi.get_or_insert_with(|| Box::new(Mutex::new(Wasi::new(&self.log)))).get_mut()
     }
 
     fn open_handles(&self) -> usize {
@@ -197,8 +208,6 @@ impl CallState {
             serving,
             host_calls: 0,
             model_calls: 0,
-            log_bytes: 0,
-            last_error_line: None,
             refusal: None,
         }
     }

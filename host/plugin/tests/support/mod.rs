@@ -17,6 +17,9 @@ use nereid_inference::{
 };
 use nereid_plugin::{CompiledPlugin, Plugin, PluginEngine, PluginLimits, PluginSpec, SandboxPool};
 use nereid_tensor::{DataType, Tensor};
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
 /// One engine for all tests of a file, as in a server.
@@ -84,23 +87,37 @@ pub(crate) fn component(imports: &[&str], body: &str) -> Vec<u8> {
 
 /// The same with further definitions.
 pub(crate) fn component_with(imports: &[&str], body: &str, definitions: &str) -> Vec<u8> {
-    let text = format!(
+    encode(&core(imports, body, definitions))
+}
+
+/// The core module alone.
+pub(crate) fn core(imports: &[&str], body: &str, definitions: &str) -> String {
+    format!(
         r#"(module {} {PRELUDE} {definitions}
           (func $run (export "nereid:plugin/transform@0.1.0#run")
             (param $request i32) (param $inputs i32) (param $count i32) (result i32) {body}))"#,
         imports.concat()
-    );
-    encode(&text)
+    )
 }
 
 /// A component around a core module.
 pub(crate) fn encode(core_text: &str) -> Vec<u8> {
+    encode_for(core_text, "transform-plugin", None)
+}
+
+/// The same for a world of `wit`, which may use the contract; without it for one of the contract.
+pub(crate) fn encode_for(core_text: &str, world: &str, wit: Option<&str>) -> Vec<u8> {
     let mut module = wat::parse_str(core_text).unwrap();
     let mut resolve = wit_parser::Resolve::default();
-    let (package, _) = resolve.push_path(wit_directory()).unwrap();
-    let world = resolve.select_world(&[package], Some("transform-plugin")).unwrap();
+    let (mut package, _) = resolve.push_path(wit_directory()).unwrap();
+    if let Some(wit) = wit {
+        package = resolve.push_str("guest.wit", wit).unwrap();
+    }
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
+    let encoder = ComponentEncoder::default().validate(true).module(&module).unwrap();
+    let encoder = encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER);
+    encoder.unwrap().encode().unwrap()
 }
 
 /// The model that guests serve unless a test says otherwise: `X`, FP32, of any length, in and out.
