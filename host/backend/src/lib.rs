@@ -11,7 +11,6 @@ mod seam;
 
 pub mod contract;
 pub mod fake;
-pub mod random;
 
 pub use crate::{
     assemble::{gather, gather_flat, scatter},

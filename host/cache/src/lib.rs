@@ -25,6 +25,4 @@ pub use crate::{
 };
 
 #[cfg(test)]
-mod random;
-#[cfg(test)]
 mod simulation;

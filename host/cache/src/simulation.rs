@@ -6,10 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{
-    flights::{Departure, FlightTable, JOINS_MAX, Join},
-    random::{Random, for_every_seed},
-};
+use nereid_seeds::{Random, for_every_random};
+
+use crate::flights::{Departure, FlightTable, JOINS_MAX, Join};
 
 const FOLLOWERS_MAX: usize = 4;
 
@@ -214,5 +213,5 @@ fn simulate(random: &mut Random) {
 
 #[test]
 fn every_request_ends_once_and_as_itself() {
-    for_every_seed(1_000, simulate);
+    for_every_random(1_000, simulate);
 }

@@ -6,7 +6,6 @@
 //! one that is said to be alone is. A failure prints its seed; `NEREID_SEED=n` replays it, `NEREID_SEEDS=n` goes deep.
 
 mod oracle;
-mod random;
 mod requests;
 
 use std::{
@@ -14,10 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use self::{
-    oracle::{Candidate, Expected, batching},
-    random::{Random, for_every_seed},
-};
+pub(crate) use nereid_seeds::{Random, for_every_seed};
+
+pub(crate) use self::oracle::{Candidate, Expected, batching};
 use crate::policy::{Actions, Event, InstanceIndex, Policy};
 
 /// What runs in CI; [`for_every_seed`] says how to run more.

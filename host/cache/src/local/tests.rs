@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use nereid_inference::NamedTensor;
+use nereid_seeds::for_every_random;
 use nereid_tensor::Tensor;
 
 use super::*;
-use crate::random::for_every_seed;
 
 fn response(bytes: usize, mark: u8) -> InferResponse {
     let tensor = Tensor::from_elements([bytes as u64], &vec![mark; bytes]).unwrap();
@@ -60,7 +60,7 @@ fn the_same_key_again_replaces_and_is_counted_once() {
 /// Random inserts and look-ups beside a plain list that does the same in O(n).
 #[test]
 fn it_keeps_what_a_list_in_order_of_use_would() {
-    for_every_seed(300, |random| {
+    for_every_random(300, |random| {
         let budget_bytes = 4 * size_of(64) + random.below(2_000) as usize;
         let cache = LocalCache::new(budget_bytes, &CacheLimits::default());
         let mut model: VecDeque<(u64, usize)> = VecDeque::new();

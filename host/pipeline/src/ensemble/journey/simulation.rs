@@ -11,8 +11,8 @@ use std::{
     time::Instant,
 };
 
-use nereid_backend::random::{Random, for_every_seed};
 use nereid_inference::{Signature, TensorSpec};
+use nereid_seeds::{Random, for_every_seed};
 use nereid_tensor::{DataType, Tensor};
 
 use super::{super::regions, *};
