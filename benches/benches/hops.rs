@@ -132,6 +132,7 @@ fn ensemble_edge(criterion: &mut Criterion) {
         runtime: runtime.handle().clone(),
         limits: PipelineLimits::default(),
         cache: None,
+        memory: None,
     });
     let mut group = criterion.benchmark_group("ensemble_edge");
     for (name, config) in [

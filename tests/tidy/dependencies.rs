@@ -6,7 +6,7 @@ use super::house::{expect_none, read, texts};
 
 /// STYLE.md, "Direction", with the two edges that host/ARCHITECTURE.md defends. Left may depend on right, and on
 /// whatever right may depend on. A new edge is a design change: change those pages and this table together.
-const DIRECTION: [(&str, &[&str]); 26] = [
+const DIRECTION: [(&str, &[&str]); 27] = [
     ("sync", &[]),
     ("tensor", &[]),
     ("inference", &["sync", "tensor"]),
@@ -14,6 +14,7 @@ const DIRECTION: [(&str, &[&str]); 26] = [
     ("telemetry", &["inference"]),
     ("backend", &["inference"]),
     ("cache", &["inference", "sync"]),
+    ("memory", &["inference"]),
     ("seeds", &[]),
     ("plugin", &["inference", "telemetry"]),
     ("forest", &[]),
@@ -23,7 +24,7 @@ const DIRECTION: [(&str, &[&str]); 26] = [
     ("backend-repeat", &["backend"]),
     ("backend-wasm", &["backend", "plugin", "telemetry"]),
     ("scheduler", &["backend", "telemetry"]),
-    ("pipeline", &["scheduler", "cache", "plugin", "telemetry"]),
+    ("pipeline", &["scheduler", "cache", "memory", "plugin", "telemetry"]),
     ("repository", &["config"]),
     ("protocol", &["config"]),
     ("access", &[]),

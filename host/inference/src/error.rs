@@ -38,6 +38,10 @@ pub struct InferError {
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
+/// The source of a failure that would go away if others made room.
+#[derive(Clone, Copy, Debug)]
+struct NoRoom;
+
 // === impl ErrorKind ===
 
 impl ErrorKind {
@@ -96,6 +100,17 @@ impl InferError {
         Self { source: Some(Arc::new(source)), ..self }
     }
 
+    /// The same error of a load, for whom it would help if other models were unloaded.
+    #[must_use]
+    pub fn lacking_room(self) -> Self {
+        self.with_source(NoRoom)
+    }
+
+    /// Whether it would help if other models were unloaded.
+    pub fn lacks_room(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.is::<NoRoom>())
+    }
+
     /// The same error with text in front: who passes it on, for example `in ensemble 'E', `.
     #[must_use]
     pub fn prefixed(self, prefix: &str) -> Self {
@@ -128,5 +143,28 @@ impl fmt::Debug for InferError {
 impl Error for InferError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+// === impl NoRoom ===
+
+impl fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("other models take the room")
+    }
+}
+
+impl Error for NoRoom {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_room_is_seen_behind_any_kind_and_prefix_and_nowhere_else() {
+        let error = InferError::resource_exhausted("no").lacking_room();
+        assert!(error.clone().prefixed("in ").lacks_room());
+        assert!(!InferError::resource_exhausted("no").lacks_room());
+        assert!(!InferError::internal("no").with_source(error).lacks_room());
     }
 }

@@ -210,6 +210,11 @@ impl CheckedRequest {
         self.attached_outputs = None;
     }
 
+    /// Keeps `ticket` in place of the one that the request came with.
+    pub fn hold(&mut self, ticket: SharedTicket) {
+        self.request.ticket = Some(ticket);
+    }
+
     /// Says where the request stands in its sequence, whatever its client said.
     pub fn set_sequence(&mut self, flags: SequenceFlags) {
         self.request.sequence = Some(flags);

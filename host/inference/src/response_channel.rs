@@ -18,7 +18,7 @@ use nereid_sync::Mutex;
 
 use crate::{
     Delivery, InferError, InferResponse, RequestTrace, Reshapes, ResponseObserver, ResponseOutcome, SharedTicket,
-    TensorActivity, response_order::Turn, response_watch::ResponseWatch,
+    TensorActivity, response_order::Turn, response_watch::ResponseWatch, ticket::BothTickets,
 };
 
 /// Responses that wait for a slow reader before [`ResponseSender::send`] makes the sender wait too.
@@ -239,11 +239,14 @@ impl ResponseStream {
         stream
     }
 
-    /// The same stream, which keeps `ticket` until it is dropped.
+    /// The same stream, which keeps `ticket`, and what it kept before, until it is dropped.
     #[must_use]
     pub fn holding(self, ticket: SharedTicket) -> Self {
         let mut stream = self;
-        stream.ticket = Some(ticket);
+        stream.ticket = Some(match stream.ticket.take() {
+            None => ticket,
+            Some(earlier) => Arc::new(BothTickets { _tickets: [earlier, ticket] }),
+        });
         stream
     }
 

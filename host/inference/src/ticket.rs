@@ -8,3 +8,11 @@ pub trait Ticket: fmt::Debug + Send + Sync {}
 
 /// One ticket, shared by the request and its stream.
 pub type SharedTicket = Arc<dyn Ticket>;
+
+/// Two tickets as one.
+#[derive(Debug)]
+pub(crate) struct BothTickets {
+    pub(crate) _tickets: [SharedTicket; 2],
+}
+
+impl Ticket for BothTickets {}

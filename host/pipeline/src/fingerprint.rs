@@ -64,6 +64,12 @@ pub(crate) fn of_ensemble(config: &ModelConfig, members: &[Fingerprint]) -> Fing
     *hasher.finalize().as_bytes()
 }
 
+/// The size of the files that a version is loaded from; 0 where they cannot be listed.
+pub(crate) fn files_bytes(source: &ModelSource) -> u64 {
+    let files = list(source).unwrap_or_default();
+    files.values().map(|(bytes, _)| *bytes).fold(0, u64::saturating_add)
+}
+
 // === impl VersionFiles ===
 
 impl VersionFiles {

@@ -14,6 +14,7 @@ mod instances;
 mod labels;
 mod limits;
 mod loader;
+mod memory_use;
 mod model;
 mod model_file;
 mod recorder;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nereid_backend::{Backend, BatchForms};
 use nereid_inference::{InferError, ModelConfig, ModelLoader, ModelSource, ServedModel, ServiceHandle, Signature};
+use nereid_memory::MemoryBudget;
 use nereid_telemetry::{Telemetry, check_metric_control};
 use tokio::runtime::Handle;
 
@@ -38,6 +39,8 @@ pub struct LoaderSettings {
     pub limits: PipelineLimits,
     /// Where models that ask for it keep their answers.
     pub cache: Option<CacheUse>,
+    /// What models and requests may take; `None` for whatever there is.
+    pub memory: Option<MemoryBudget>,
 }
 
 // === impl Loader ===

@@ -8,6 +8,7 @@ use nereid_inference::{
     Reshapes, ResponseSender, ResponseStream, ServedModel, Signature, response_channel,
 };
 use nereid_scheduler::{Observer, Scheduler, SchedulerSettings, on_cores};
+use parking_lot::Mutex;
 
 use crate::{
     caching::{Caching, Executor},
@@ -17,6 +18,7 @@ use crate::{
     instances::{description, shared_cores, wanted_instances},
     labels::OutputLabels,
     loader::LoaderSettings,
+    memory_use::MemoryUse,
     recorder::{Recorder, ResponseCounter},
     roster::{Maker, Roster},
     scheduling::scheduler_settings,
@@ -41,6 +43,8 @@ struct Core {
     caching: Option<Arc<Caching>>,
     /// Where a store is shared with other processes.
     files: Option<VersionFiles>,
+    /// What it is charged where there is a budget. After the instances, so that they are gone before it is.
+    memory: Option<MemoryUse>,
 }
 
 // === impl BackendModel ===
@@ -59,18 +63,22 @@ impl BackendModel {
         let reshapes = Reshapes::of(&source.config);
         let labels = OutputLabels::read(&source)?;
         let warmup = Warmup::read(&source)?;
-        let LoaderSettings { telemetry, rules, runtime, limits, cache, .. } = loader;
+        let LoaderSettings { telemetry, rules, runtime, limits, cache, memory, .. } = loader;
         let settings = SchedulerSettings { rate_limiter: rules.rate_limiter.clone(), ..scheduler_settings(&source)? };
         let files = cache.as_ref().and_then(|cache| cache.look(&source));
         let preserve_order = settings.preserve_order;
         let wanted = wanted_instances(&source.config)?;
         // What a backend shares between instances, threads of a library for example, works where they do.
         let cores = shared_cores(&wanted, &rules.host_policies)?;
+        let instances = wanted.len();
+        let memory = memory.as_ref().map(|budget| MemoryUse::begin(budget, &source, instances));
+        let mut memory = memory.transpose()?;
         let loaded = on_cores(cores.as_ref(), || {
             let _within = runtime.enter();
             backend.load(&source)
         })??;
-        let maker = Maker { loaded, warmup, rules: rules.clone(), runtime: runtime.clone() };
+        memory.iter_mut().for_each(MemoryUse::shared_part_is_loaded);
+        let maker = Maker { loaded, warmup, rules: rules.clone(), runtime: runtime.clone(), warmed: Mutex::default() };
         let metrics = telemetry.model(&source.identity, &source.config);
         let decisions = Decisions::new(source.identity.clone(), limits.decisions_max);
         let recorder = Arc::new(Recorder::new(metrics, source.config.is_decoupled()).keeping(decisions));
@@ -78,13 +86,15 @@ impl BackendModel {
         let start = |instances| Scheduler::start(settings, instances, observer);
         let described = description(&wanted);
         let roster = Roster::start(wanted, maker, start)?;
+        memory.iter_mut().try_for_each(|memory| memory.settle(roster.warmed(), &signature))?;
         let caching = cache.as_ref().filter(|_| source.config.caches_responses()).map(|cache| {
             let fingerprint = files.as_ref().and_then(VersionFiles::fingerprint);
             cache.begin((&source.identity, fingerprint), &recorder, preserve_order)
         });
         recorder.loaded(started.elapsed());
         tracing::info!("{} has {}", source.identity, described);
-        let core = Core { identity: source.identity, signature, reshapes, labels, roster, recorder, caching, files };
+        let core =
+            Core { identity: source.identity, signature, reshapes, labels, roster, recorder, caching, files, memory };
         Ok(Self { config: source.config, core: Arc::new(core) })
     }
 }
@@ -122,6 +132,17 @@ impl ServedModel for BackendModel {
                 if recorder.counts_responses() {
                     sender.watch(ResponseCounter::new(recorder.clone(), request.get().received));
                 }
+                let stream = match &self.core.memory {
+                    None => stream,
+                    Some(memory) => match memory.admit(&self.core.identity, &mut request) {
+                        Ok(ticket) => stream.holding(ticket),
+                        Err(error) => {
+                            recorder.refused(request.get().received.elapsed());
+                            sender.respond(Err(error));
+                            return stream;
+                        }
+                    },
+                };
                 match &self.core.caching {
                     None => self.core.execute(request, sender),
                     Some(caching) => caching.serve(self.core.clone(), request, sender),
@@ -150,8 +171,13 @@ impl ServedModel for BackendModel {
     }
 
     fn reconfigured(&self, config: &ModelConfig) -> Result<Option<Arc<dyn ServedModel>>, InferError> {
-        self.core.roster.change(config)?;
-        tracing::info!("{} now has {}", self.core.identity, description(&wanted_instances(config)?));
+        let wanted = wanted_instances(config)?;
+        let change = || self.core.roster.change(config);
+        match &self.core.memory {
+            None => change()?,
+            Some(memory) => memory.resized(wanted.len(), change)?,
+        }
+        tracing::info!("{} now has {}", self.core.identity, description(&wanted));
         Ok(Some(Arc::new(Self { config: config.clone(), core: self.core.clone() })))
     }
 }

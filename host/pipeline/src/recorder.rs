@@ -102,6 +102,15 @@ impl Recorder {
         add(&mut inference.cache_miss, lookup + insertion);
     }
 
+    /// A request was refused before it came to the scheduler.
+    pub(crate) fn refused(&self, waited: Duration) {
+        if !self.counts_responses {
+            self.metrics.record_first_response(waited);
+        }
+        self.metrics.record_failure(nereid_telemetry::FailureReason::Rejected);
+        add(&mut self.counted.lock().inference.fail, waited);
+    }
+
     /// A request that waited for the execution of another went away.
     pub(crate) fn request_gone(&self, waited: Duration) {
         self.metrics.record_failure(nereid_telemetry::FailureReason::Cancelled);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use nereid_backend::{Instance, LoadedModel};
 use nereid_inference::{InferError, MemoryUsage, ModelConfig};
+use nereid_memory::Warmed;
 use nereid_scheduler::{InstanceId, NewInstance, Scheduler, on_cores};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -23,6 +24,8 @@ pub(crate) struct Maker {
     pub(crate) warmup: Warmup,
     pub(crate) rules: InstanceRules,
     pub(crate) runtime: Handle,
+    /// What the warm-up of the instances has shown.
+    pub(crate) warmed: Mutex<Warmed>,
 }
 
 /// Where an instance is.
@@ -53,7 +56,9 @@ impl Maker {
             let _within = self.runtime.enter();
             let mut instance = self.loaded.new_instance(&wanted.spec)?;
             if !wanted.nature.passive {
-                self.warmup.run(&mut instance, &self.runtime)?;
+                let warmed = self.warmup.run(&mut instance, &self.runtime)?;
+                let mut most = self.warmed.lock();
+                *most = most.max(warmed);
             }
             Ok::<_, InferError>(instance)
         });
@@ -91,6 +96,11 @@ impl Roster {
 
     pub(crate) fn scheduler(&self) -> &Scheduler {
         &self.scheduler
+    }
+
+    /// What the warm-up of every instance has shown.
+    pub(crate) fn warmed(&self) -> Warmed {
+        *self.maker.warmed.lock()
     }
 
     /// Whether the backend says that it can serve.

@@ -11,6 +11,7 @@ use nereid_inference::{
     NamedTensor, ServedModel, ServerState, ServiceHandle,
     config::{EnsembleScheduling, EnsembleStep, ModelInput, ModelOutput, Scheduling},
 };
+use nereid_memory::MemoryBudget;
 use nereid_telemetry::{MetricsSettings, Telemetry};
 use nereid_tensor::{DataType, Tensor};
 use parking_lot::Mutex;
@@ -49,19 +50,29 @@ impl InferenceService for Models {
 
 impl World {
     pub(crate) fn new(behaviour: FakeBehaviour) -> Self {
-        Self::with(behaviour, InstanceRules::default(), None)
+        Self::with(behaviour, InstanceRules::default(), None, None)
     }
 
     pub(crate) fn with_rules(behaviour: FakeBehaviour, rules: InstanceRules) -> Self {
-        Self::with(behaviour, rules, None)
+        Self::with(behaviour, rules, None, None)
     }
 
     /// As [`World::new`], with a response cache.
     pub(crate) fn with_cache(behaviour: FakeBehaviour, cache: Option<CacheUse>) -> Self {
-        Self::with(behaviour, InstanceRules::default(), cache)
+        Self::with(behaviour, InstanceRules::default(), cache, None)
     }
 
-    fn with(behaviour: FakeBehaviour, rules: InstanceRules, cache: Option<CacheUse>) -> Self {
+    /// As [`World::new`], with a memory budget.
+    pub(crate) fn with_memory(behaviour: FakeBehaviour, memory: MemoryBudget) -> Self {
+        Self::with(behaviour, InstanceRules::default(), None, Some(memory))
+    }
+
+    fn with(
+        behaviour: FakeBehaviour,
+        rules: InstanceRules,
+        cache: Option<CacheUse>,
+        memory: Option<MemoryBudget>,
+    ) -> Self {
         let models = Arc::new(Models::default());
         let service: Arc<dyn InferenceService> = models.clone();
         let handle = ServiceHandle::default();
@@ -76,6 +87,7 @@ impl World {
             runtime: Handle::current(),
             limits: PipelineLimits::default(),
             cache,
+            memory,
         });
         Self { service, models, loader, telemetry }
     }

@@ -15,6 +15,7 @@ use nereid_inference::{
     config::{WarmupInput, WarmupSample},
     response_channel,
 };
+use nereid_memory::Warmed;
 use tokio::runtime::Handle;
 
 use crate::sequences::lone_request_inputs;
@@ -53,20 +54,23 @@ impl Warmup {
         Ok(Self { samples: samples.collect::<Result<_, _>>()? })
     }
 
-    /// Executes the samples on one instance. Blocks; must not be called on one of the runtime's own workers.
+    /// Executes the samples on one instance, and says what they took. Blocks; must not be called on one of the runtime's own
+    /// workers.
     ///
     /// # Errors
     /// What the first failing sample was answered with, in Triton's words.
-    pub(crate) fn run(&self, instance: &mut Instance, runtime: &Handle) -> Result<(), InferError> {
+    pub(crate) fn run(&self, instance: &mut Instance, runtime: &Handle) -> Result<Warmed, InferError> {
+        let mut most = Warmed::default();
         for sample in &self.samples {
             for _ in 0..sample.count {
-                sample.execute(instance, runtime).map_err(|error| {
+                let warmed = sample.execute(instance, runtime).map_err(|error| {
                     let text = format!("failed to run warmup sample '{}': {};", sample.name, error.message());
                     InferError::new(error.kind(), text)
                 })?;
+                most = most.max(warmed);
             }
         }
-        Ok(())
+        Ok(most)
     }
 }
 
@@ -96,7 +100,7 @@ impl Sample {
         Ok(Self { name: sample.name.clone(), requests, count: sample.count.max(1) })
     }
 
-    fn execute(&self, instance: &mut Instance, runtime: &Handle) -> Result<(), InferError> {
+    fn execute(&self, instance: &mut Instance, runtime: &Handle) -> Result<Warmed, InferError> {
         let (jobs, streams): (Vec<_>, Vec<ResponseStream>) = self
             .requests
             .iter()
@@ -119,16 +123,33 @@ impl Sample {
                 (None, None) => {}
             }
         }
-        streams.into_iter().try_for_each(|stream| runtime.block_on(exhaust(stream)))
+        let outputs = streams.into_iter().map(|stream| runtime.block_on(exhaust(stream)));
+        let outputs = outputs.collect::<Result<Vec<u64>, InferError>>()?;
+        Ok(self.warmed(&outputs))
+    }
+
+    /// From the bytes of each request's outputs.
+    fn warmed(&self, output_bytes: &[u64]) -> Warmed {
+        let inputs = self.requests.iter().flat_map(|request| &request.get().inputs);
+        let input_bytes: u64 = inputs.map(|input| input.tensor.byte_size() as u64).sum();
+        let rows = self.requests.iter().map(|request| request.batch_size().max(1));
+        let of_rows = output_bytes.iter().zip(rows).map(|(bytes, rows)| bytes.div_ceil(rows));
+        Warmed {
+            batch_bytes: input_bytes + output_bytes.iter().sum::<u64>(),
+            row_output_bytes: of_rows.max().unwrap_or_default(),
+        }
     }
 }
 
-/// Waits for every response of a request: one that is answered late is part of the warm-up.
-async fn exhaust(mut stream: ResponseStream) -> Result<(), InferError> {
+/// Waits for every response of a request: one that is answered late is part of the warm-up. Returns the bytes of the
+/// largest one's outputs.
+async fn exhaust(mut stream: ResponseStream) -> Result<u64, InferError> {
+    let mut most = 0;
     while let Some(delivery) = stream.next().await {
-        delivery.response.transpose()?;
+        let outputs = delivery.response.transpose()?.map(|response| response.outputs).unwrap_or_default();
+        most = most.max(outputs.iter().map(|output| output.tensor.byte_size() as u64).sum());
     }
-    Ok(())
+    Ok(most)
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, ServerError>
         runtime: runtime.handle().clone(),
         limits: PipelineLimits::default(),
         cache: None,
+        memory: None,
     });
     let findings = nereid_repository::check(&settings(arguments), &*loader)?;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nereid_backend::Backend;
 use nereid_inference::{Diagnostics, InferError, InferenceService, ModelControl, ServiceHandle};
+use nereid_memory::MemoryBudget;
 use nereid_pipeline::{CacheUse, Loader, LoaderSettings};
 use nereid_repository::{OnDemand, Repository, RepositoryLimits, RepositorySettings, StartReport};
 use nereid_shared_memory::{SharedMemory, SharedMemorySettings};
@@ -37,7 +38,7 @@ impl Host {
         arguments: &ServeArguments,
         telemetry: &Arc<Telemetry>,
         diagnostics: Arc<dyn Diagnostics>,
-        cache: Option<CacheUse>,
+        (cache, memory): (Option<CacheUse>, Option<MemoryBudget>),
     ) -> Result<Self, ServerError> {
         let service = ServiceHandle::default();
         let backends = backends(&arguments.backends, &service)?;
@@ -50,6 +51,7 @@ impl Host {
             runtime: Handle::current(),
             limits: limits.pipeline,
             cache,
+            memory,
         });
         let settings = RepositorySettings { limits: limits.repository, ..repository_settings(&arguments.models) };
         let repository = Repository::new(settings, loader);

@@ -14,6 +14,7 @@ mod error;
 mod host;
 mod infer;
 mod limits;
+mod memory_budget;
 mod metrics_service;
 mod polling;
 mod response_cache;

@@ -15,6 +15,7 @@ use nereid_inference::{
     RESPONSES_BUFFERED_MAX,
     limits::{Bytes, Count, LimitRow, LimitSet, LimitUnit, Time, show_limit},
 };
+use nereid_memory::MemoryLimits;
 use nereid_pipeline::{INSTANCES_MAX, PipelineLimits};
 use nereid_plugin::PluginLimits;
 use nereid_protocol::{CLASSIFIED_ELEMENTS_MAX, grpc::SEQUENCE_ID_CHARACTERS_MAX, http};
@@ -34,6 +35,7 @@ pub struct Limits {
     pub repository: RepositoryLimits,
     pub pipeline: PipelineLimits,
     pub cache: CacheLimits,
+    pub memory: MemoryLimits,
 }
 
 /// A limit that no flag changes.
@@ -89,11 +91,11 @@ impl Limits {
         self.parts().into_iter().flat_map(LimitSet::rows).collect()
     }
 
-    fn parts(&self) -> [&dyn LimitSet; 6] {
-        [&self.http, &self.grpc, &self.shared_memory, &self.repository, &self.pipeline, &self.cache]
+    fn parts(&self) -> [&dyn LimitSet; 7] {
+        [&self.http, &self.grpc, &self.shared_memory, &self.repository, &self.pipeline, &self.cache, &self.memory]
     }
 
-    fn parts_mut(&mut self) -> [&mut dyn LimitSet; 6] {
+    fn parts_mut(&mut self) -> [&mut dyn LimitSet; 7] {
         [
             &mut self.http,
             &mut self.grpc,
@@ -101,6 +103,7 @@ impl Limits {
             &mut self.repository,
             &mut self.pipeline,
             &mut self.cache,
+            &mut self.memory,
         ]
     }
 }

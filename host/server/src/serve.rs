@@ -27,7 +27,7 @@ use crate::{
     arguments::{CompressionLevel, ServeArguments},
     error::ServerError,
     host::Host,
-    metrics_service, polling, response_cache,
+    memory_budget, metrics_service, polling, response_cache,
     services::Services,
     signals::Signals,
     sockets::{self, ReservedPort, Service, WantedPort},
@@ -76,7 +76,8 @@ async fn run(
     let traces = Traces::start(arguments.trace.options()?)?;
     let diagnostics: Arc<dyn Diagnostics> = Arc::new(ServerDiagnostics { traces: Arc::clone(&traces), log });
     let cache = response_cache::start(arguments).await?;
-    let host = Host::assemble(arguments, &telemetry, diagnostics, cache)?;
+    let memory = memory_budget::start(arguments, &telemetry)?;
+    let host = Host::assemble(arguments, &telemetry, diagnostics, (cache, memory))?;
     let report = tokio::select! {
         report = host.load() => report?,
         signal = signals.next() => return Err(ServerError::StoppedWhileLoading { signal }),

@@ -18,6 +18,7 @@ use crate::{
     cache_metrics::{CacheOutcome, CacheSeries},
     first_response,
     host_usage::HostUsage,
+    memory_metrics::{MEMORY_FAMILIES, MemoryReading},
     model_metrics::{FailureReason, Series},
     page::{Head, Sample, Value, family_of},
     summaries::Stage,
@@ -46,6 +47,12 @@ pub(crate) fn gather(series: &[Arc<Series>], host_usage: &HostUsage, now: Instan
     });
     let per_host = HOST_FAMILIES.iter().map(|family| family_of(family.head, (family.sample)(host_usage)));
     let families = per_model.chain(summaries).chain(cache_summaries).chain(per_host);
+    families.filter(|family| !family.get_metric().is_empty()).collect()
+}
+
+/// Those of a memory budget.
+pub(crate) fn of_memory(reading: &MemoryReading) -> Vec<MetricFamily> {
+    let families = MEMORY_FAMILIES.iter().map(|family| family_of(family.head, (family.samples)(reading)));
     families.filter(|family| !family.get_metric().is_empty()).collect()
 }
 

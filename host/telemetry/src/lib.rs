@@ -12,6 +12,7 @@ mod families;
 mod first_response;
 mod host_usage;
 mod logging;
+mod memory_metrics;
 mod metrics_settings;
 mod model_metrics;
 mod page;
@@ -24,6 +25,7 @@ pub use crate::{
     diagnostics::ServerDiagnostics,
     first_response::check_metric_control,
     logging::{LogControl, LogError, RequestLine, init_logging, log_panics},
+    memory_metrics::{MemoryReading, MemorySource},
     metrics_settings::MetricsSettings,
     model_metrics::{FailureReason, ModelMetrics, RequestDurations},
     telemetry::Telemetry,

@@ -225,6 +225,11 @@ impl Labels {
         Self(tags.chain(own).chain(namespace).collect())
     }
 
+    /// A single label.
+    pub(crate) fn one(name: &str, value: &str) -> Self {
+        Self(BTreeMap::from([(name.to_owned(), value.to_owned())]))
+    }
+
     pub(crate) fn with(&self, name: &str, value: &str) -> Self {
         let mut labels = self.clone();
         labels.0.insert(name.to_owned(), value.to_owned());

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
     time::Instant,
 };
 
@@ -13,6 +13,7 @@ use prometheus::TextEncoder;
 use crate::{
     families, first_response,
     host_usage::{HostUsage, HostUsageReader},
+    memory_metrics::MemorySource,
     metrics_settings::MetricsSettings,
     model_metrics::{Labels, ModelMetrics, Series},
 };
@@ -23,6 +24,8 @@ pub struct Telemetry {
     /// Touched at load, at scrape, and never by a request. Dead entries go at the next touch.
     models: Mutex<BTreeMap<Labels, Weak<Series>>>,
     host: Mutex<(HostUsageReader, HostUsage)>,
+    /// Where there is a memory budget.
+    memory: OnceLock<MemorySource>,
 }
 
 // === impl Telemetry ===
@@ -31,7 +34,7 @@ impl Telemetry {
     /// Empty, with a first reading of the machine's usage if that is to be shown.
     pub fn new(settings: MetricsSettings) -> Arc<Self> {
         let host = Mutex::default();
-        let telemetry = Self { settings, models: Mutex::default(), host };
+        let telemetry = Self { settings, models: Mutex::default(), host, memory: OnceLock::new() };
         telemetry.sample_host();
         Arc::new(telemetry)
     }
@@ -64,6 +67,12 @@ impl Telemetry {
         }
     }
 
+    /// Shows a memory budget from now on; the first one counts.
+    pub fn show_memory(&self, source: MemorySource) {
+        // Nobody has two.
+        let _ = self.memory.set(source);
+    }
+
     /// The page in Prometheus' text format.
     pub fn render(&self) -> String {
         let series: Vec<Arc<Series>> = {
@@ -72,7 +81,8 @@ impl Telemetry {
             models.values().filter_map(Weak::upgrade).collect()
         };
         let usage = self.host.lock().1;
-        let families = families::gather(&series, &usage, Instant::now());
+        let mut families = families::gather(&series, &usage, Instant::now());
+        families.extend(self.memory.get().into_iter().flat_map(|source| families::of_memory(&(source.0)())));
         let mut page = String::new();
         // The encoder refuses a family without series, which `gather` leaves out, and fails on nothing else.
         if let Err(error) = TextEncoder::new().encode_utf8(&families, &mut page) {

@@ -33,7 +33,7 @@ fn check_refused(config: ModelConfig, expected: &str) {
 }
 
 /// Runs the sample on a fake instance of either kind.
-fn run(behaviour: FakeBehaviour, sample: WarmupSample) -> Vec<Result<(), InferError>> {
+fn run(behaviour: FakeBehaviour, sample: WarmupSample) -> Vec<Result<Warmed, InferError>> {
     let runtime = Runtime::new().unwrap();
     let warmup = read(with(DataType::Fp32, sample), Path::new("nowhere")).unwrap();
     let kinds = [true, false].into_iter();

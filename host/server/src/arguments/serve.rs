@@ -111,6 +111,12 @@ pub struct ModelArguments {
     #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
           default_value = "false", action = ArgAction::Set)]
     pub model_namespacing: bool,
+
+    /// Memory that models and requests may take together: a number of bytes, or one with KiB, MiB, GiB (or k, M, G).
+    /// What a load would take is known from its files and from the last time, what it took is measured; one that would
+    /// pass the budget is refused, or makes the least recently used models go (ondemand). Whatever there is unless given
+    #[arg(long, value_name = "BYTES", value_parser = values::bytes)]
+    pub memory_budget: Option<NonZeroU64>,
 }
 
 /// Where the services listen.

@@ -1,5 +1,7 @@
 //! The command line as data: what is understood, and how it is refused.
 
+use std::num::NonZeroU64;
+
 use nereid_telemetry::MetricsSettings;
 
 use super::*;
@@ -123,6 +125,22 @@ fn metrics_are_switched_kind_by_kind() {
             &format!("serve --model-repository=m --metrics-config={wrong}"),
             &format!("--metrics-config={wrong}: {reason}"),
         );
+    }
+}
+
+#[test]
+fn a_memory_budget_is_a_size_and_off_unless_given() {
+    let bytes = |serve: &ServeArguments| serve.models.memory_budget.map(NonZeroU64::get);
+    check("", bytes, None);
+    for (text, expected) in [("1000", 1_000), ("2k", 2_048), ("3M", 3 << 20), ("4 GiB", 4 << 30), ("5MiB", 5 << 20)] {
+        let command = ["nereid", "serve", "--model-repository=m", "--memory-budget", text];
+        match parse(command.map(OsString::from)) {
+            Ok(Command::Serve(serve)) => assert_eq!(bytes(&serve), Some(expected), "{text}"),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    for text in ["0", "-1", "M", "1.5G", "2mm", "99999999999G"] {
+        assert!(parsed(&format!("serve --model-repository=m --memory-budget={text}")).is_err(), "{text}");
     }
 }
 

@@ -1,6 +1,8 @@
 //! How the values of flags are written.
 
-use std::str::FromStr;
+use std::{num::NonZeroU64, str::FromStr};
+
+use nereid_inference::limits::{Bytes, LimitUnit as _, parse_limit};
 
 /// Who decides which models are loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,16 @@ pub(crate) fn boolean(text: &str) -> Result<bool, String> {
 /// A count that cannot be zero.
 pub(crate) fn at_least_one(text: &str) -> Result<u64, String> {
     text.parse().ok().filter(|count| *count >= 1).ok_or_else(|| "expected a whole number from 1".to_owned())
+}
+
+/// A number of bytes from 1, with the units of `--limit` or their first letters.
+pub(crate) fn bytes(text: &str) -> Result<NonZeroU64, String> {
+    let long = match text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G']) {
+        number if number.len() + 1 == text.len() => format!("{text}iB"),
+        _ => text.to_owned(),
+    };
+    let bytes = parse_limit::<Bytes>(&long, &Bytes::RANGE).ok().and_then(|bytes| NonZeroU64::new(bytes as u64));
+    bytes.ok_or_else(|| "expected bytes: a number from 1, or one with KiB, MiB or GiB (or k, M, G)".to_owned())
 }
 
 /// Triton's range for the threads of its gRPC service.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{CacheHit, FailureReason, RequestDurations};
+use crate::{CacheHit, FailureReason, MemoryReading, RequestDurations};
 
 /// Asserts that the page's model series are exactly these lines, in this order; buckets apart, which are many.
 fn check(telemetry: &Telemetry, expected: &str) {
@@ -308,4 +308,29 @@ fn durations_of_the_cache_are_latency_counters() {
     check_lines(&page, r#"nv_cache_num_hits_per_model{model="digits",version="1"} 2"#);
     assert!(!page.contains("_duration_us") && !page.contains("_duration_per_model"), "{page}");
     assert!(!page.contains("summary"), "{page}");
+}
+
+#[test]
+fn a_memory_budget_is_on_the_page_where_there_is_one() {
+    let telemetry = Telemetry::new(MetricsSettings::default());
+    assert!(!telemetry.render().contains("nereid_memory_"));
+    let reading = MemoryReading {
+        budget_bytes: 100,
+        models: vec![(identity(1), 60)],
+        loading_bytes: 20,
+        in_flight_bytes: 5,
+        refusals: vec![("load", 2), ("request", 0)],
+    };
+    telemetry.show_memory(MemorySource(Arc::new(move || reading.clone())));
+    let values = [
+        ("nereid_memory_budget_bytes", 100.0),
+        (r#"nereid_memory_model_bytes{model="digits",version="1"}"#, 60.0),
+        ("nereid_memory_loading_bytes", 20.0),
+        ("nereid_memory_in_flight_bytes", 5.0),
+        (r#"nereid_memory_refusals_total{reason="load"}"#, 2.0),
+        (r#"nereid_memory_refusals_total{reason="request"}"#, 0.0),
+    ];
+    for (series, value) in values {
+        assert_eq!(value_of(&telemetry, series), Some(value), "{series}");
+    }
 }
