@@ -139,7 +139,8 @@ impl Repository {
             tracing::info!("loading: {name}:{version}");
             let load = || self.loader.load(prepared.model_source(version));
             match guarded("loading the model", load) {
-                Err(error) if retries > 0 => {
+                // What lacks room lacks it the next moment too.
+                Err(error) if retries > 0 && !error.lacks_room() => {
                     tracing::warn!("failed to load '{name}' version {version}, trying again: {}", reason(&error));
                     retries -= 1;
                 }
@@ -161,7 +162,7 @@ fn next(order: &Mutex<LoadOrder>, changed: &Condvar) -> Option<ModelId> {
     }
 }
 
-/// One result for all versions, in Triton's words.
+/// One result for all versions, in Triton's words. When nothing but room was missing, it says so.
 fn summary(name: &ModelId, loaded: &Loaded) -> Result<(), InferError> {
     let failed: Vec<String> = loaded
         .iter()
@@ -171,7 +172,12 @@ fn summary(name: &ModelId, loaded: &Loaded) -> Result<(), InferError> {
     if failed.is_empty() {
         return Ok(());
     }
-    Err(InferError::invalid_argument(format!("load failed for model '{name}': {}", failed.join(" "))))
+    let text = format!("load failed for model '{name}': {}", failed.join(" "));
+    let mut errors = loaded.iter().filter_map(|(_, result)| result.as_ref().err());
+    if errors.all(InferError::lacks_room) {
+        return Err(InferError::resource_exhausted(text).lacking_room());
+    }
+    Err(InferError::invalid_argument(text))
 }
 
 fn log_failure(name: &ModelId, outcome: &Result<Change, InferError>) {

@@ -6,6 +6,7 @@ mod ensembles;
 mod fake;
 #[cfg(feature = "shuttle")]
 mod interleavings;
+mod memory;
 mod namespaces;
 mod ondemand;
 mod overrides;

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nereid_inference::{ErrorKind, InferError, InferRequest, ModelIdentity, ResponseSender, ServedModel};
+use nereid_inference::{InferError, InferRequest, ModelIdentity, ResponseSender, ServedModel};
 
 use crate::{
     control::Load,
@@ -224,11 +224,11 @@ impl OnDemand {
         let Some(id) = self.id(slot) else { return };
         let outcomes = loop {
             let outcomes = self.load_id(&id);
-            let lacks_memory =
-                matches!(outcomes.get(&id), Some(Err(error)) if error.kind() == ErrorKind::ResourceExhausted);
-            let victim = if lacks_memory { self.policy.lock().lacked_memory(slot) } else { None };
+            let Some(reason) = lack_of_memory(&outcomes) else { break outcomes };
+            let victim = self.policy.lock().lacked_memory(slot);
             match victim {
                 Some(victim) => self.unload_slot(victim),
+                None if self.postpone(slot, &outcomes, reason) => return,
                 None => break outcomes,
             }
         };
@@ -251,6 +251,18 @@ impl OnDemand {
         self.bell.ring();
     }
 
+    /// The load waits for somebody to be idle and to go; `false` when that would be in vain.
+    fn postpone(&self, slot: Slot, outcomes: &Outcomes, reason: &InferError) -> bool {
+        self.describe(outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).map(|(id, _)| id));
+        let ids = self.catalogue.lock().ids();
+        let is_loaded = |slot: Slot| ids.get(slot).is_some_and(|id| self.is_loaded(id));
+        let postponed = self.policy.lock().postponed(slot, reason, is_loaded);
+        let Some(served) = postponed else { return false };
+        served.into_iter().for_each(|(slot, waiter)| self.serve(slot, waiter));
+        self.bell.ring();
+        true
+    }
+
     /// What became of the model and its members.
     fn load_id(&self, id: &ModelId) -> Outcomes {
         let load = || self.repository.load_and_relink(Load::of(BTreeSet::from([id.clone()])));
@@ -265,6 +277,11 @@ impl OnDemand {
         }
         catalogue.publish(self);
     }
+}
+
+/// The first of the models that found no room, in the words of its load.
+fn lack_of_memory(outcomes: &Outcomes) -> Option<&InferError> {
+    outcomes.values().filter_map(|outcome| outcome.as_ref().err()).find(|error| error.lacks_room())
 }
 
 // === impl Waiter ===

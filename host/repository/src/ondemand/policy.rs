@@ -3,7 +3,8 @@
 //! ```text
 //!                first request        room           loaded
 //!   Unloaded ──────────────────> Queued ───> Loading ──────> Loaded
-//!      ^  ^                                     │              │ least recently used, idle,
+//!      ^  ^                       ^ no memory    │              │ least recently used, idle,
+//!      │  │                       └──────────────┤              │
 //!      │  └─── time to try again ── Failed <────┘ failed       │ and somebody needs the room
 //!      │                                                       v
 //!      └──────────────────────── gone ───────────────────── Unloading
@@ -15,6 +16,7 @@
 //! ever behind smaller ones. Costs a look at every model when room is to be made, and nothing else grows with their number.
 
 mod actions;
+mod memory;
 
 use std::{
     collections::VecDeque,
@@ -64,6 +66,8 @@ struct Model<W> {
     used: u64,
     /// Asked for by name: it stays until it is unloaded by name.
     pinned: bool,
+    /// Its load found no memory, and whoever could make room was in use: the load's own words. Until somebody is gone.
+    lacks_memory: Option<InferError>,
 }
 
 #[derive(Clone, Debug)]
@@ -109,14 +113,22 @@ pub(crate) enum Refusal {
         left: Duration,
     },
     /// Its time is over.
-    TooLong {
-        /// Nothing could be unloaded to make room.
-        no_room: bool,
-    },
+    TooLong(Lack),
     /// It is made of more models than may be loaded.
     TooLarge {
         models: usize,
     },
+}
+
+/// What a model waited for.
+#[derive(Clone, Debug)]
+pub(crate) enum Lack {
+    /// Its own load.
+    Nothing,
+    /// Nothing could be unloaded to make room.
+    Models,
+    /// The same, of memory, in the words of the load.
+    Memory(InferError),
 }
 
 /// What is to be done now.
@@ -163,12 +175,19 @@ impl<W> Policy<W> {
 
     /// Somebody else loaded and unloaded: takes over what is so now, of models that are in no transition.
     pub(crate) fn reconcile(&mut self, is_loaded: impl Fn(Slot) -> bool) {
+        let mut freed = false;
         for (slot, model) in self.models.iter_mut().enumerate() {
             match (&model.state, is_loaded(slot)) {
                 (State::Unloaded | State::Failed { .. }, true) => model.state = State::Loaded,
-                (State::Loaded, false) => model.state = State::Unloaded,
+                (State::Loaded, false) => {
+                    model.state = State::Unloaded;
+                    freed = true;
+                }
                 _ => {}
             }
+        }
+        if freed {
+            self.try_memory_again();
         }
     }
 
@@ -301,15 +320,9 @@ impl<W> Policy<W> {
         finished
     }
 
-    /// A load found no room in memory: it is to be tried again if somebody can make some. Says whether that is so.
-    pub(crate) fn lacked_memory(&mut self, leader: Slot) -> Option<Slot> {
-        let victim = self.victim(leader)?;
-        self.set(victim, State::Unloading);
-        Some(victim)
-    }
-
     /// A model is unloaded.
     pub(crate) fn gone(&mut self, slot: Slot) {
+        self.try_memory_again();
         let Some(model) = self.models.get_mut(slot) else { return };
         if !matches!(model.state, State::Unloading) {
             return;
@@ -362,11 +375,8 @@ impl<W> Model<W> {
             in_flight: 0,
             used: 0,
             pinned: false,
+            lacks_memory: None,
         }
-    }
-
-    fn may_go(&self) -> bool {
-        matches!(self.state, State::Loaded) && self.in_flight == 0 && !self.pinned
     }
 
     fn take_waiters(&mut self, take: impl Fn(&Waiting<W>) -> bool) -> Vec<W> {

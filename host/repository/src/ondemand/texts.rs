@@ -4,7 +4,7 @@ use nereid_inference::InferError;
 
 use crate::ondemand::{
     OnDemand,
-    policy::{Refusal, Slot},
+    policy::{Lack, Refusal, Slot},
 };
 
 /// Named models in one text.
@@ -25,9 +25,13 @@ impl OnDemand {
                 "model '{name}' failed to load and is not tried again for {} s (--limit ondemand-retry): {reason}",
                 left.as_secs() + 1
             )),
-            Refusal::TooLong { no_room } => {
+            Refusal::TooLong(lack) => {
                 let waited = settings.wait_max.as_secs_f64();
-                let room = if *no_room { self.occupants(settings.models_max) } else { String::new() };
+                let room = match lack {
+                    Lack::Nothing => String::new(),
+                    Lack::Models => self.occupants(settings.models_max),
+                    Lack::Memory(reason) => format!("; the models that could make room are in use: {reason}"),
+                };
                 let text = format!("model '{name}' was not loaded within {waited} s (--limit ondemand-wait){room}");
                 InferError::unavailable(text)
             }

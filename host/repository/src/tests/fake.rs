@@ -28,7 +28,7 @@ pub(super) struct Models {
 pub(super) type Held = Arc<Mutex<Vec<(InferRequest, ResponseSender)>>>;
 
 /// Loads `model.fake`: a number is a generation, `error TEXT` and `panic TEXT` are what they say, `meet` waits for
-/// another load that meets, `flaky` fails twice, `sick` loads and is not ready while the file says so. Requests are
+/// another load that meets, `takes N` takes that much of the room for as long as it is loaded, `flaky` fails twice, `sick` loads and is not ready while the file says so. Requests are
 /// held for the test.
 #[derive(Default)]
 pub(super) struct FakeLoader {
@@ -36,6 +36,8 @@ pub(super) struct FakeLoader {
     /// Loads wait for their turn while this is locked.
     pub(super) gate: Mutex<()>,
     pub(super) loaded: Mutex<Vec<String>>,
+    /// What models that take any may take.
+    pub(super) room: Arc<Mutex<u64>>,
     failed: Mutex<usize>,
     meeting: Mutex<usize>,
     met: Condvar,
@@ -46,6 +48,13 @@ struct FakeModel {
     signature: Signature,
     generation: u64,
     held: Held,
+    _taken: Option<Taken>,
+}
+
+/// Room that is given back.
+struct Taken {
+    room: Arc<Mutex<u64>>,
+    share: u64,
 }
 
 /// One row of a report or an index.
@@ -131,6 +140,15 @@ impl FakeLoader {
         std::mem::take(&mut self.loaded.lock())
     }
 
+    fn take(&self, source: &ModelSource, share: u64) -> Result<Taken, InferError> {
+        let mut room = self.room.lock();
+        let Some(left) = room.checked_sub(share) else {
+            return Err(InferError::resource_exhausted(format!("no room for '{}'", source.identity)).lacking_room());
+        };
+        *room = left;
+        Ok(Taken { room: self.room.clone(), share })
+    }
+
     /// Waits until two loads are here at once.
     fn meet(&self) -> Result<(), InferError> {
         let deadline = Instant::now() + MEETING_TIMEOUT;
@@ -166,17 +184,24 @@ impl ModelLoader for FakeLoader {
     fn load(&self, source: ModelSource) -> Result<Arc<dyn ServedModel>, InferError> {
         drop(self.gate.lock());
         let text = Self::text(&source);
-        let mut generation = 0;
+        let (mut generation, mut taken) = (0, None);
         match text.split_once(' ') {
             Some(("error", why)) => return Err(InferError::internal(why)),
             Some(("panic", why)) => panic!("{why}"),
+            Some(("takes", share)) => taken = Some(self.take(&source, share.parse().unwrap())?),
             _ if text == "meet" => self.meet()?,
             _ if text == "flaky" => self.fail_twice()?,
             _ => generation = text.parse().unwrap_or_default(),
         }
         self.loaded.lock().push(source.identity.to_string());
         let signature = Signature::from_config(&source.config)?;
-        Ok(Arc::new(FakeModel { source, signature, generation, held: self.held.clone() }))
+        Ok(Arc::new(FakeModel { source, signature, generation, held: self.held.clone(), _taken: taken }))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        *self.room.lock() += self.share;
     }
 }
 
@@ -201,7 +226,7 @@ impl ServedModel for FakeModel {
         }
         let source = ModelSource { config: config.clone(), ..self.source.clone() };
         let (signature, held) = (self.signature.clone(), self.held.clone());
-        Ok(Some(Arc::new(Self { source, signature, generation: self.generation, held })))
+        Ok(Some(Arc::new(Self { source, signature, generation: self.generation, held, _taken: None })))
     }
 
     fn readiness(&self) -> Result<(), InferError> {

@@ -14,9 +14,9 @@ use crate::OnDemand;
 /// Longer than any scheduling hiccup; only a broken test waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Served {
-    service: Arc<OnDemand>,
-    loader: Arc<FakeLoader>,
+pub(super) struct Served {
+    pub(super) service: Arc<OnDemand>,
+    pub(super) loader: Arc<FakeLoader>,
 }
 
 struct Unparker(thread::Thread);
@@ -28,7 +28,7 @@ impl Wake for Unparker {
 }
 
 /// The one response of a stream.
-fn answer(mut stream: ResponseStream) -> Result<InferResponse, InferError> {
+pub(super) fn answer(mut stream: ResponseStream) -> Result<InferResponse, InferError> {
     let waker = Waker::from(Arc::new(Unparker(thread::current())));
     loop {
         match stream.poll_next(&mut Context::from_waker(&waker)) {
@@ -38,7 +38,7 @@ fn answer(mut stream: ResponseStream) -> Result<InferResponse, InferError> {
     }
 }
 
-fn is_waiting(stream: &mut ResponseStream) -> bool {
+pub(super) fn is_waiting(stream: &mut ResponseStream) -> bool {
     stream.poll_next(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
@@ -69,12 +69,12 @@ impl Served {
         Self { service, loader }
     }
 
-    fn ask(&self, name: &str) -> ResponseStream {
+    pub(super) fn ask(&self, name: &str) -> ResponseStream {
         self.service.model(name, None).unwrap().infer(InferRequest::new(Vec::new()))
     }
 
     /// The next request that reached a model.
-    fn reached(&self) -> (InferRequest, nereid_inference::ResponseSender) {
+    pub(super) fn reached(&self) -> (InferRequest, nereid_inference::ResponseSender) {
         let end = std::time::Instant::now() + PATIENCE;
         loop {
             if let Some(held) = self.loader.held.lock().pop() {
@@ -86,7 +86,7 @@ impl Served {
     }
 
     /// A whole request.
-    fn use_model(&self, name: &str) {
+    pub(super) fn use_model(&self, name: &str) {
         let stream = self.ask(name);
         let (request, sender) = self.reached();
         drop(request);
@@ -94,7 +94,7 @@ impl Served {
         answer(stream).unwrap();
     }
 
-    fn loaded(&self) -> Vec<String> {
+    pub(super) fn loaded(&self) -> Vec<String> {
         let ready = self.service.index().into_iter().filter(|entry| entry.state == Some(ModelState::Ready));
         ready.map(|entry| entry.name).collect()
     }
@@ -116,7 +116,7 @@ impl Drop for Served {
     }
 }
 
-fn message(result: Result<InferResponse, InferError>) -> (ErrorKind, String) {
+pub(super) fn message(result: Result<InferResponse, InferError>) -> (ErrorKind, String) {
     let error = result.unwrap_err();
     (error.kind(), error.message().to_owned())
 }

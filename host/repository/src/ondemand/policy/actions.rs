@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Action, Model, Policy, Refusal, Slot, State};
+use super::{Action, Lack, Model, Policy, Refusal, Slot, State};
 
 // === impl Policy: what is to be done ===
 
@@ -21,10 +21,14 @@ impl<W> Policy<W> {
         let is_late = |model: &Model<W>| model.waiters.front().is_some_and(|waiting| waiting.until <= now);
         let slot = self.models.iter().position(is_late)?;
         let model = self.models.get_mut(slot)?;
-        let no_room = matches!(model.state, State::Queued);
+        let lack = match (&model.state, &model.lacks_memory) {
+            (State::Queued, Some(reason)) => Lack::Memory(reason.clone()),
+            (State::Queued, None) => Lack::Models,
+            _ => Lack::Nothing,
+        };
         let late = model.take_waiters(|waiting| waiting.until <= now);
         self.waiters -= late.len();
-        Some(Action::Refuse(slot, late, Refusal::TooLong { no_room }))
+        Some(Action::Refuse(slot, late, Refusal::TooLong(lack)))
     }
 
     /// What nobody waits for any more need not be loaded.
@@ -34,6 +38,7 @@ impl<W> Policy<W> {
             let Some(model) = models.get_mut(*slot) else { return false };
             if model.waiters.is_empty() && matches!(model.state, State::Queued) {
                 model.state = State::Unloaded;
+                model.lacks_memory = None;
             }
             matches!(model.state, State::Queued)
         });
@@ -52,6 +57,9 @@ impl<W> Policy<W> {
             |slot: &Slot| self.models.get(*slot).is_some_and(|model| matches!(model.state, State::Unloading));
         if missing.iter().any(is_leaving) {
             return None;
+        }
+        if self.lacks_memory(head) {
+            return self.make_memory(head);
         }
         let room = self.settings.models_max.saturating_sub(self.occupied());
         if missing.len() <= room {
@@ -103,8 +111,14 @@ impl<W> Policy<W> {
         self.models.iter().enumerate().filter(leads).count()
     }
 
-    /// The least recently used of those that may go, for `head` to come.
+    /// The least recently used of those that may go now, for `head` to come.
     pub(super) fn victim(&self, head: Slot) -> Option<Slot> {
+        let idle = self.candidates(head).filter(|(_, model)| model.in_flight == 0);
+        idle.min_by_key(|(_, model)| model.used).map(|(slot, _)| slot)
+    }
+
+    /// Those that may go for `head` to come, once nobody uses them.
+    pub(super) fn candidates(&self, head: Slot) -> impl Iterator<Item = (Slot, &Model<W>)> {
         let keeps = |model: &Model<W>| matches!(model.state, State::Loaded | State::Loading { .. } | State::Unloading);
         let mut needed = vec![false; self.models.len()];
         for (slot, model) in self.models.iter().enumerate().filter(|(slot, model)| *slot == head || keeps(model)) {
@@ -113,9 +127,9 @@ impl<W> Policy<W> {
                 needed.get_mut(*member).into_iter().for_each(|needed| *needed = true);
             }
         }
-        let candidates = self.models.iter().zip(needed).enumerate();
-        let may_go = candidates.filter(|(_, (model, needed))| model.may_go() && !needed);
-        may_go.min_by_key(|(_, (model, _))| model.used).map(|(slot, _)| slot)
+        let models = self.models.iter().zip(needed).enumerate();
+        let may_go = |model: &Model<W>| matches!(model.state, State::Loaded) && !model.pinned;
+        models.filter(move |(_, (model, needed))| may_go(model) && !needed).map(|(slot, (model, _))| (slot, model))
     }
 
     pub(super) fn set(&mut self, slot: Slot, state: State) {
