@@ -4,11 +4,14 @@ Run with .nereid/venv/bin/python tests/fuzz/make_seeds.py; the results are commi
 """
 
 import gzip
+import io
 import json
 import pathlib
 import struct
 import zlib
 
+import numpy as np
+from PIL import Image
 from tritonclient.grpc import service_pb2
 
 SEEDS = pathlib.Path(__file__).resolve().parent / "seeds"
@@ -191,6 +194,29 @@ def forest_seeds():
     write("forest", "exported", b"e" + json.dumps(exported).encode())
 
 
+def image_seeds():
+    """Small pictures of every form that a decoder tells apart."""
+    y, x = np.mgrid[0:11, 0:13]
+    colour = np.stack([x * 19, y * 23, (x * y) % 256], -1).astype(np.uint8)
+    forms = {"rgb": Image.fromarray(colour), "grey": Image.fromarray(colour[:, :, 2])}
+    forms["rgba"] = Image.fromarray(np.dstack([colour, colour[:, :, 0]]))
+    forms |= {"palette": forms["rgb"].quantize(8), "bits": forms["grey"].convert("1")}
+    forms["deep"] = Image.fromarray(colour[:, :, 2].astype(np.uint16) * 257)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    files = {f"png_{name}": (image, "PNG", {}) for name, image in forms.items()}
+    files |= {f"jpeg_{name}": (forms[name], "JPEG", {"exif": turned}) for name in ("rgb", "grey")}
+    files["jpeg_progressive"] = (forms["rgb"], "JPEG", {"progressive": True, "quality": 50})
+    files["jpeg_cmyk"] = (forms["rgb"].convert("CMYK"), "JPEG", {})
+    files |= {f"webp_{name}": (forms[name], "WEBP", {"quality": 40}) for name in ("rgb", "rgba")}
+    files["webp_lossless"] = (forms["rgba"], "WEBP", {"lossless": True})
+    for name, (image, form, options) in files.items():
+        file = io.BytesIO()
+        image.save(file, form, **options)
+        write("image", name, file.getvalue())
+
+
 grpc_seeds()
 compressed_seeds()
 forest_seeds()
+image_seeds()

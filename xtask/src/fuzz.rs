@@ -24,7 +24,8 @@ use crate::{
 pub(crate) const FOLDER: &str = "tests/fuzz";
 
 /// Every target: a file in `tests/fuzz/targets`, a `[[bin]]` in its manifest and a line here.
-pub(crate) const TARGETS: [&str; 6] = ["http_infer", "generate", "grpc_infer", "config_text", "decompress", "forest"];
+pub(crate) const TARGETS: [&str; 7] =
+    ["http_infer", "generate", "grpc_infer", "config_text", "decompress", "forest", "image"];
 
 const SECONDS_DEFAULT: u32 = 60;
 
