@@ -17,7 +17,7 @@ const DIRECTION: [(&str, &[&str]); 28] = [
     ("memory", &["inference"]),
     ("seeds", &[]),
     ("operations", &["tensor"]),
-    ("plugin", &["inference", "telemetry"]),
+    ("plugin", &["inference", "operations", "telemetry"]),
     ("forest", &[]),
     ("backend-fil", &["backend", "forest", "telemetry"]),
     ("backend-identity", &["backend", "telemetry"]),

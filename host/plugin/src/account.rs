@@ -31,6 +31,11 @@ impl Account {
         Arc::new(Self { used_bytes: AtomicU64::new(0), bytes_max })
     }
 
+    /// Bytes that can still be taken.
+    pub(crate) fn left(&self) -> u64 {
+        self.bytes_max.saturating_sub(self.used_bytes.load(Ordering::Relaxed))
+    }
+
     /// Takes `bytes` before they are allocated.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The two clocks of a call: since it began, and while its guest occupied a thread.
+//! The two clocks of a call: since it began, and while its guest occupied a thread, or an operation of the host did for it.
 //!
 //! Whoever polls the call starts and stops the second clock around each poll, so that it stands while the guest waits for
 //! another model. Shared between the poller and the epoch callback inside the guest's store; all on one thread at a time, so
@@ -53,7 +53,12 @@ impl CallClock {
         }
     }
 
-    /// How long the guest occupied a thread.
+    /// Another thread worked for the guest while the call was not polled.
+    pub(crate) fn spend(&self, time: Duration) {
+        self.spent_ns.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(UNSET >> 1), Ordering::Relaxed);
+    }
+
+    /// How long the guest occupied a thread, or another thread worked for it.
     pub(crate) fn cpu_time(&self) -> Duration {
         let resumed = self.resumed_ns.load(Ordering::Relaxed);
         let current = if resumed == UNSET { 0 } else { self.now_ns().saturating_sub(resumed) };
@@ -97,6 +102,13 @@ mod tests {
         clock.resume(false);
         let later = clock.cpu_time();
         assert!(later >= spent);
+    }
+
+    #[test]
+    fn work_on_other_threads_counts_as_the_guests_own() {
+        let clock = CallClock::start(Duration::from_secs(1));
+        clock.spend(Duration::from_secs(7));
+        assert!(clock.cpu_time() >= Duration::from_secs(7));
     }
 
     #[test]

@@ -13,7 +13,7 @@ const PACKAGE: &str = "nereid:plugin";
 pub const CONTRACT_VERSION: &str = "0.1.0";
 
 /// The interfaces that a plugin may import.
-const OFFERED: [&str; 6] = ["types", "tensors", "serving", "inference", "logging", "settings"];
+const OFFERED: [&str; 7] = ["types", "tensors", "serving", "inference", "logging", "settings", "operations"];
 
 /// The interfaces of WASI 0.2 that a plugin may import, by package. They are there for runtimes of languages, and empty.
 const WASI: [(&str, &[&str]); 6] = [

@@ -3,6 +3,7 @@
 pub(crate) mod bulk;
 pub(crate) mod inference;
 pub(crate) mod logging;
+pub(crate) mod operations;
 pub(crate) mod serving;
 pub(crate) mod settings;
 pub(crate) mod tensors;

@@ -45,6 +45,11 @@ impl TensorHandle {
         Ok(Self { content: Content::Shared(tensor), charge: Some(charge) })
     }
 
+    /// A part of a tensor that is paid for, or free.
+    pub(crate) fn view(tensor: Tensor, charge: Option<Arc<Charge>>) -> Self {
+        Self { content: Content::Shared(tensor), charge }
+    }
+
     /// A private tensor of zeroes.
     pub(crate) fn zeroed(data_type: DataType, shape: Shape, account: &Arc<Account>) -> Result<Self, InferError> {
         if data_type == DataType::Bytes {

@@ -33,6 +33,7 @@ mod export;
 mod infer;
 pub mod log;
 mod named;
+pub mod operations;
 mod request;
 mod response;
 mod settings;

@@ -31,6 +31,14 @@ impl Tensor {
         Self { handle, name: Some(name) }
     }
 
+    pub(crate) fn unnamed(handle: tensors::Tensor) -> Self {
+        Self { handle, name: None }
+    }
+
+    pub(crate) fn handle(&self) -> &tensors::Tensor {
+        &self.handle
+    }
+
     pub(crate) fn into_handle(self) -> tensors::Tensor {
         self.handle
     }
