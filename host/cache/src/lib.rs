@@ -24,5 +24,7 @@ pub use crate::{
     seam::{Lookup, ResponseCache},
 };
 
+#[cfg(all(test, feature = "shuttle"))]
+mod interleavings;
 #[cfg(test)]
 mod simulation;

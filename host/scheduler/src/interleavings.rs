@@ -21,8 +21,8 @@ use nereid_tensor::{DataType, Tensor};
 use tokio::runtime::Runtime;
 
 use crate::{
-    BatchingSettings, Demand, ExecutionRecord, NewInstance, Observer, Outcome, RequestRecord, Scheduler,
-    SchedulerSettings,
+    BatchingSettings, Demand, ExecutionRecord, NewInstance, Observer, Outcome, RateLimiter, RequestRecord, Resource,
+    Scheduler, SchedulerSettings, Scope, Supply,
 };
 
 /// Orders tried of each story.
@@ -73,22 +73,41 @@ fn request() -> CheckedRequest {
 }
 
 fn instance(name: &str) -> NewInstance {
-    let behaviour = FakeBehaviour { blocking: true, ..Default::default() };
+    limited(name, 0, &FakeBehaviour::default())
+}
+
+/// An instance whose executions take so much of the one resource; `behaviour` counts those under way.
+fn limited(name: &str, count: u64, behaviour: &FakeBehaviour) -> NewInstance {
+    let behaviour = FakeBehaviour { blocking: true, ..behaviour.clone() };
     let instance = FakeInstance { behaviour, outputs: vec!["Y".into()], ..Default::default() }.into_instance();
-    NewInstance { name: name.to_owned(), instance, demand: Demand::default(), cores: None }
+    let resource = Resource { name: "R".into(), scope: Scope::Global };
+    let demand = match count {
+        0 => Demand::default(),
+        count => Demand { resources: [(resource, count)].into(), priority: 1 },
+    };
+    NewInstance { name: name.to_owned(), instance, demand, cores: None }
+}
+
+/// One of the resource.
+fn scarce() -> Arc<RateLimiter> {
+    RateLimiter::new(vec![Supply { name: "R".to_owned(), count: 1, device: None }])
 }
 
 /// Batches, waits for nothing, and leaves every execution to the instance's thread.
 fn start(instances: usize) -> (Arc<Scheduler>, Arc<Counts>) {
+    start_with((0..instances).map(|index| instance(&format!("m_{index}"))).collect(), None)
+}
+
+fn start_with(instances: Vec<NewInstance>, rate_limiter: Option<Arc<RateLimiter>>) -> (Arc<Scheduler>, Arc<Counts>) {
     let batching = BatchingSettings { preferred_rows: vec![], delay_max: Duration::ZERO };
     let settings = SchedulerSettings {
         batch_rows_max: 8,
         batching: Some(batching),
         brief_execution_max: Duration::ZERO,
+        rate_limiter,
         ..SchedulerSettings::unbatched()
     };
     let counts = Arc::new(Counts::default());
-    let instances = (0..instances).map(|index| instance(&format!("m_{index}"))).collect();
     let _within = RUNTIME.enter();
     (Arc::new(Scheduler::start(settings, instances, counts.clone()).unwrap()), counts)
 }
@@ -165,5 +184,60 @@ fn a_client_that_goes_is_executed_or_found_cancelled() {
         block_on(submit(&scheduler).single()).unwrap();
         let (succeeded, failed) = (counts.succeeded.load(Ordering::Relaxed), counts.failed.load(Ordering::Relaxed));
         assert_eq!(succeeded + failed, 3, "{succeeded} succeeded, {failed} failed");
+    });
+}
+
+#[test]
+fn schedulers_that_share_a_resource_take_turns_and_none_is_forgotten() {
+    check(|| {
+        let (limiter, behaviour) = (scarce(), FakeBehaviour::default());
+        let started = ["a", "b"].map(|name| start_with(vec![limited(name, 1, &behaviour)], Some(limiter.clone())));
+        let clients: Vec<_> = started.iter().flat_map(|(scheduler, _)| clients(scheduler, 1, 2)).collect();
+        for client in clients {
+            client.join().unwrap();
+        }
+        for (_, counts) in &started {
+            assert_eq!(counts.succeeded.load(Ordering::Relaxed), 2);
+        }
+        assert_eq!(behaviour.executing_max.load(Ordering::Relaxed), 1, "the resource was there twice");
+    });
+}
+
+#[test]
+fn a_scheduler_that_goes_with_its_last_request_keeps_nobody_waiting() {
+    check(|| {
+        let (limiter, behaviour) = (scarce(), FakeBehaviour::default());
+        let [(leaving, gone), (staying, counts)] =
+            ["a", "b"].map(|name| start_with(vec![limited(name, 1, &behaviour)], Some(limiter.clone())));
+        let leaves = thread::spawn(move || {
+            // Executed or found cancelled, and then nobody is left.
+            drop(submit(&leaving));
+        });
+        for client in clients(&staying, 1, 2) {
+            client.join().unwrap();
+        }
+        leaves.join().unwrap();
+        assert_eq!(counts.succeeded.load(Ordering::Relaxed), 2);
+        assert!(gone.succeeded.load(Ordering::Relaxed) + gone.failed.load(Ordering::Relaxed) <= 1);
+    });
+}
+
+#[test]
+fn limited_instances_come_and_go_while_others_wait_for_their_share() {
+    check(|| {
+        let (limiter, behaviour) = (scarce(), FakeBehaviour::default());
+        let [(changing, changing_counts), (other, other_counts)] =
+            ["a", "b"].map(|name| start_with(vec![limited(name, 1, &behaviour)], Some(limiter.clone())));
+        let mut clients_of_both = clients(&changing, 1, 2);
+        clients_of_both.extend(clients(&other, 1, 1));
+        let before = changing.instance_ids();
+        changing.add_instance(limited("a_1", 1, &behaviour)).unwrap();
+        before.into_iter().for_each(|instance| changing.retire_instance(instance));
+        for client in clients_of_both {
+            client.join().unwrap();
+        }
+        assert_eq!(changing_counts.succeeded.load(Ordering::Relaxed), 2);
+        assert_eq!(other_counts.succeeded.load(Ordering::Relaxed), 1);
+        assert_eq!(behaviour.executing_max.load(Ordering::Relaxed), 1);
     });
 }

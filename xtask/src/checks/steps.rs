@@ -118,7 +118,7 @@ fn unit(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
 fn orders(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
     let mut command = cargo(workspace.root());
     command.args(["test", "--lib"]);
-    for package in ["nereid-inference", "nereid-scheduler", "nereid-repository"] {
+    for package in ["nereid-inference", "nereid-scheduler", "nereid-cache", "nereid-repository"] {
         command.args(["--package", package, "--features", &format!("{package}/shuttle")]);
     }
     run_observed(command.arg("interleavings"), |line| tally.read(line))

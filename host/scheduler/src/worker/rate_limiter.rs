@@ -49,11 +49,21 @@ impl RateLimiter {
             let schedulers = self.schedulers.lock();
             owners.iter().filter_map(|owner| schedulers.get(owner)?.upgrade()).collect()
         };
-        for shared in woken {
-            let runtime = shared.runtime.clone();
-            runtime.spawn(async move { shared.look_at_grants() });
-        }
+        woken.into_iter().for_each(look_soon);
     }
+}
+
+/// On another thread: the one that calls may hold locks.
+#[cfg(not(feature = "shuttle"))]
+fn look_soon(shared: Arc<Shared>) {
+    let runtime = shared.runtime.clone();
+    runtime.spawn(async move { shared.look_at_grants() });
+}
+
+/// On a thread that the checker steps.
+#[cfg(feature = "shuttle")]
+fn look_soon(shared: Arc<Shared>) {
+    drop(nereid_sync::thread::spawn(move || shared.look_at_grants()));
 }
 
 impl fmt::Debug for RateLimiter {
