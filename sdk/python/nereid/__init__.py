@@ -1,0 +1,29 @@
+"""Write a Nereid plugin in Python: a function or a class, tensors, calls to other models.
+
+    import nereid
+
+    @nereid.transform
+    def run(request, inputs):
+        x = inputs["X"]
+        return {"Y": nereid.Tensor.from_list("FP32", x.shape, [2 * value for value in x.tolist()])}
+
+Cost: handing a tensor on is free whatever its size; reading or writing one copies it once, and a loop over its elements is
+a hundred times slower than in Rust. Every exception is the error of one request, with its place. Refused: keeping a
+tensor for the next request, because the host closes all of them when the call ends.
+
+Names come one by one, so that a change of the contract cannot silently become a change of this package.
+"""
+
+from . import log
+from .errors import Error
+from .export import Transform, transform
+from .infer import Pending, infer, model_ready, submit, wait_any
+from .request import Inputs, Request
+from .response import Response
+from .settings import ModelInfo, TensorInfo, model, setting, settings
+from .tensor import Tensor
+
+__all__ = [
+    "Error", "Inputs", "ModelInfo", "Pending", "Request", "Response", "Tensor", "TensorInfo", "Transform", "infer", "log",
+    "model", "model_ready", "setting", "settings", "submit", "transform", "wait_any",
+]

@@ -1,0 +1,78 @@
+"""Calls to the other models of the server, through the same queues, batchers and limits as a client's requests.
+
+    answer = nereid.infer("digits_cnn", {"image": x}, outputs=["logits"])
+    logits = answer["logits"]
+
+While a plugin waits, no thread of the server does, and the wait does not count as the plugin's computing time. It does
+count against the deadline of the call that the plugin answers.
+"""
+
+import math
+
+from wit_world.imports import inference as host
+
+from . import response, tensor, values
+from .errors import raised_by_host
+
+
+class Pending:
+    """A call under way. Dropping it cancels the call."""
+
+    __slots__ = ("_handle",)
+
+    def __init__(self, handle):
+        self._handle = handle
+
+    def receive(self) -> response.Response | None:
+        """Waits for the next response. None after the last one: most models give one, decoupled models any number."""
+        with raised_by_host():
+            received = self._handle.receive()
+        return None if received is None else response.from_host(received)
+
+    @property
+    def ready(self) -> bool:
+        """Whether `receive` would return at once."""
+        return self._handle.ready()
+
+    def __iter__(self):
+        """Every response, up to the last."""
+        return iter(self.receive, None)
+
+
+def infer(model: str, inputs: dict, **options) -> response.Response:
+    """Calls a model that gives exactly one response, and waits for it. Options as of `submit`."""
+    call = _call(model, inputs, **options)
+    with raised_by_host():
+        return response.from_host(host.infer(call))
+
+
+def submit(model: str, inputs: dict, **options) -> Pending:
+    """Starts a call without waiting, so that several can work at the same time.
+
+    Options: `outputs` (names of those wanted), `parameters` (a dict), `version`, `timeout` (seconds).
+    """
+    call = _call(model, inputs, **options)
+    with raised_by_host():
+        return Pending(host.submit(call))
+
+
+def wait_any(calls: list, timeout: float | None = None) -> int | None:
+    """Waits until one of the calls has something to receive, and gives its index; None when `timeout` seconds ran out."""
+    with raised_by_host():
+        return host.wait_any([call._handle for call in calls], _milliseconds(timeout))
+
+
+def model_ready(model: str, version: int | None = None) -> bool:
+    """Whether the highest version of `model` that is ready, or the given one, would accept a call now."""
+    return host.model_ready(model, version)
+
+
+def _call(model: str, inputs: dict, *, outputs=(), parameters=None, version=None, timeout=None):
+    return host.Call(
+        model, version, tensor.to_host(inputs), list(outputs), values.to_host(parameters or {}), _milliseconds(timeout)
+    )
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    """Rounded up, so that a short wait is still a wait."""
+    return None if seconds is None else min(math.ceil(seconds * 1000), 2**32 - 1)
