@@ -1,0 +1,19 @@
+// Write a Nereid plugin in JavaScript: a function or an object, typed arrays, calls to other models.
+//
+//     import { Tensor, plugin } from "nereid";
+//
+//     export const transform = plugin((request, inputs) => {
+//       const x = inputs.get("X");
+//       return { Y: Tensor.from("FP32", x.shape, x.elements().map((value) => 2 * value)) };
+//     });
+//
+// Cost: handing a tensor on is free whatever its size; reading or writing one copies it once, and a loop over its elements is
+// a hundred times slower than in Rust. Whatever is thrown is the error of one request, with its place. Refused: keeping a
+// tensor for the next request, because the host closes all of them when the call ends.
+
+export { PluginError } from "./errors.js";
+export { plugin } from "./export.js";
+export { infer, modelReady, submit, waitAny } from "./infer.js";
+export * as log from "./log.js";
+export { model, setting, settings } from "./settings.js";
+export { Tensor } from "./tensor.js";

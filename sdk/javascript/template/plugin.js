@@ -1,0 +1,17 @@
+// Twice its input. Change it, build it, copy `model.wasm` into the repository: README.md has the three commands.
+
+import { Tensor, plugin, setting } from "nereid";
+
+class Double {
+  constructor() {
+    // The `parameters` of config.pbtxt, read once per instance.
+    this.factor = setting("factor", 2);
+  }
+
+  run(request, inputs) {
+    const x = inputs.get("X");
+    return { Y: Tensor.from("FP32", x.shape, x.elements().map((value) => value * this.factor)) };
+  }
+}
+
+export const transform = plugin(Double);
