@@ -9,8 +9,11 @@
 //! installs = ["model_repository/image_preprocess/1/model.wasm"]
 //! ```
 //!
+//! Guests in other languages are built by [`languages`].
+//!
 //! A copy whose content is the same is not written again: a server that watches the file does not reload it.
 
+mod languages;
 mod manifest;
 
 use std::{
@@ -43,11 +46,11 @@ pub(crate) fn build(workspace: &Workspace) -> Result<(), Failure> {
         let folder = workspace.path(name);
         announce(format_args!("building the components of {name}"));
         run_command(&mut toolchain.build_command(&folder, &target_folder)?)?;
-        for guest in list_folder(&folder)? {
+        for guest in list_folder(&folder)?.into_iter().chain([folder.join("contract/rust")]) {
             install(workspace, &guest, &target_folder)?;
         }
     }
-    Ok(())
+    languages::build(workspace, &target_folder)
 }
 
 /// Copies the component of one guest's folder to where it is needed.
@@ -74,6 +77,14 @@ fn install(workspace: &Workspace, guest: &Path, target_folder: &Path) -> Result<
     let mut destinations = vec![target_folder.join(format!("{}.wasm", manifest.name))];
     destinations.extend(manifest.installs.iter().map(|path| workspace.path(path)));
     destinations.iter().try_for_each(|destination| copy_if_changed(workspace, &component, destination))
+}
+
+/// Moves a component that was just made to where it is looked for.
+fn place(workspace: &Workspace, fresh: &Path, destination: &Path) -> Result<(), Failure> {
+    let length = fs::metadata(fresh).map_err(Failure::io(format_args!("find {}", fresh.display())))?.len();
+    fs::rename(fresh, destination).map_err(Failure::io(format_args!("place {}", destination.display())))?;
+    println!("    {} ({} KiB)", workspace.show(destination), length.div_ceil(1024));
+    Ok(())
 }
 
 fn copy_if_changed(workspace: &Workspace, source: &Path, destination: &PathBuf) -> Result<(), Failure> {

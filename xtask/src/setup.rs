@@ -8,6 +8,8 @@ pub(crate) mod guest_toolchain;
 pub(crate) mod model_analyzer;
 pub(crate) mod onnxruntime;
 pub(crate) mod perf_analyzer;
+pub(crate) mod plugin_javascript;
+pub(crate) mod plugin_python;
 pub(crate) mod python;
 pub(crate) mod redis;
 
@@ -67,19 +69,44 @@ pub(crate) const REDIS: Component = Component {
     fetch: redis::fetch,
 };
 
+/// What makes components of Python plugins.
+pub(crate) const PLUGIN_PYTHON: Component = Component {
+    name: "plugin-python",
+    purpose: "componentize-py, which compiles Python plugins (30 MB download)",
+    find: plugin_python::find,
+    fetch: plugin_python::fetch,
+};
+
+/// What makes components of JavaScript plugins.
+pub(crate) const PLUGIN_JAVASCRIPT: Component = Component {
+    name: "plugin-javascript",
+    purpose: "componentize-qjs, which compiles JavaScript plugins (15 MB download, 60 more without Node.js)",
+    find: plugin_javascript::find,
+    fetch: plugin_javascript::fetch,
+};
+
+/// The compilers for plugins in languages other than Rust.
+pub(crate) const PLUGIN_LANGUAGES: [&Component; 2] = [&PLUGIN_PYTHON, &PLUGIN_JAVASCRIPT];
+
 /// All that the end-to-end suites use.
 pub(crate) const CLIENTS: [&Component; 4] = [&PYTHON, &PERF_ANALYZER, &MODEL_ANALYZER, &REDIS];
 
 /// The words that `setup` understands, and what each stands for.
-const GROUPS: [(&str, &[&Component]); 8] = [
+const GROUPS: [(&str, &[&Component]); 11] = [
     ("onnxruntime", &[&ONNXRUNTIME]),
     ("guests", &[&GUESTS]),
     ("python", &[&PYTHON]),
     ("perf_analyzer", &[&PERF_ANALYZER]),
     ("model_analyzer", &[&MODEL_ANALYZER]),
     ("redis", &[&REDIS]),
+    ("plugin-python", &[&PLUGIN_PYTHON]),
+    ("plugin-javascript", &[&PLUGIN_JAVASCRIPT]),
+    ("plugins", &PLUGIN_LANGUAGES),
     ("clients", &CLIENTS),
-    ("all", &[&ONNXRUNTIME, &GUESTS, &PYTHON, &PERF_ANALYZER, &MODEL_ANALYZER, &REDIS]),
+    (
+        "all",
+        &[&ONNXRUNTIME, &GUESTS, &PYTHON, &PERF_ANALYZER, &MODEL_ANALYZER, &REDIS, &PLUGIN_PYTHON, &PLUGIN_JAVASCRIPT],
+    ),
 ];
 
 pub(crate) fn run(workspace: &Workspace, arguments: Arguments) -> Result<(), Failure> {
