@@ -59,7 +59,9 @@ fn compute(numbers: &Tensor, operation: &str, axis: i32, extent: u32) -> Result<
     let three = || numbers.reshape(&[&[1], numbers.shape().as_slice()].concat());
     match operation {
         "cast" => operations::cast(numbers, DataType::Uint8, Cast { round: true, ..Cast::default() }),
-        "cast-strictly" => operations::cast(numbers, DataType::Uint8, Cast { refuse_overflow: true, ..Cast::default() }),
+        "cast-strictly" => {
+            operations::cast(numbers, DataType::Uint8, Cast { refuse_overflow: true, ..Cast::default() })
+        }
         "normalise" => operations::normalise(numbers, 0.5, &[1.0], &[4.0], axis),
         "affine" => operations::affine(numbers, &[2.0], &[1.0], axis),
         "to-channels-first" => operations::to_channels_first(&three()?),
