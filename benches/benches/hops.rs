@@ -21,9 +21,9 @@ use nereid_inference::{
     response_channel,
 };
 use nereid_pipeline::{InstanceRules, Loader, LoaderSettings, PipelineLimits};
-use nereid_plugin::{Plugin, PluginEngine, PluginLimits, PluginSpec, SandboxPool};
+use nereid_plugin::{Plugin, PluginEngine, PluginLimits, PluginSpec, SandboxPool, StateStore};
 use nereid_protocol::http::{InferBody, RequestContext, decode_infer_request};
-use nereid_telemetry::{MetricsSettings, Telemetry};
+use nereid_telemetry::{CustomMetrics, MetricsSettings, Telemetry};
 use nereid_tensor::{DataType, Tensor};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
@@ -159,12 +159,15 @@ fn sandbox_pool(engine: &PluginEngine, guest: &str, fresh_guest_per_call: bool) 
         plugin: guest.to_owned(),
         model: ModelIdentity::new(guest, 1),
         signature: signature(),
+        decoupled: false,
         parameters: BTreeMap::new(),
         limits: PluginLimits::DEFAULT,
         service: ServiceHandle::default(),
+        state: Arc::new(StateStore::new()),
+        meters: Arc::new(CustomMetrics::default()).of_model(&guest.into()),
         fresh_guest_per_call,
     };
-    SandboxPool::start(Plugin::new(engine, compiled, spec)).unwrap()
+    SandboxPool::start(Plugin::new(engine, compiled, spec), "bench_0_0").unwrap()
 }
 
 fn workspace() -> PathBuf {

@@ -100,6 +100,13 @@ impl Batch {
         self.items.get_mut(index)?.sender.take()
     }
 
+    /// Gives a sender back that was taken and is not needed: the request is answered by [`Batch::respond`] after all.
+    pub fn return_sender(&mut self, index: usize, sender: ResponseSender) {
+        if let Some(item) = self.items.get_mut(index) {
+            item.sender.get_or_insert(sender);
+        }
+    }
+
     /// Leaves the request at `index`, whose sender was taken, for a later execution, with all that it is now but its START.
     /// States among the outputs of `response` are what that execution is given; clients see what went through the sender.
     ///

@@ -127,6 +127,11 @@ impl CallChain {
         let depth = caller.as_ref().map_or(0, |chain| chain.depth) + 1;
         Arc::new(Self { model, caller, depth })
     }
+
+    /// Whether a model of that name is in the chain.
+    pub fn includes(&self, model: &str) -> bool {
+        *self.model == *model || self.caller.as_ref().is_some_and(|caller| caller.includes(model))
+    }
 }
 
 /// Printed from the client's side inwards: `a -> b -> c`.
@@ -220,7 +225,8 @@ impl CheckedRequest {
         self.request.sequence = Some(flags);
     }
 
-    fn is_attached(&self, name: &str) -> bool {
+    /// Whether the host asked for the output called `name`, to keep it.
+    pub fn is_attached(&self, name: &str) -> bool {
         self.attached_outputs.iter().flat_map(|outputs| outputs.iter()).any(|output| &**output == name)
     }
 

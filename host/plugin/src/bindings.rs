@@ -2,13 +2,21 @@
 //! in `convert`.
 //!
 //! Functions that wait are async; every function may trap, because every one is counted and limited. Of the functions
-//! that move bulk data, `imports::bulk` replaces the generated wrappers.
+//! that move bulk data, `imports::bulk` replaces the generated wrappers. The world is the sum of those that plugins are
+//! built for; which exports a component has is looked up one by one, in `compile`.
 
 #![allow(unsafe_code, unreachable_pub, clippy::all, reason = "generated from wit/")]
 
 wasmtime::component::bindgen!({
     path: "../../wit",
-    world: "transform-plugin",
+    inline: "
+        package nereid:host;
+        world everything {
+            include nereid:plugin/transform-plugin@1.0.0;
+            include nereid:plugin/model-plugin@1.0.0;
+        }
+    ",
+    world: "nereid:host/everything",
     imports: {
         "nereid:plugin/inference.infer": async | trappable,
         "nereid:plugin/inference.wait-any": async | trappable,
@@ -35,12 +43,17 @@ wasmtime::component::bindgen!({
         "nereid:plugin/operations.texts": async | trappable,
         "nereid:plugin/operations.from-texts": async | trappable,
         "nereid:plugin/operations.blob-bytes": async | trappable,
+        "nereid:plugin/serving.[method]sender.send": async | trappable,
         default: trappable,
     },
     exports: { default: async },
     with: {
         "nereid:plugin/tensors.tensor": crate::tensor_handle::TensorHandle,
         "nereid:plugin/serving.request": crate::imports::serving::RequestHandle,
+        "nereid:plugin/serving.sender": crate::sender::SenderHandle,
         "nereid:plugin/inference.pending": crate::imports::inference::PendingCall,
+        "nereid:plugin/metrics.counter": crate::imports::metrics::CounterHandle,
+        "nereid:plugin/metrics.gauge": crate::imports::metrics::GaugeHandle,
+        "nereid:plugin/metrics.histogram": crate::imports::metrics::HistogramHandle,
     },
 });

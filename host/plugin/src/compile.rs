@@ -8,9 +8,12 @@ use std::{
     sync::Arc,
 };
 
-use wasmtime::component::Component;
+use wasmtime::component::{Component, InstancePre};
 
-use crate::{bindings::TransformPluginPre, contract, engine::PluginEngine, failure::PluginError, state::PluginState};
+use crate::{
+    bindings::exports::nereid::plugin as exports, contract, engine::PluginEngine, failure::PluginError,
+    state::PluginState,
+};
 
 /// Every WebAssembly file begins so.
 const MAGIC: &[u8] = b"\0asm";
@@ -28,7 +31,24 @@ const ADVICE: &str = "Build one with a Nereid SDK (Rust: linker wasm-component-l
 #[derive(Clone)]
 pub struct CompiledPlugin {
     origin: Arc<str>,
-    pre: TransformPluginPre<PluginState>,
+    pre: InstancePre<PluginState>,
+    exports: Exports,
+}
+
+/// What a component exports, and where in it.
+#[derive(Clone)]
+pub(crate) enum Exports {
+    Transform(exports::transform::GuestIndices),
+    Model(exports::model::GuestIndices),
+}
+
+/// What a plugin is built as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PluginKind {
+    /// Answers one request at a time by returning.
+    Transform,
+    /// Executes batches, and may answer later or more than once.
+    Model,
 }
 
 /// Feeds what wasmtime wants hashed into a cryptographic hash.
@@ -48,10 +68,13 @@ impl PluginEngine {
         let misfit =
             |error: wasmtime::Error| PluginError::Contract { origin: origin.to_owned(), reason: causes(&error) };
         let pre = self.linker().instantiate_pre(&component).map_err(misfit)?;
-        contract::check_exports(origin, self.engine(), &component)?;
-        let pre = TransformPluginPre::new(pre).map_err(misfit)?;
+        let exports = match contract::exported(origin, self.engine(), &component)? {
+            contract::MODEL => exports::model::GuestIndices::new(&pre).map(Exports::Model),
+            _ => exports::transform::GuestIndices::new(&pre).map(Exports::Transform),
+        };
+        let exports = exports.map_err(misfit)?;
         component.initialize_copy_on_write_image().map_err(PluginError::engine)?;
-        Ok(CompiledPlugin { origin: origin.into(), pre })
+        Ok(CompiledPlugin { origin: origin.into(), pre, exports })
     }
 
     fn component(&self, origin: &str, bytes: &[u8]) -> Result<Component, PluginError> {
@@ -115,12 +138,24 @@ impl CompiledPlugin {
 
     /// Bytes of its machine code, with the data that its memories begin with.
     pub(crate) fn code_bytes(&self) -> u64 {
-        let image = self.pre.instance_pre().component().image_range();
+        let image = self.pre.component().image_range();
         image.end.addr().saturating_sub(image.start.addr()) as u64
     }
 
-    pub(crate) fn pre(&self) -> &TransformPluginPre<PluginState> {
+    /// What it is built as.
+    pub fn kind(&self) -> PluginKind {
+        match self.exports {
+            Exports::Transform(_) => PluginKind::Transform,
+            Exports::Model(_) => PluginKind::Model,
+        }
+    }
+
+    pub(crate) fn pre(&self) -> &InstancePre<PluginState> {
         &self.pre
+    }
+
+    pub(crate) fn exports(&self) -> &Exports {
+        &self.exports
     }
 }
 

@@ -10,10 +10,11 @@ use crate::failure::PluginError;
 const PACKAGE: &str = "nereid:plugin";
 
 /// The version of the contract that this host serves.
-pub const CONTRACT_VERSION: &str = "0.1.0";
+pub const CONTRACT_VERSION: &str = "1.0.0";
 
 /// The interfaces that a plugin may import.
-const OFFERED: [&str; 7] = ["types", "tensors", "serving", "inference", "logging", "settings", "operations"];
+const OFFERED: [&str; 9] =
+    ["types", "tensors", "operations", "serving", "inference", "logging", "settings", "metrics", "state"];
 
 /// The interfaces of WASI 0.2 that a plugin may import, by package. They are there for runtimes of languages, and empty.
 const WASI: [(&str, &[&str]); 6] = [
@@ -45,8 +46,14 @@ const WASI: [(&str, &[&str]); 6] = [
 /// The version of WASI whose interfaces these are; patches only add.
 const WASI_VERSION: &str = "0.2.";
 
-/// The interface that a plugin must export.
-const REQUIRED: &str = "transform";
+/// The interfaces of which a plugin exports one.
+const EXPORTED: [&str; 2] = [TRANSFORM, MODEL];
+
+/// One request at a time.
+pub(crate) const TRANSFORM: &str = "transform";
+
+/// A batch at a time.
+pub(crate) const MODEL: &str = "model";
 
 /// Compares a component's imports with the contract: by interface; functions and types are compared by wasmtime.
 pub(crate) fn check_imports(origin: &str, engine: &Engine, component: &Component) -> Result<(), PluginError> {
@@ -61,19 +68,27 @@ pub(crate) fn check_imports(origin: &str, engine: &Engine, component: &Component
     Err(PluginError::Imports { origin: origin.to_owned(), missing })
 }
 
-/// Whether a component exports what the host calls.
-pub(crate) fn check_exports(origin: &str, engine: &Engine, component: &Component) -> Result<(), PluginError> {
+/// Which of the interfaces that the host calls a component exports.
+pub(crate) fn exported(origin: &str, engine: &Engine, component: &Component) -> Result<&'static str, PluginError> {
     let component_type = component.component_type();
     let exports: Vec<&str> = component_type.exports(engine).map(|(name, _)| name).collect();
-    if exports.iter().any(|name| is_required(name)) {
-        return Ok(());
+    let found: Vec<&'static str> =
+        EXPORTED.into_iter().filter(|interface| exports.iter().any(|name| is_export(name, interface))).collect();
+    match found.as_slice() {
+        [only] => Ok(only),
+        [] => Err(PluginError::Exports {
+            origin: origin.to_owned(),
+            expected: EXPORTED.map(|interface| format!("{PACKAGE}/{interface}@{CONTRACT_VERSION}")).join(" or "),
+            found: if exports.is_empty() { "no exports at all".to_owned() } else { exports.join(", ") },
+            advice: "Build it for the world transform-plugin or model-plugin with a Nereid SDK".to_owned(),
+        }),
+        _ => Err(PluginError::Exports {
+            origin: origin.to_owned(),
+            expected: format!("one of {}", EXPORTED.join(" and ")),
+            found: exports.join(", "),
+            advice: "A component is one plugin: build two".to_owned(),
+        }),
     }
-    Err(PluginError::Exports {
-        origin: origin.to_owned(),
-        expected: format!("{PACKAGE}/{REQUIRED}@{CONTRACT_VERSION}"),
-        found: if exports.is_empty() { "no exports at all".to_owned() } else { exports.join(", ") },
-        advice: "Build it for the world transform-plugin with a Nereid SDK".to_owned(),
-    })
 }
 
 /// Why an import cannot be had; `None` when it can.
@@ -108,15 +123,21 @@ fn why_not_wasi(package: &str, interface: &str, version: &str) -> Option<String>
     ))
 }
 
-fn is_required(export: &str) -> bool {
+fn is_export(export: &str, interface: &str) -> bool {
     let (name, version) = export.split_once('@').unwrap_or((export, ""));
-    name.split_once('/') == Some((PACKAGE, REQUIRED)) && is_compatible(version)
+    name.split_once('/') == Some((PACKAGE, interface)) && is_compatible(version)
 }
 
-/// Of drafts (0.x), versions of the same minor number are compatible.
+/// Versions of the same major number up to the server's minor one are compatible: later ones only add.
 fn is_compatible(version: &str) -> bool {
-    let minor = |version: &str| version.rsplit_once('.').map(|(minor, _)| minor.to_owned());
-    minor(version).is_some() && minor(version) == minor(CONTRACT_VERSION)
+    let numbers = |version: &str| {
+        let mut parts = version.splitn(3, '.').map(str::parse::<u32>);
+        Some((parts.next()?.ok()?, parts.next()?.ok()?))
+    };
+    match (numbers(version), numbers(CONTRACT_VERSION)) {
+        (Some((major, minor)), Some((own_major, own_minor))) => major == own_major && minor <= own_minor,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -126,10 +147,11 @@ mod tests {
     #[test]
     fn every_kind_of_missing_import_has_its_own_advice() {
         for (import, expected) in [
-            ("nereid:plugin/tensors@0.1.0", None),
-            ("nereid:plugin/tensors@0.1.7", None),
-            ("nereid:plugin/tensors@0.2.0", Some("this server offers nereid:plugin@0.1.0")),
-            ("nereid:plugin/sockets@0.1.0", Some("not part of nereid:plugin@0.1.0")),
+            ("nereid:plugin/tensors@1.0.0", None),
+            ("nereid:plugin/tensors@1.0.7", None),
+            ("nereid:plugin/tensors@1.1.0", Some("this server offers nereid:plugin@1.0.0")),
+            ("nereid:plugin/tensors@0.1.0", Some("this server offers nereid:plugin@1.0.0")),
+            ("nereid:plugin/sockets@1.0.0", Some("not part of nereid:plugin@1.0.0")),
             ("wasi:cli/environment@0.2.3", None),
             ("wasi:cli/environment@0.3.0", Some("of WASI, plugins have wasi:cli, wasi:clocks,")),
             ("wasi:sockets/tcp@0.2.12", None),
@@ -145,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_list_is_that_of_the_wit_files() {
-        for interface in OFFERED.iter().chain([&REQUIRED]) {
+        for interface in OFFERED.iter().chain(&EXPORTED) {
             let path = format!("{}/../../wit/{interface}.wit", env!("CARGO_MANIFEST_DIR"));
             let text = std::fs::read_to_string(&path).unwrap();
             assert!(text.contains(&format!("package {PACKAGE}@{CONTRACT_VERSION};")), "{path}");

@@ -1,15 +1,19 @@
 //! Between the generated types of `wit/` and the domain's.
 
-use nereid_inference::{ErrorKind, InferError, ParameterValue, Parameters};
+use nereid_inference::{ErrorKind, InferError, ParameterValue, Parameters, SequenceFlags, SequenceId as DomainId};
 use nereid_tensor::DataType;
 
 use crate::bindings::nereid::plugin::{
+    serving::{Sequence, SequenceId},
     tensors::Dtype,
     types::{Error, ErrorCode, Parameter, Value},
 };
 
 /// Longest error text that is taken from a guest; a screenful.
 const MESSAGE_CHARS_MAX: usize = 4000;
+
+/// Longest text that names a sequence, as for clients.
+const SEQUENCE_ID_CHARS_MAX: usize = 128;
 
 pub(crate) fn data_type(dtype: Dtype) -> DataType {
     match dtype {
@@ -111,6 +115,33 @@ pub(crate) fn parameters_in(parameters: Vec<Parameter>) -> Parameters {
         Value::Text(value) => ParameterValue::String(value),
     };
     parameters.into_iter().map(|parameter| (parameter.name, value(parameter.value))).collect()
+}
+
+pub(crate) fn sequence_out(flags: &SequenceFlags) -> Sequence {
+    let id = match &flags.id {
+        DomainId::Number(number) => SequenceId::Number(*number),
+        DomainId::Text(text) => SequenceId::Text(text.clone()),
+    };
+    Sequence { id, start: flags.start, end: flags.end }
+}
+
+/// Where a guest's call stands in a sequence of another model.
+///
+/// # Errors
+/// An id that no client could send either.
+pub(crate) fn sequence_in(sequence: Sequence) -> Result<SequenceFlags, InferError> {
+    let id = match sequence.id {
+        SequenceId::Number(0) => return Err(InferError::invalid_argument("a sequence's id cannot be 0")),
+        SequenceId::Number(number) => DomainId::Number(number),
+        SequenceId::Text(text) if (1..=SEQUENCE_ID_CHARS_MAX).contains(&text.chars().count()) => DomainId::Text(text),
+        SequenceId::Text(text) => {
+            let found = text.chars().count();
+            return Err(InferError::invalid_argument(format!(
+                "a sequence's id has {found} characters, expected 1 to {SEQUENCE_ID_CHARS_MAX}"
+            )));
+        }
+    };
+    Ok(SequenceFlags { id, start: sequence.start, end: sequence.end })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use wasmtime::{
 };
 
 use crate::{
-    artefact_cache::ArtefactCache, bindings::TransformPlugin, failure::PluginError, imports, limits::PluginLimits,
+    artefact_cache::ArtefactCache, bindings::Everything, failure::PluginError, imports, limits::PluginLimits,
     state::PluginState, ticker::Ticker,
 };
 
@@ -121,7 +121,7 @@ fn pooled_config() -> Config {
 
 fn new_linker(engine: &Engine) -> wasmtime::Result<Linker<PluginState>> {
     let mut linker = Linker::new(engine);
-    TransformPlugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    Everything::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     imports::wasi::add_to_linker(&mut linker)?;
     linker.allow_shadowing(true);
     imports::bulk::add_to_linker(&mut linker)?;

@@ -24,6 +24,11 @@ impl<T> Arena<T> {
         self.slots.len() - self.free.len()
     }
 
+    /// The objects, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().flatten()
+    }
+
     /// Keeps `value` and returns its number.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         if let Some(index) = self.free.pop()

@@ -3,9 +3,12 @@
 pub(crate) mod bulk;
 pub(crate) mod inference;
 pub(crate) mod logging;
+pub(crate) mod metrics;
 pub(crate) mod operations;
+pub(crate) mod sender;
 pub(crate) mod serving;
 pub(crate) mod settings;
+pub(crate) mod state;
 pub(crate) mod tensors;
 pub(crate) mod types;
 pub(crate) mod wasi;

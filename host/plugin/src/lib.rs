@@ -22,22 +22,27 @@ mod account;
 mod clock;
 mod guest_log;
 mod handles;
+mod sender;
 mod state;
+mod state_store;
 mod tensor_handle;
 
 mod imports;
 
 mod failure;
+mod model_guest;
 mod output;
 mod plugin;
 mod sandbox;
 
 pub use crate::{
     artefact_cache::{ARTEFACT_BYTES_MAX, ArtefactCache},
-    compile::CompiledPlugin,
+    compile::{CompiledPlugin, PluginKind},
     contract::CONTRACT_VERSION,
     engine::PluginEngine,
     failure::PluginError,
     limits::PluginLimits,
+    model_guest::{ModelGuest, Outcome},
     plugin::{Plugin, PluginSpec, SandboxPool},
+    state_store::StateStore,
 };

@@ -36,6 +36,10 @@ pub struct PluginLimits {
     pub call_depth_max: u32,
     /// Bytes of log lines per call; more is dropped.
     pub log_bytes_max: u64,
+    /// Bytes of keys and values that the model keeps between calls, all its guests together.
+    pub state_bytes_max: u64,
+    /// Label sets of the model's own metrics, all its guests together.
+    pub metric_series_max: u32,
     /// Calls after which a guest is replaced by a fresh one, so that a slow leak never grows old.
     pub invocations_max: u64,
 }
@@ -69,6 +73,10 @@ impl PluginLimits {
         call_depth_max: 8,
         // A thousand lines.
         log_bytes_max: 64 * KIB,
+        // Some ten thousand small entries.
+        state_bytes_max: MIB,
+        // A scrape of every plugin's metrics stays below that of the server's own.
+        metric_series_max: 100,
         // Minutes under load, and replacing a guest costs ten microseconds.
         invocations_max: 100_000,
     };
@@ -89,6 +97,8 @@ impl PluginLimits {
         pending_calls_max: 1000,
         call_depth_max: 32,
         log_bytes_max: 16 * MIB,
+        state_bytes_max: GIB,
+        metric_series_max: 10_000,
         invocations_max: u32::MAX as u64,
     };
 
@@ -108,6 +118,8 @@ impl PluginLimits {
             pending_calls_max: self.pending_calls_max.min(ceiling.pending_calls_max),
             call_depth_max: self.call_depth_max.min(ceiling.call_depth_max),
             log_bytes_max: self.log_bytes_max.min(ceiling.log_bytes_max),
+            state_bytes_max: self.state_bytes_max.min(ceiling.state_bytes_max),
+            metric_series_max: self.metric_series_max.min(ceiling.metric_series_max),
             invocations_max: self.invocations_max.min(ceiling.invocations_max),
         }
     }

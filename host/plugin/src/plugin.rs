@@ -12,10 +12,16 @@ use std::{
 };
 
 use nereid_inference::{CheckedRequest, InferError, InferResponse, ModelIdentity, ServiceHandle, Signature};
+use nereid_telemetry::ModelMeters;
 use parking_lot::Mutex;
 
 use crate::{
-    compile::CompiledPlugin, engine::PluginEngine, failure::PluginError, limits::PluginLimits, sandbox::Sandbox,
+    compile::{CompiledPlugin, PluginKind},
+    engine::PluginEngine,
+    failure::PluginError,
+    limits::PluginLimits,
+    sandbox::Sandbox,
+    state_store::StateStore,
 };
 
 /// Idle guests kept per pool; more calls at a time than this are rare, and a fresh guest costs ten microseconds.
@@ -28,11 +34,17 @@ pub struct PluginSpec {
     pub plugin: String,
     pub model: ModelIdentity,
     pub signature: Signature,
+    /// Whether a request may get any number of responses.
+    pub decoupled: bool,
     /// The `parameters` of the model's configuration.
     pub parameters: BTreeMap<String, String>,
     pub limits: PluginLimits,
     /// Whom it may call.
     pub service: ServiceHandle,
+    /// What the model's guests keep between calls, in all of its generations.
+    pub state: Arc<StateStore>,
+    /// Where its own metrics go.
+    pub meters: Arc<ModelMeters>,
     /// Every call gets a fresh guest, so that nothing is remembered from one to the next.
     pub fresh_guest_per_call: bool,
 }
@@ -49,6 +61,7 @@ pub struct Plugin {
 /// Guests of one plugin, for the calls of one model instance.
 pub struct SandboxPool {
     plugin: Arc<Plugin>,
+    instance: Arc<str>,
     idle: Mutex<Vec<Sandbox>>,
 }
 
@@ -69,6 +82,22 @@ impl Plugin {
         Arc::new(Self { engine: engine.clone(), compiled, spec: Arc::new(spec), guests_bytes: Arc::default() })
     }
 
+    /// What it is built as.
+    pub fn kind(&self) -> PluginKind {
+        self.compiled.kind()
+    }
+
+    /// A guest for the instance of that name. Blocks the calling thread while it starts.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(crate) fn start_guest(self: &Arc<Self>, instance: &Arc<str>) -> Result<Sandbox, PluginError> {
+        crate::sandbox::block_on(Sandbox::start(self, instance)).map_err(|error| PluginError::Start {
+            origin: self.compiled.origin().to_owned(),
+            reason: error.message().to_owned(),
+        })
+    }
+
     /// Bytes of machine code and of its guests' linear memory now. Code that two models share counts for both; pages of
     /// linear memory that a guest never touched count although the machine has not given them yet.
     pub fn memory_bytes(&self) -> u64 {
@@ -79,16 +108,14 @@ impl Plugin {
 // === impl SandboxPool ===
 
 impl SandboxPool {
-    /// A pool with one warm guest. Blocks the calling thread while the guest starts.
+    /// A pool for the model's instance of that name, with one warm guest. Blocks the calling thread while the guest starts.
     ///
     /// # Errors
     /// The guest cannot be started.
-    pub fn start(plugin: Arc<Plugin>) -> Result<Self, PluginError> {
-        let first = crate::sandbox::block_on(Sandbox::start(&plugin)).map_err(|error| PluginError::Start {
-            origin: plugin.compiled.origin().to_owned(),
-            reason: error.message().to_owned(),
-        })?;
-        Ok(Self { plugin, idle: Mutex::new(vec![first]) })
+    pub fn start(plugin: Arc<Plugin>, instance: &str) -> Result<Self, PluginError> {
+        let instance = Arc::from(instance);
+        let first = plugin.start_guest(&instance)?;
+        Ok(Self { plugin, instance, idle: Mutex::new(vec![first]) })
     }
 
     /// Answers one request in a guest of its own. Any number of calls may run at the same time.
@@ -106,13 +133,14 @@ impl SandboxPool {
         let idle = self.idle.lock().pop();
         let guest = match idle {
             Some(guest) => guest,
-            None => Sandbox::start(&self.plugin).await?,
+            None => Sandbox::start(&self.plugin, &self.instance).await?,
         };
         let (guest, answer) = guest.run(&self.plugin, request, cancelled).await;
         if let Some(guest) = guest {
             self.give_back(guest);
         }
-        crate::output::check(&self.plugin.spec, request, answer?)
+        let wants = |name: &str| request.wants(name);
+        crate::output::check(&self.plugin.spec, request.batch_size(), wants, answer?)
     }
 
     fn give_back(&self, guest: Sandbox) {

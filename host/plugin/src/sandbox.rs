@@ -1,7 +1,10 @@
-//! One guest: its store, its instance, and one call of it.
+//! One guest: its store, its exports, and how a call of it is watched.
 //!
 //! A call takes the guest by value and gives it back only when it may be used again, so that a guest that trapped, was stopped
 //! or was abandoned in mid-call cannot be entered a second time.
+
+mod model;
+mod transform;
 
 use std::{
     future::{Future, poll_fn},
@@ -11,20 +14,13 @@ use std::{
     thread::{self, Thread},
 };
 
-use nereid_inference::{CheckedRequest, InferError, InferResponse, NamedTensor};
-use wasmtime::{Store, component::Resource};
+use nereid_inference::InferError;
+use wasmtime::Store;
 
+pub(crate) use self::model::{Answer, Question};
 use crate::{
-    bindings::{
-        TransformPlugin,
-        nereid::plugin::{serving::Response, tensors::Named},
-    },
-    convert,
-    failure::{Stop, explain},
-    imports::serving::RequestHandle,
-    plugin::Plugin,
-    state::{PluginState, Serving},
-    tensor_handle::TensorHandle,
+    bindings::exports::nereid::plugin as exports, clock::CallClock, compile::Exports, failure::explain, plugin::Plugin,
+    state::PluginState,
 };
 
 /// A guest whose memory has grown beyond this share of its limit is replaced while it is idle, not when it fails.
@@ -36,10 +32,17 @@ const HANDLES_LENT_MAX: usize = 2048;
 /// A guest that may be entered.
 pub(crate) struct Sandbox {
     store: Store<PluginState>,
-    instance: TransformPlugin,
+    exported: Exported,
     invocations: u64,
     /// Handles that the guest never closed; it still counts them although the host freed what they stood for.
     leaked_handles: usize,
+}
+
+/// What the host calls of it.
+#[derive(Clone)]
+enum Exported {
+    Transform(exports::transform::Guest),
+    Model(exports::model::Guest),
 }
 
 /// Wakes a thread that waits for a future.
@@ -48,15 +51,16 @@ struct ThreadWaker(Thread);
 // === impl Sandbox ===
 
 impl Sandbox {
-    /// Makes a fresh guest. What it does while it starts is limited like a call.
+    /// Makes a fresh guest for the instance of that name, initialised if it wants to be. What it does meanwhile is limited
+    /// like a call.
     ///
     /// # Errors
-    /// It trapped, met a limit, or no sandbox is free.
-    pub(crate) async fn start(plugin: &Arc<Plugin>) -> Result<Self, InferError> {
+    /// It trapped, met a limit, refused to be initialised, or no sandbox is free.
+    pub(crate) async fn start(plugin: &Arc<Plugin>, instance: &Arc<str>) -> Result<Self, InferError> {
         let _ticking = plugin.engine.ticker().tick();
         let limits = &plugin.spec.limits;
-        let mut store =
-            Store::new(plugin.engine.engine(), PluginState::new(plugin.spec.clone(), plugin.guests_bytes.clone()));
+        let state = PluginState::new(plugin.spec.clone(), instance.clone(), plugin.guests_bytes.clone());
+        let mut store = Store::new(plugin.engine.engine(), state);
         store.limiter(|state| &mut state.meter);
         store.epoch_deadline_callback(|context| context.data().on_epoch());
         store.set_epoch_deadline(1);
@@ -65,95 +69,20 @@ impl Sandbox {
         // Beyond the limit that the host counts by itself there must be room for leaked handles and for those lent out.
         store.set_max_component_handles(limits.handles_max as usize * 2 + HANDLES_LENT_MAX);
         let clock = store.data().call.clock.clone();
-        let started = {
-            let mut starting = pin!(plugin.compiled.pre().instantiate_async(&mut store));
-            poll_fn(|context| {
-                clock.resume(false);
-                let poll = starting.as_mut().poll(context);
-                clock.pause();
-                poll
-            })
-            .await
-        };
-        match started {
-            Ok(instance) => Ok(Self { store, instance, invocations: 0, leaked_handles: 0 }),
-            Err(error) => Err(explain(store.data(), &error)),
-        }
-    }
-
-    /// Answers one request, and gives the guest back when it may be used again.
-    pub(crate) async fn run(
-        mut self,
-        plugin: &Plugin,
-        request: &CheckedRequest,
-        cancelled: impl Fn() -> bool + Send,
-    ) -> (Option<Self>, Result<InferResponse, InferError>) {
-        let _ticking = plugin.engine.ticker().tick();
-        let (handle, inputs) = self.begin(request);
-        let clock = self.store.data().call.clock.clone();
-        let returned = {
-            let transform = self.instance.nereid_plugin_transform();
-            let mut call = pin!(transform.call_run(&mut self.store, handle, &inputs));
-            poll_fn(|context| {
-                clock.resume(cancelled());
-                let poll = call.as_mut().poll(context);
-                clock.pause();
-                poll
-            })
-            .await
-        };
-        let answer = match returned {
-            Ok(Ok(response)) => self.collect(response),
-            Ok(Err(error)) => {
-                let subject = plugin.spec.subject();
-                Ok(Err(convert::infer_error(error).prefixed(&format!("{subject}: "))))
-            }
-            Err(trap) => Err(explain(self.store.data(), &trap)),
-        };
-        match answer {
-            Ok(answer) => (self.end(), answer),
-            Err(fatal) => (None, Err(fatal)),
-        }
-    }
-
-    /// Gives the guest its request and inputs.
-    fn begin(&mut self, checked: &CheckedRequest) -> (Resource<RequestHandle>, Vec<Named>) {
-        let request = checked.get();
-        let state = self.store.data_mut();
-        state.begin(Serving {
-            id: request.id.clone(),
-            priority: request.priority,
-            callers: request.callers.clone(),
-            trace: request.trace.clone(),
+        let starting = plugin.compiled.pre().instantiate_async(&mut store);
+        let instance = clocked(&clock, || false, starting).await;
+        let loaded = instance.and_then(|instance| match plugin.compiled.exports() {
+            Exports::Transform(indices) => indices.load(&mut store, &instance).map(Exported::Transform),
+            Exports::Model(indices) => indices.load(&mut store, &instance).map(Exported::Model),
         });
-        let handle = Resource::new_own(state.requests.insert(RequestHandle::new(checked)));
-        let inputs = request.inputs.iter().map(|input| {
-            let tensor = TensorHandle::free_of_charge(input.tensor.clone());
-            Named { name: input.name.to_string(), data: Resource::new_own(state.tensors.insert(tensor)) }
-        });
-        let inputs = inputs.collect();
-        self.store.set_epoch_deadline(1);
-        (handle, inputs)
-    }
-
-    /// The tensors behind the handles that the guest returned; the outer error costs the guest.
-    fn collect(&mut self, response: Response) -> Result<Result<InferResponse, InferError>, InferError> {
-        let state = self.store.data_mut();
-        let mut outputs = Vec::with_capacity(response.outputs.len());
-        for named in response.outputs {
-            let Some(mut handle) = state.tensors.remove(named.data.rep()) else {
-                return Err(explain(state, &Stop::StaleHandle("tensor").into()));
-            };
-            match handle.share() {
-                Ok((tensor, _charge)) => outputs.push(NamedTensor::new(named.name, tensor)),
-                Err(error) => return Ok(Err(error)),
-            }
-        }
-        Ok(Ok(InferResponse { outputs, parameters: convert::parameters_in(response.parameters) }))
+        let exported = loaded.map_err(|error| explain(store.data(), &error))?;
+        let mut sandbox = Self { store, exported, invocations: 0, leaked_handles: 0 };
+        sandbox.initialise(plugin).await?;
+        Ok(sandbox)
     }
 
     /// Frees what the guest left open, and keeps the guest unless it is worn out.
-    fn end(mut self) -> Option<Self> {
+    fn end(mut self) -> Result<Self, Retired> {
         self.invocations += 1;
         let state = self.store.data_mut();
         self.leaked_handles += state.end();
@@ -162,8 +91,24 @@ impl Sandbox {
         let worn_out = self.invocations >= limits.invocations_max
             || self.leaked_handles > limits.handles_max as usize / 2
             || state.meter.memory_bytes as u64 > high_water;
-        (!worn_out).then_some(self)
+        // A guest that owes answers goes on until it has given them.
+        if worn_out && state.open_senders() == 0 { Err(Retired(self)) } else { Ok(self) }
     }
+}
+
+/// A guest that still works and is not to be used again.
+pub(crate) struct Retired(pub(crate) Sandbox);
+
+/// Runs a call of a guest with its second clock going while it is polled; `cancelled` is asked at each poll.
+async fn clocked<T>(clock: &CallClock, cancelled: impl Fn() -> bool, call: impl Future<Output = T>) -> T {
+    let mut call = pin!(call);
+    poll_fn(|context| {
+        clock.resume(cancelled());
+        let poll = call.as_mut().poll(context);
+        clock.pause();
+        poll
+    })
+    .await
 }
 
 // === impl ThreadWaker ===

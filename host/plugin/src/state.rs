@@ -8,19 +8,27 @@ use std::{
     time::Duration,
 };
 
-use nereid_inference::{CallChain, InferError, RequestTrace};
+use nereid_inference::{CallChain, InferError, InferRequest, InferResponse, NamedTensor, RequestTrace};
 use parking_lot::Mutex;
 use wasmtime::{ResourceLimiter, UpdateDeadline, component::Resource};
 
 use crate::{
     account::Account,
+    bindings::nereid::plugin::{serving::Response, tensors::Named},
     clock::CallClock,
+    convert,
     failure::Stop,
     guest_log::GuestLog,
     handles::Arena,
-    imports::{inference::PendingCall, serving::RequestHandle, wasi::Wasi},
+    imports::{
+        inference::PendingCall,
+        metrics::{CounterHandle, GaugeHandle, HistogramHandle},
+        serving::RequestHandle,
+        wasi::Wasi,
+    },
     limits::PluginLimits,
     plugin::PluginSpec,
+    sender::SenderHandle,
     tensor_handle::TensorHandle,
 };
 
@@ -33,6 +41,8 @@ const CORE_INSTANCES_MAX: usize = 64;
 /// The store's data.
 pub(crate) struct PluginState {
     pub(crate) spec: Arc<PluginSpec>,
+    /// The name of the model's instance.
+    pub(crate) instance: Arc<str>,
     pub(crate) meter: MemoryMeter,
     pub(crate) log: GuestLog,
     /// Of guests that use it. Never locked: the lock is what lets a thread hand the state to another.
@@ -41,6 +51,11 @@ pub(crate) struct PluginState {
     pub(crate) tensors: Arena<TensorHandle>,
     pub(crate) requests: Arena<RequestHandle>,
     pub(crate) pending: Arena<PendingCall>,
+    /// These outlive their call, and so do the metrics.
+    pub(crate) senders: Arena<SenderHandle>,
+    pub(crate) counters: Arena<CounterHandle>,
+    pub(crate) gauges: Arena<GaugeHandle>,
+    pub(crate) histograms: Arena<HistogramHandle>,
 }
 
 /// The call under way, or the instantiation.
@@ -55,12 +70,15 @@ pub(crate) struct CallState {
     pub(crate) refusal: Option<String>,
 }
 
-/// The request under way.
+/// The request under way, or what the requests of a batch have in common.
 #[derive(Clone)]
 pub(crate) struct Serving {
     pub(crate) id: String,
     pub(crate) priority: u64,
+    /// The longest chain of models that wait for a request of the batch.
     pub(crate) callers: Option<Arc<CallChain>>,
+    /// The other requests' chains.
+    pub(crate) more_callers: Vec<Arc<CallChain>>,
     pub(crate) trace: Option<Arc<dyn RequestTrace>>,
 }
 
@@ -79,16 +97,21 @@ pub(crate) struct MemoryMeter {
 
 impl PluginState {
     /// What a guest of the plugin begins with; its linear memory is added to `guests_bytes` for as long as it lives.
-    pub(crate) fn new(spec: Arc<PluginSpec>, guests_bytes: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(spec: Arc<PluginSpec>, instance: Arc<str>, guests_bytes: Arc<AtomicU64>) -> Self {
         Self {
             meter: MemoryMeter::new(&spec.limits, guests_bytes),
             log: GuestLog::new(spec.clone()),
             wasi: None,
             call: CallState::new(&spec.limits, None),
             spec,
+            instance,
             tensors: Arena::new(),
             requests: Arena::new(),
             pending: Arena::new(),
+            senders: Arena::new(),
+            counters: Arena::new(),
+            gauges: Arena::new(),
+            histograms: Arena::new(),
         }
     }
 
@@ -103,9 +126,16 @@ impl PluginState {
         self.log.begin_call();
     }
 
+    /// Begins a call that answers nobody.
+    pub(crate) fn begin_without_request(&mut self) {
+        self.call = CallState::new(&self.spec.limits, None);
+        self.meter.refusal = None;
+        self.log.begin_call();
+    }
+
     /// Ends a call: frees everything that the guest left open, and says how many handles that were.
     pub(crate) fn end(&mut self) -> usize {
-        let open = self.open_handles();
+        let open = self.tensors.len() + self.requests.len() + self.pending.len();
         self.log.end_call();
         if let Some(serving) = &mut self.call.serving {
             // An idle guest must not keep a trace from being complete.
@@ -123,7 +153,38 @@ impl PluginState {
     }
 
     fn open_handles(&self) -> usize {
-        self.tensors.len() + self.requests.len() + self.pending.len()
+        let metrics = self.counters.len() + self.gauges.len() + self.histograms.len();
+        self.tensors.len() + self.requests.len() + self.pending.len() + self.senders.len() + metrics
+    }
+
+    /// How many requests the guest still owes an answer.
+    pub(crate) fn open_senders(&self) -> usize {
+        self.senders.iter().filter(|sender| sender.slot().is_open()).count()
+    }
+
+    /// The tensors behind handles that the guest gives away.
+    ///
+    /// # Errors
+    /// The outer one costs the guest: a handle that is none. The inner one is a tensor that is no valid one.
+    pub(crate) fn take_outputs(&mut self, named: Vec<Named>) -> wasmtime::Result<Result<Vec<NamedTensor>, InferError>> {
+        let mut outputs = Vec::with_capacity(named.len());
+        for named in named {
+            let mut handle = self.tensors.remove(named.data.rep()).ok_or(Stop::StaleHandle("tensor"))?;
+            match handle.share() {
+                Ok((tensor, _charge)) => outputs.push(NamedTensor::new(named.name, tensor)),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Ok(Ok(outputs))
+    }
+
+    /// A response that the guest gives away.
+    ///
+    /// # Errors
+    /// As of [`Self::take_outputs`].
+    pub(crate) fn take_response(&mut self, response: Response) -> wasmtime::Result<Result<InferResponse, InferError>> {
+        let parameters = convert::parameters_in(response.parameters);
+        Ok(self.take_outputs(response.outputs)?.map(|outputs| InferResponse { outputs, parameters }))
     }
 
     /// The first step of every import: counts.
@@ -195,6 +256,45 @@ impl PluginState {
             Some(since) if since >= CANCELLATION_GRACE => Err(Stop::Cancelled),
             _ => Ok(()),
         }
+    }
+}
+
+// === impl Serving ===
+
+impl Serving {
+    /// One request.
+    pub(crate) fn one(request: &InferRequest) -> Self {
+        Self {
+            id: request.id.clone(),
+            priority: request.priority,
+            callers: request.callers.clone(),
+            more_callers: Vec::new(),
+            trace: request.trace.clone(),
+        }
+    }
+
+    /// Several requests: models that the guest calls see the first one's id and trace, and the most urgent priority.
+    pub(crate) fn batch<'a>(requests: impl Iterator<Item = &'a InferRequest>) -> Self {
+        let mut serving = Self { id: String::new(), priority: 0, callers: None, more_callers: Vec::new(), trace: None };
+        for (index, request) in requests.enumerate() {
+            if index == 0 {
+                serving.id.clone_from(&request.id);
+                serving.priority = request.priority;
+            }
+            serving.priority = more_urgent(serving.priority, request.priority);
+            serving.trace = serving.trace.or_else(|| request.trace.clone());
+            serving.more_callers.extend(request.callers.clone());
+        }
+        serving.callers = serving.more_callers.iter().max_by_key(|chain| chain.depth).cloned();
+        serving
+    }
+}
+
+/// 1 is the most urgent, 0 the model's default; a level that somebody asked for is kept.
+fn more_urgent(left: u64, right: u64) -> u64 {
+    match (left, right) {
+        (0, asked) | (asked, 0) => asked,
+        (left, right) => left.min(right),
     }
 }
 

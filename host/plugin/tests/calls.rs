@@ -19,12 +19,12 @@ fn caller_of(model: &str) -> Vec<u8> {
 }
 
 fn caller_with_timeout(model: &str, timeout_ms: Option<u32>) -> Vec<u8> {
-    let (length, timed, ms) = (model.len(), u8::from(timeout_ms.is_some()), timeout_ms.unwrap_or(0));
+    let record = call_record(3000, (300, model.len()), OWN_INPUTS);
+    let (timed, ms) = (u8::from(timeout_ms.is_some()), timeout_ms.unwrap_or(0));
     let body = format!(
-        "(call $infer (i32.const 300) (i32.const {length}) (i32.const 0) (i64.const 0) (local.get $inputs)
-           (local.get $count) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const {timed})
-           (i32.const {ms}) (i32.const 1024))
-         (i32.const 1024)"
+        "{record} (i32.store8 offset=48 (i32.const 3000) (i32.const {timed}))
+         (i32.store offset=52 (i32.const 3000) (i32.const {ms}))
+         (call $infer (i32.const 3000) (i32.const 1024)) (i32.const 1024)"
     );
     component_with(&[INFER], &body, &format!(r#"(data (i32.const 300) "{model}")"#))
 }
@@ -239,17 +239,8 @@ async fn a_guest_that_waits_no_longer_hears_so_and_goes_on() {
     assert_eq!((error.kind(), error.message()), (ErrorKind::DeadlineExceeded, expected));
 }
 
-/// Submits its input to `slow` and to `fast`, waits for either, and answers with what came first.
-const RACE: &str = "(local $winner i32)
-     (i32.store (i32.const 4000) (i32.const 16))
-     (i32.store (i32.const 4004) (i32.const 1))
-     (i32.store (i32.const 4008) (call $share (i32.load offset=8 (local.get $inputs))))
-     (call $submit (i32.const 300) (i32.const 4) (i32.const 0) (i64.const 0) (i32.const 4000) (i32.const 1)
-       (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 4100))
-     (if (i32.load8_u (i32.const 4100)) (then unreachable))
-     (call $submit (i32.const 304) (i32.const 4) (i32.const 0) (i64.const 0) (local.get $inputs) (local.get $count)
-       (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 4200))
-     (if (i32.load8_u (i32.const 4200)) (then unreachable))
+/// Waits for either of the calls at 4100 and 4200, and answers with what came first.
+const RACE: &str = "(if (i32.load8_u (i32.const 4200)) (then unreachable))
      (i32.store (i32.const 4300) (i32.load offset=4 (i32.const 4100)))
      (i32.store (i32.const 4304) (i32.load offset=4 (i32.const 4200)))
      (call $wait_any (i32.const 4300) (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 4400))
@@ -261,6 +252,21 @@ const RACE: &str = "(local $winner i32)
      (if (i32.eqz (i32.load8_u offset=4 (i32.const 4500))) (then unreachable))
      (call $ok (i32.load offset=8 (i32.const 4500)) (i32.load offset=12 (i32.const 4500)))";
 
+/// Submits its input to `slow` and to `fast`, before the race.
+fn racing() -> String {
+    let slow = call_record(3000, (300, 4), ("(i32.const 4000)", "(i32.const 1)"));
+    let fast = call_record(3200, (304, 4), OWN_INPUTS);
+    format!(
+        "(local $winner i32)
+         (i32.store (i32.const 4000) (i32.const 16))
+         (i32.store (i32.const 4004) (i32.const 1))
+         (i32.store (i32.const 4008) (call $share (i32.load offset=8 (local.get $inputs))))
+         {slow} (call $submit (i32.const 3000) (i32.const 4100))
+         (if (i32.load8_u (i32.const 4100)) (then unreachable))
+         {fast} (call $submit (i32.const 3200) (i32.const 4200)) {RACE}"
+    )
+}
+
 #[tokio::test]
 async fn of_two_calls_at_a_time_the_first_answer_wins_and_the_other_is_cancelled() {
     let (server, service) = Server::start();
@@ -271,7 +277,7 @@ async fn of_two_calls_at_a_time_the_first_answer_wins_and_the_other_is_cancelled
         tokio::spawn(async { sender.respond(Ok(InferResponse::new(infer_request(&[42.0]).inputs))) });
     });
     let definitions = r#"(data (i32.const 300) "slowfast")"#;
-    let bytes = component_with(&[SHARE, SUBMIT, WAIT_ANY, RECEIVE], RACE, definitions);
+    let bytes = component_with(&[SHARE, SUBMIT, WAIT_ANY, RECEIVE], &racing(), definitions);
     let pool = pool(&bytes, PluginSpec { service, ..spec() });
     assert_eq!(values(&pool.run(&request(&[1.0]), || false).await.unwrap()), [42.0]);
     assert!(held.lock().unwrap()[0].is_cancelled());
@@ -280,7 +286,7 @@ async fn of_two_calls_at_a_time_the_first_answer_wins_and_the_other_is_cancelled
 #[tokio::test]
 async fn parameters_of_the_request_are_given_and_those_of_the_response_are_taken() {
     let parameters =
-        r#"(import "nereid:plugin/serving@0.1.0" "[method]request.parameters" (func $parameters (param i32 i32)))"#;
+        r#"(import "nereid:plugin/serving@1.0.0" "[method]request.parameters" (func $parameters (param i32 i32)))"#;
     let body = "(drop (call $ok (local.get $inputs) (local.get $count)))
          (call $parameters (local.get $request) (i32.const 1036))
          (i32.const 1024)";

@@ -47,13 +47,13 @@ fn every_import_that_is_not_offered_is_listed() {
     let bytes = wat::parse_str(text).unwrap();
     check(&bytes, "  wasi:http/outgoing-handler@0.2.3: of WASI, plugins have wasi:cli, wasi:clocks, wasi:filesystem,");
     check(&bytes, "\n  acme:things/store: unknown; plugins may import nereid:plugin/{types, tensors,");
-    check(&bytes, "\n  nereid:plugin/tensors@0.9.0: this server offers nereid:plugin@0.1.0");
+    check(&bytes, "\n  nereid:plugin/tensors@0.9.0: this server offers nereid:plugin@1.0.0");
 }
 
 #[test]
 fn a_function_that_the_draft_does_not_have_is_named() {
     let text = r#"(component
-        (import "nereid:plugin/logging@0.1.0" (instance (export "shout" (func)))))"#;
+        (import "nereid:plugin/logging@1.0.0" (instance (export "shout" (func)))))"#;
     check(&wat::parse_str(text).unwrap(), "another draft of the plugin contract");
     check(&wat::parse_str(text).unwrap(), "shout");
 }
@@ -62,14 +62,17 @@ fn a_function_that_the_draft_does_not_have_is_named() {
 fn a_missing_export_says_what_there_is_instead() {
     check(&wat::parse_str("(component)").unwrap(), "found no exports at all");
     let text = r#"(component (instance $x) (export "acme:things/run" (instance $x)))"#;
-    check(&wat::parse_str(text).unwrap(), "expected nereid:plugin/transform@0.1.0, found acme:things/run");
+    check(
+        &wat::parse_str(text).unwrap(),
+        "expected nereid:plugin/transform@1.0.0 or nereid:plugin/model@1.0.0, found acme:things/run",
+    );
 }
 
 #[test]
 fn a_guest_that_traps_while_it_starts_fails_the_load() {
     let bytes = component_with(&[], IDENTITY, "(func $begin unreachable) (start $begin)");
     let plugin = Plugin::new(&ENGINE, compile(&bytes), spec());
-    let error = SandboxPool::start(plugin).err().unwrap().to_string();
+    let error = SandboxPool::start(plugin, "m_0_0").err().unwrap().to_string();
     assert!(error.starts_with("'model.wasm' cannot be started: plugin 'model.wasm' of model 'm' trapped"), "{error}");
 }
 
@@ -78,7 +81,7 @@ fn a_guest_that_begins_with_too_much_memory_fails_the_load() {
     let bytes = component_with(&[], IDENTITY, "");
     let mut small = spec();
     small.limits.memory_bytes_max = 1 << 16;
-    let error = SandboxPool::start(Plugin::new(&ENGINE, compile(&bytes), small)).err().unwrap().to_string();
+    let error = SandboxPool::start(Plugin::new(&ENGINE, compile(&bytes), small), "m_0_0").err().unwrap().to_string();
     assert!(error.contains("exceed the limit of 0 MiB (memory_mib)"), "{error}");
 }
 
@@ -90,7 +93,7 @@ async fn a_second_start_finds_the_code_and_survives_a_damaged_file() {
     let serve = || async {
         let engine = PluginEngine::start(Some(cache.clone())).unwrap();
         let compiled = engine.compile("model.wasm", &bytes).unwrap();
-        let pool = SandboxPool::start(Plugin::new(&engine, compiled, spec())).unwrap();
+        let pool = SandboxPool::start(Plugin::new(&engine, compiled, spec()), "m_0_0").unwrap();
         values(&pool.run(&request(&[3.0]), || false).await.unwrap())
     };
     let files = || fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();

@@ -97,7 +97,7 @@ fn output(config: &ModelConfig, used: fn(&ModelOutput) -> bool) -> Option<String
 
 /// A backend that is not known yet is asked about again when the configuration is complete.
 fn iterative_without_end(config: &ModelConfig) -> Option<String> {
-    let is_used = config.sequences()?.iterative_sequence && !matches!(&*config.backend, "" | "onnxruntime");
+    let is_used = config.sequences()?.iterative_sequence && !matches!(&*config.backend, "" | "onnxruntime" | "wasm");
     is_used.then(|| format!("backend '{}'", config.backend))
 }
 

@@ -9,6 +9,7 @@ use nereid_backend_onnx::{OnnxBackend, OnnxSettings};
 use nereid_backend_repeat::{RepeatBackend, SquareBackend};
 use nereid_backend_wasm::{PluginSettings, WasmBackend};
 use nereid_inference::ServiceHandle;
+use nereid_telemetry::Telemetry;
 
 use crate::{
     arguments::{BackendArguments, BackendSetting},
@@ -20,16 +21,19 @@ use crate::{
 pub(crate) fn backends(
     arguments: &BackendArguments,
     service: &ServiceHandle,
+    telemetry: &Telemetry,
 ) -> Result<Vec<Arc<dyn Backend>>, ServerError> {
     let Settings { onnx: onnx_settings, fil: fil_settings } = settings(&arguments.backend_settings)?;
     let cache_directory = arguments.plugin_cache_directory.clone().or_else(runtime_folders::plugin_cache_directory);
+    let plugin_settings =
+        PluginSettings { metrics: telemetry.custom().clone(), ..PluginSettings::new(cache_directory) };
     Ok(vec![
         Arc::new(IdentityBackend),
         Arc::new(RepeatBackend),
         Arc::new(SquareBackend),
         Arc::new(OnnxBackend::new(onnx_settings)),
         Arc::new(FilBackend::new(fil_settings)),
-        Arc::new(WasmBackend::new(PluginSettings::new(cache_directory), service.clone())),
+        Arc::new(WasmBackend::new(plugin_settings, service.clone())),
     ])
 }
 

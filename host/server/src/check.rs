@@ -32,10 +32,11 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, ServerError>
     }
     let runtime = Runtime::new().map_err(ServerError::Runtime)?;
     let service = ServiceHandle::default();
-    let backends = backends(&arguments.backends, &service)?;
+    let telemetry = Telemetry::new(MetricsSettings::default());
+    let backends = backends(&arguments.backends, &service, &telemetry)?;
     let loader = Loader::new(LoaderSettings {
         backends,
-        telemetry: Telemetry::new(MetricsSettings::default()),
+        telemetry,
         service,
         rules: InstanceRules::default(),
         runtime: runtime.handle().clone(),

@@ -41,7 +41,7 @@ impl Host {
         (cache, memory): (Option<CacheUse>, Option<MemoryBudget>),
     ) -> Result<Self, ServerError> {
         let service = ServiceHandle::default();
-        let backends = backends(&arguments.backends, &service)?;
+        let backends = backends(&arguments.backends, &service, telemetry)?;
         let limits = arguments.limits()?;
         let loader = Loader::new(LoaderSettings {
             backends: backends.clone(),

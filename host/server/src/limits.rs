@@ -205,6 +205,12 @@ pub(crate) fn plugin_rows() -> Vec<PluginRow> {
         row::<Count>("handles", "open handles", both(|limits| limits.handles_max.into())),
         row::<Count>("table_elements", "table elements of a guest", both(|limits| limits.table_elements_max)),
         row::<Bytes>("log_kib", "log lines", both(|limits| limits.log_bytes_max)),
+        row::<Bytes>("state_kib", "what the model keeps between calls", both(|limits| limits.state_bytes_max)),
+        row::<Count>(
+            "metric_series",
+            "label sets of the model's own metrics",
+            both(|limits| limits.metric_series_max.into()),
+        ),
         row::<Count>(
             "invocations",
             "calls before a guest is replaced by a fresh one",

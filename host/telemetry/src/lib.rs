@@ -7,6 +7,7 @@
 
 mod batch_sizes;
 mod cache_metrics;
+mod custom_metrics;
 mod diagnostics;
 mod families;
 mod first_response;
@@ -22,6 +23,7 @@ mod trace;
 
 pub use crate::{
     cache_metrics::CacheHit,
+    custom_metrics::{CustomKind, CustomMetrics, CustomSeries, MetricHead, ModelMeters},
     diagnostics::ServerDiagnostics,
     first_response::check_metric_control,
     logging::{LogControl, LogError, RequestLine, init_logging, log_panics},

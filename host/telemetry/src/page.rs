@@ -63,7 +63,13 @@ fn metric_of(kind: MetricType, sample: Sample) -> Metric {
         pair
     };
     let mut metric = Metric::from_label(sample.labels.iter().flat_map(Labels::iter).map(label_pair).collect());
-    match sample.value {
+    set_value(&mut metric, kind, sample.value);
+    metric
+}
+
+/// Gives a message of this kind its value.
+pub(crate) fn set_value(metric: &mut Metric, kind: MetricType, value: Value) {
+    match value {
         Value::Number(value) if kind == MetricType::COUNTER => {
             let mut counter = Counter::default();
             counter.set_value(value);
@@ -77,7 +83,6 @@ fn metric_of(kind: MetricType, sample: Sample) -> Metric {
         Value::Histogram(reading) => metric.set_histogram(histogram_of(reading)),
         Value::Summary(reading) => metric.set_summary(summary_of(reading)),
     }
-    metric
 }
 
 fn histogram_of(reading: HistogramReading) -> Histogram {

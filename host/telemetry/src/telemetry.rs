@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use prometheus::TextEncoder;
 
 use crate::{
+    custom_metrics::CustomMetrics,
     families, first_response,
     host_usage::{HostUsage, HostUsageReader},
     memory_metrics::MemorySource,
@@ -26,6 +27,7 @@ pub struct Telemetry {
     host: Mutex<(HostUsageReader, HostUsage)>,
     /// Where there is a memory budget.
     memory: OnceLock<MemorySource>,
+    custom: Arc<CustomMetrics>,
 }
 
 // === impl Telemetry ===
@@ -34,7 +36,8 @@ impl Telemetry {
     /// Empty, with a first reading of the machine's usage if that is to be shown.
     pub fn new(settings: MetricsSettings) -> Arc<Self> {
         let host = Mutex::default();
-        let telemetry = Self { settings, models: Mutex::default(), host, memory: OnceLock::new() };
+        let telemetry =
+            Self { settings, models: Mutex::default(), host, memory: OnceLock::new(), custom: Arc::default() };
         telemetry.sample_host();
         Arc::new(telemetry)
     }
@@ -57,6 +60,11 @@ impl Telemetry {
         let series = Arc::new(Series::new(labels.clone(), &self.settings, config));
         models.insert(labels, Arc::downgrade(&series));
         ModelMetrics::new(series)
+    }
+
+    /// The metrics that models make of their own.
+    pub fn custom(&self) -> &Arc<CustomMetrics> {
+        &self.custom
     }
 
     /// Reads processor and memory usage. To be called at the metrics interval; costs two small reads of `/proc`.
@@ -83,6 +91,7 @@ impl Telemetry {
         let usage = self.host.lock().1;
         let mut families = families::gather(&series, &usage, Instant::now());
         families.extend(self.memory.get().into_iter().flat_map(|source| families::of_memory(&(source.0)())));
+        families.extend(self.custom.gather());
         let mut page = String::new();
         // The encoder refuses a family without series, which `gather` leaves out, and fails on nothing else.
         if let Err(error) = TextEncoder::new().encode_utf8(&families, &mut page) {

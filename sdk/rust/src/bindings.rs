@@ -9,3 +9,24 @@ wit_bindgen::generate!({
     export_macro_name: "export_bindings",
     default_bindings_module: "nereid_sdk::bindings",
 });
+
+/// What a plugin exports that executes batches; what it imports is the same.
+pub mod model {
+    wit_bindgen::generate!({
+        world: "model-plugin",
+        path: "../../wit",
+        pub_export_macro: true,
+        export_macro_name: "export_model_bindings",
+        default_bindings_module: "nereid_sdk::bindings::model",
+        with: {
+            "nereid:plugin/types@1.0.0": super::nereid::plugin::types,
+            "nereid:plugin/tensors@1.0.0": super::nereid::plugin::tensors,
+            "nereid:plugin/serving@1.0.0": super::nereid::plugin::serving,
+            "nereid:plugin/inference@1.0.0": super::nereid::plugin::inference,
+            "nereid:plugin/logging@1.0.0": super::nereid::plugin::logging,
+            "nereid:plugin/settings@1.0.0": super::nereid::plugin::settings,
+            "nereid:plugin/metrics@1.0.0": super::nereid::plugin::metrics,
+            "nereid:plugin/state@1.0.0": super::nereid::plugin::state,
+        },
+    });
+}

@@ -80,7 +80,7 @@ pub fn run_exported<T: Transform>(
 }
 
 /// A panic ends the instance with a bare trap. Its text and place go to the log first.
-fn report_panics() {
+pub(crate) fn report_panics() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| panic::set_hook(Box::new(|panic| logging::log(Level::Error, &describe(panic)))));
 }

@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 use crate::{
-    Error, Response, Tensor, Value,
+    Error, Response, Sequence, Tensor, Value,
     bindings::nereid::plugin::{inference as host, tensors::Named, types::Parameter},
 };
 
@@ -40,6 +40,9 @@ pub fn infer(model: &str) -> Call {
         wanted_outputs: Vec::new(),
         parameters: Vec::new(),
         timeout_ms: None,
+        id: None,
+        priority: None,
+        sequence: None,
     };
     Call { call }
 }
@@ -92,6 +95,24 @@ impl Call {
         self
     }
 
+    /// The name of the request; without this that of the request that the plugin answers.
+    pub fn id(mut self, id: &str) -> Self {
+        self.call.id = Some(id.to_owned());
+        self
+    }
+
+    /// 1 is the most urgent, 0 the model's default; without this the priority of the request that the plugin answers.
+    pub fn priority(mut self, priority: u64) -> Self {
+        self.call.priority = Some(priority);
+        self
+    }
+
+    /// Where the call stands in a sequence of the model that is called.
+    pub fn sequence(mut self, sequence: Sequence) -> Self {
+        self.call.sequence = Some(sequence);
+        self
+    }
+
     /// Calls a model that gives exactly one response, and waits for it.
     ///
     /// # Errors
@@ -118,6 +139,11 @@ impl Pending {
     /// As of [`Call::call`].
     pub fn receive(&self) -> Result<Option<Response>, Error> {
         Ok(self.handle.receive()?.map(Response::from))
+    }
+
+    /// Cancels the call, as dropping it does: [`Pending::receive`] gives `None` from now on.
+    pub fn cancel(&self) {
+        self.handle.cancel();
     }
 
     /// Whether [`Pending::receive`] would return at once.

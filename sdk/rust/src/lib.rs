@@ -20,6 +20,9 @@
 //! export_transform!(Double);
 //! ```
 //!
+//! That is the smallest plugin. [`Model`] and [`export_model!`] make one that sees whole batches, sends many responses, answers
+//! later, or has a request executed again.
+//!
 //! Cost: passing a tensor on is free whatever its size; reading or writing one copies it once. Large tensors are copied
 //! in pieces, so that a copy stays in the processor's cache.
 //!
@@ -32,19 +35,21 @@ mod error;
 mod export;
 mod infer;
 pub mod log;
+pub mod metrics;
+mod model;
 mod named;
 pub mod operations;
 mod request;
 mod response;
 mod settings;
+pub mod state;
 mod tensor;
 mod value;
 
-#[doc(hidden)]
-pub use crate::export::run_exported;
 pub use crate::{
     bindings::nereid::plugin::{
         logging::Level,
+        serving::{Sequence, SequenceId},
         settings::{ModelInfo, TensorInfo},
         tensors::Dtype as DataType,
         types::{ErrorCode, Value},
@@ -52,8 +57,14 @@ pub use crate::{
     error::Error,
     export::Transform,
     infer::{Call, Pending, infer, model_ready, wait_any},
+    model::{Model, Outcome, Sender},
     request::{Inputs, Request},
     response::Response,
-    settings::{model, setting, setting_or, settings},
+    settings::{instance_name, model, setting, setting_or, settings},
     tensor::{Element, Tensor},
+};
+#[doc(hidden)]
+pub use crate::{
+    export::run_exported,
+    model::{execute_exported, finalise_exported, initialise_exported},
 };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    Error, Tensor, Value,
+    Error, Sender, Sequence, Tensor, Value,
     bindings::nereid::plugin::{serving, tensors::Named},
     named,
 };
@@ -30,6 +30,37 @@ impl Request {
     /// The client's own name for the request; empty when it gave none.
     pub fn id(&self) -> String {
         self.handle.id()
+    }
+
+    /// The inputs. `Transform::run` is given them besides; in `Model::execute` this is where they are.
+    ///
+    /// # Errors
+    /// Too many open handles.
+    pub fn inputs(&self) -> Result<Inputs, Error> {
+        Ok(Inputs::new(self.handle.inputs()?))
+    }
+
+    /// The rows of the request: the first dimension of its tensors where the model batches, otherwise 1.
+    pub fn rows(&self) -> u64 {
+        self.handle.rows()
+    }
+
+    /// Where the request stands in its sequence, if it belongs to one.
+    pub fn sequence(&self) -> Option<Sequence> {
+        self.handle.sequence()
+    }
+
+    /// The priority that the client gave: 1 is the most urgent, 0 the model's default.
+    pub fn priority(&self) -> u64 {
+        self.handle.priority()
+    }
+
+    /// Takes the request's sender, once. Only in `Model::execute`, whose outcome must then be `Deferred` or `Reschedule`.
+    ///
+    /// # Errors
+    /// It was taken already, or this is not `Model::execute`.
+    pub fn sender(&self) -> Result<Sender, Error> {
+        Ok(Sender::new(self.handle.sender()?))
     }
 
     /// All parameters of the request, without those that the protocol reserves.

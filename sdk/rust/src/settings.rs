@@ -31,6 +31,11 @@ pub fn model() -> ModelInfo {
     host::model()
 }
 
+/// The name of the model's instance that this guest works for, for example `digits_0_1`.
+pub fn instance_name() -> String {
+    host::instance_name()
+}
+
 fn parse<T>(key: &str, value: &str) -> Result<T, Error>
 where
     T: FromStr<Err: Display>,

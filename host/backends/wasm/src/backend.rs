@@ -3,14 +3,21 @@
 //! The engine starts with the first plugin, so that a server without plugins reserves and runs nothing.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use nereid_backend::{Backend, BatchForms, LoadedModel};
-use nereid_inference::{InferError, ModelConfig, ModelSource, ServiceHandle, Signature};
-use nereid_plugin::{CompiledPlugin, Plugin, PluginEngine, PluginError, PluginLimits, PluginSpec};
+use nereid_inference::{
+    InferError, ModelConfig, ModelIdentity, ModelSource, NAMESPACE_SEPARATOR, ServiceHandle, Signature,
+};
+use nereid_plugin::{
+    CompiledPlugin, Plugin, PluginEngine, PluginError, PluginKind, PluginLimits, PluginSpec, StateStore,
+};
+use nereid_telemetry::CustomMetrics;
+use parking_lot::Mutex;
 
 use crate::{model::WasmModel, plugin_file};
 
@@ -29,6 +36,8 @@ pub struct PluginSettings {
     pub limits: PluginLimits,
     /// What no plugin gets more of, whatever its `plugin.toml` asks for.
     pub ceiling: PluginLimits,
+    /// Where the plugins' own metrics go.
+    pub metrics: Arc<CustomMetrics>,
 }
 
 /// The backend called `wasm`.
@@ -36,14 +45,17 @@ pub struct WasmBackend {
     settings: PluginSettings,
     service: ServiceHandle,
     engine: OnceLock<Result<PluginEngine, InferError>>,
+    /// By model; what all generations of one share, for as long as there are any.
+    states: Mutex<BTreeMap<Arc<str>, Weak<StateStore>>>,
 }
 
 // === impl PluginSettings ===
 
 impl PluginSettings {
-    /// The default limits and ceiling.
+    /// The default limits and ceiling, and metrics that nobody reads.
     pub fn new(cache_directory: Option<PathBuf>) -> Self {
-        Self { cache_directory, limits: PluginLimits::DEFAULT, ceiling: PluginLimits::CEILING }
+        let (limits, ceiling) = (PluginLimits::DEFAULT, PluginLimits::CEILING);
+        Self { cache_directory, limits, ceiling, metrics: Arc::default() }
     }
 }
 
@@ -52,7 +64,7 @@ impl PluginSettings {
 impl WasmBackend {
     /// A backend whose plugins call models of `service`.
     pub fn new(settings: PluginSettings, service: ServiceHandle) -> Self {
-        Self { settings, service, engine: OnceLock::new() }
+        Self { settings, service, engine: OnceLock::new(), states: Mutex::default() }
     }
 
     fn engine(&self) -> Result<&PluginEngine, InferError> {
@@ -69,6 +81,17 @@ impl WasmBackend {
             engine.map_err(InferError::from)
         });
         started.as_ref().map_err(Clone::clone)
+    }
+
+    fn state_of(&self, model: &Arc<str>) -> Arc<StateStore> {
+        let mut states = self.states.lock();
+        states.retain(|_, state| state.strong_count() > 0);
+        if let Some(state) = states.get(model).and_then(Weak::upgrade) {
+            return state;
+        }
+        let state = Arc::new(StateStore::new());
+        states.insert(model.clone(), Arc::downgrade(&state));
+        state
     }
 
     fn compile(&self, source: &ModelSource) -> Result<CompiledPlugin, InferError> {
@@ -98,6 +121,10 @@ impl Backend for WasmBackend {
         Ok(source.config.clone())
     }
 
+    fn supports_decoupled(&self) -> bool {
+        true
+    }
+
     fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError> {
         check_config(&source.config)?;
         let asked = plugin_file::read(&source.model_directory, &self.settings.limits)?;
@@ -106,18 +133,49 @@ impl Backend for WasmBackend {
             let model = &source.identity.name;
             tracing::warn!("model '{model}': plugin.toml asks for more than the server allows; it gets {limits:?}");
         }
+        let compiled = self.compile(source)?;
+        check_kind(&source.config, compiled.kind())?;
+        let full_name = full_name(&source.identity);
         let spec = PluginSpec {
             plugin: file_name(&source.config).to_owned(),
             model: source.identity.clone(),
             signature: Signature::of_backend(&source.config)?,
+            decoupled: source.config.is_decoupled(),
             parameters: source.config.parameters.clone(),
             limits,
             service: self.service.clone(),
+            state: self.state_of(&full_name),
+            meters: self.settings.metrics.of_model(&full_name),
             fresh_guest_per_call: wants_fresh_guests(&source.config)?,
         };
-        let compiled = self.compile(source)?;
         Ok(Arc::new(WasmModel::new(Plugin::new(self.engine()?, compiled, spec))))
     }
+}
+
+/// The name that is unique in the server.
+fn full_name(identity: &ModelIdentity) -> Arc<str> {
+    match &identity.namespace {
+        Some(namespace) => format!("{namespace}{NAMESPACE_SEPARATOR}{}", identity.name).into(),
+        None => identity.name.clone(),
+    }
+}
+
+/// What only a plugin can do that executes batches.
+fn check_kind(config: &ModelConfig, kind: PluginKind) -> Result<(), InferError> {
+    let iterates = config.sequences().is_some_and(|sequences| sequences.iterative_sequence);
+    let needs = match kind {
+        PluginKind::Model => None,
+        PluginKind::Transform if config.is_decoupled() => Some("model_transaction_policy { decoupled: true }"),
+        PluginKind::Transform if iterates => Some("sequence_batching { iterative_sequence: true }"),
+        PluginKind::Transform => None,
+    };
+    needs.map_or(Ok(()), |field| {
+        Err(InferError::invalid_argument(format!(
+            "model '{}': {field} needs a plugin built for the world model-plugin; this one is built for transform-plugin, \
+             whose function answers each request once",
+            config.name
+        )))
+    })
 }
 
 fn file_name(config: &ModelConfig) -> &str {

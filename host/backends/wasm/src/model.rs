@@ -1,14 +1,15 @@
 //! A loaded plugin and its instances.
 //!
-//! Each request of a batch runs in a guest of its own; while one waits for another model, the next one runs. An instance is a
-//! task, not a thread: guests give way to others every few milliseconds by themselves.
+//! A plugin that exports `transform` gets each request of a batch in a guest of its own; while one waits for another model,
+//! the next one runs. One that exports `model` has one guest per instance, which gets the batch as a whole. An instance is
+//! a task, not a thread: guests give way to others every few milliseconds by themselves.
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use nereid_backend::{Batch, ExecuteFuture, Instance, InstanceSpec, LoadedModel, TaskInstance};
 use nereid_inference::{CheckedRequest, InferError, InferResponse, MemoryKind, MemoryUsage, config::InstanceKind};
-use nereid_plugin::{Plugin, SandboxPool};
+use nereid_plugin::{ModelGuest, Outcome, Plugin, PluginKind, SandboxPool};
 use tokio::time::sleep;
 
 /// Guests of one instance that run at the same time; as many as it keeps warm.
@@ -23,8 +24,14 @@ pub(crate) struct WasmModel {
     plugin: Arc<Plugin>,
 }
 
-struct WasmInstance {
+/// Executes requests one by one.
+struct TransformInstance {
     pool: SandboxPool,
+}
+
+/// Executes batches.
+struct ModelInstance {
+    guest: ModelGuest,
 }
 
 // === impl WasmModel ===
@@ -41,8 +48,11 @@ impl LoadedModel for WasmModel {
             let text = format!("instance '{}' is of KIND_GPU, but plugins run on the CPU: use KIND_CPU", spec.name);
             return Err(InferError::invalid_argument(text));
         }
-        let pool = SandboxPool::start(self.plugin.clone())?;
-        Ok(Instance::Task(Box::new(WasmInstance { pool })))
+        let plugin = self.plugin.clone();
+        Ok(Instance::Task(match plugin.kind() {
+            PluginKind::Transform => Box::new(TransformInstance { pool: SandboxPool::start(plugin, &spec.name)? }),
+            PluginKind::Model => Box::new(ModelInstance { guest: ModelGuest::start(plugin, &spec.name)? }),
+        }))
     }
 
     fn memory_usage(&self) -> Vec<MemoryUsage> {
@@ -50,9 +60,9 @@ impl LoadedModel for WasmModel {
     }
 }
 
-// === impl WasmInstance ===
+// === impl TransformInstance ===
 
-impl WasmInstance {
+impl TransformInstance {
     async fn answer(&self, batch: &Batch) -> Vec<Result<InferResponse, InferError>> {
         let calls: Vec<_> =
             batch.requests().enumerate().map(|(index, request)| self.answer_one(batch, index, request)).collect();
@@ -80,7 +90,7 @@ async fn abandoned(batch: &Batch, index: usize) {
     sleep(CANCELLATION_GRACE).await;
 }
 
-impl TaskInstance for WasmInstance {
+impl TaskInstance for TransformInstance {
     fn execute<'a>(&'a mut self, batch: &'a mut Batch) -> ExecuteFuture<'a> {
         Box::pin(async move {
             batch.mark_inputs_ready();
@@ -94,6 +104,30 @@ impl TaskInstance for WasmInstance {
             batch.mark_outputs_started();
             for (index, answer) in answers.into_iter().enumerate() {
                 batch.respond(index, answer);
+            }
+        })
+    }
+}
+
+// === impl ModelInstance ===
+
+impl TaskInstance for ModelInstance {
+    fn execute<'a>(&'a mut self, batch: &'a mut Batch) -> ExecuteFuture<'a> {
+        Box::pin(async move {
+            batch.mark_inputs_ready();
+            let senders: Vec<_> = (0..batch.len()).filter_map(|index| batch.take_sender(index)).collect();
+            let requests: Vec<&CheckedRequest> = batch.requests().collect();
+            let outcomes = self.guest.execute(&requests, senders).await;
+            batch.mark_outputs_started();
+            for (index, outcome) in outcomes.into_iter().enumerate() {
+                match outcome {
+                    Outcome::Answered(sender, answer) => {
+                        batch.return_sender(index, sender);
+                        batch.respond(index, answer);
+                    }
+                    Outcome::Elsewhere => {}
+                    Outcome::Rescheduled(sender, states) => batch.reschedule(index, sender, states),
+                }
             }
         })
     }

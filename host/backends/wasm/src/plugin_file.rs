@@ -39,6 +39,8 @@ struct LimitsTable {
     pending_calls: Option<NonZeroU32>,
     call_depth: Option<NonZeroU32>,
     log_kib: Option<NonZeroU64>,
+    state_kib: Option<NonZeroU64>,
+    metric_series: Option<NonZeroU32>,
     invocations: Option<NonZeroU64>,
 }
 
@@ -87,6 +89,8 @@ impl LimitsTable {
             pending_calls_max: small(self.pending_calls, defaults.pending_calls_max),
             call_depth_max: small(self.call_depth, defaults.call_depth_max),
             log_bytes_max: bytes(self.log_kib, 10, defaults.log_bytes_max),
+            state_bytes_max: bytes(self.state_kib, 10, defaults.state_bytes_max),
+            metric_series_max: small(self.metric_series, defaults.metric_series_max),
             invocations_max: number(self.invocations, defaults.invocations_max),
         }
     }

@@ -24,7 +24,7 @@ use nereid_inference::{
 };
 use nereid_plugin::PluginLimits;
 use nereid_tensor::{DataType, Tensor};
-use support::{CREATE, IDENTITY, INFER, READ, Server, component, component_with};
+use support::{CREATE, IDENTITY, INFER, OWN_INPUTS, READ, Server, call_record, component, component_with};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -194,9 +194,9 @@ async fn instance_reuse_false_gives_every_request_a_fresh_guest() {
 #[tokio::test]
 async fn a_client_that_leaves_ends_the_wait_for_another_model_and_cancels_it() {
     // Hands its inputs to model "slow" and waits for the answer.
-    let body = "(call $infer (i32.const 300) (i32.const 4) (i32.const 0) (i64.const 0) (local.get $inputs) (local.get $count)
-         (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 4000)) unreachable";
-    let bytes = component_with(&[INFER], body, r#"(data (i32.const 300) "slow")"#);
+    let record = call_record(3000, (300, 4), OWN_INPUTS);
+    let body = format!("{record} (call $infer (i32.const 3000) (i32.const 4000)) unreachable");
+    let bytes = component_with(&[INFER], &body, r#"(data (i32.const 300) "slow")"#);
     let (server, service) = Server::start();
     let (asked, mut asks) = mpsc::unbounded_channel();
     server.serve("slow", move |_, sender| drop(asked.send(sender)));

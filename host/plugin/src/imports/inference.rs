@@ -11,7 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nereid_inference::{CallChain, Delivery, InferError, InferRequest, InferResponse, NamedTensor, ResponseStream};
+use nereid_inference::{
+    CallChain, Delivery, InferError, InferRequest, InferResponse, NamedTensor, ResponseStream, response_channel,
+};
 use wasmtime::component::Resource;
 
 use crate::{
@@ -81,6 +83,14 @@ impl PendingCall {
         }
     }
 
+    /// Whoever executes it sees that nobody listens; nothing more is received.
+    fn cancel(&mut self) {
+        let (_, unheard) = response_channel();
+        self.stream = unheard;
+        self.peeked = None;
+        self.ended = true;
+    }
+
     fn timed_out(&self) -> InferError {
         InferError::deadline_exceeded(format!("model '{}' did not answer within the call's timeout-ms", self.model))
     }
@@ -108,12 +118,17 @@ impl PluginState {
             Ok(callers) => callers,
             Err(error) => return Ok(Err(error)),
         };
+        let sequence = match call.sequence.map(convert::sequence_in).transpose() {
+            Ok(sequence) => sequence,
+            Err(error) => return Ok(Err(error)),
+        };
         let give_up = call.timeout_ms.map(|ms| Instant::now() + Duration::from_millis(u64::from(ms)));
         let request = InferRequest {
-            id: serving.id,
+            id: call.id.unwrap_or(serving.id),
             requested_outputs: call.wanted_outputs.iter().map(|name| name.as_str().into()).collect(),
             parameters: convert::parameters_in(call.parameters),
-            priority: serving.priority,
+            priority: call.priority.unwrap_or(serving.priority),
+            sequence,
             callers: Some(callers),
             trace: serving.trace.map(|trace| trace.child()),
             ..InferRequest::new(inputs)
@@ -145,15 +160,13 @@ impl PluginState {
     /// The chain of those who wait, this plugin's model included.
     fn extend_chain(&self, serving: &Serving, called: &str) -> Result<Arc<CallChain>, InferError> {
         let chain = CallChain::extend(serving.callers.clone(), self.spec.model.name.clone());
-        let mut waiting = Some(&chain);
-        while let Some(caller) = waiting {
-            if *caller.model == *called {
+        for chain in std::iter::once(&chain).chain(&serving.more_callers) {
+            if chain.includes(called) {
                 let text = format!(
                     "model '{called}' cannot be called, because it waits for this call itself: {chain} -> {called}"
                 );
                 return Err(InferError::resource_exhausted(text));
             }
-            waiting = caller.caller.as_ref();
         }
         let limit = self.limits().call_depth_max;
         if chain.depth >= limit {
@@ -183,6 +196,14 @@ impl PluginState {
             outputs.push(Named { name: output.name.to_string(), data });
         }
         Ok(Response { outputs, parameters: convert::parameters_out(&response.parameters) })
+    }
+
+    /// Waits for something that no guest decides how long to wait for.
+    pub(crate) async fn within_deadline<T>(&self, future: impl Future<Output = T>) -> Result<T, Stop> {
+        match self.wait(None, future).await? {
+            Waited::Done(done) => Ok(done),
+            Waited::GaveUp => Err(Stop::WallTime(self.limits().wall_time_max)),
+        }
     }
 
     async fn receive_from(
@@ -304,6 +325,12 @@ impl HostPending for PluginState {
         self.enter()?;
         let pending = self.pending.get_mut(handle.rep()).ok_or(Stop::StaleHandle("pending"))?;
         Ok(pending.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready())
+    }
+
+    fn cancel(&mut self, handle: Handle) -> wasmtime::Result<()> {
+        self.enter()?;
+        self.pending.get_mut(handle.rep()).ok_or(Stop::StaleHandle("pending"))?.cancel();
+        Ok(())
     }
 
     /// A handle of an earlier call is gone already.

@@ -1,26 +1,35 @@
-//! `serving`: the request as the guest sees it.
+//! `serving.request`: the request as the guest sees it.
 
 use std::sync::Arc;
 
-use nereid_inference::{CheckedRequest, Parameters};
+use nereid_inference::{CheckedRequest, InferError, NamedTensor, Parameters, SequenceFlags};
 use wasmtime::component::Resource;
 
 use crate::{
     bindings::nereid::plugin::{
-        serving::{Host, HostRequest},
-        types::Parameter,
+        serving::{Host, HostRequest, Sequence},
+        tensors::Named,
+        types::{Error, Parameter},
     },
     convert,
     failure::Stop,
+    sender::{SenderHandle, SenderSlot},
     state::PluginState,
+    tensor_handle::TensorHandle,
 };
 
 /// What a guest may ask of its request.
 #[allow(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct RequestHandle {
     id: String,
+    inputs: Vec<NamedTensor>,
+    rows: u64,
     parameters: Parameters,
     requested_outputs: Vec<Arc<str>>,
+    sequence: Option<SequenceFlags>,
+    priority: u64,
+    /// Where its sender lies; `None` in a plugin that answers by returning.
+    slot: Option<Arc<SenderSlot>>,
 }
 
 type Handle = Resource<RequestHandle>;
@@ -28,13 +37,23 @@ type Handle = Resource<RequestHandle>;
 // === impl RequestHandle ===
 
 impl RequestHandle {
-    pub(crate) fn new(request: &CheckedRequest) -> Self {
-        let request = request.get();
+    pub(crate) fn new(checked: &CheckedRequest, slot: Option<Arc<SenderSlot>>) -> Self {
+        let request = checked.get();
         Self {
             id: request.id.clone(),
+            inputs: request.inputs.clone(),
+            rows: checked.batch_size(),
             parameters: request.parameters.clone(),
             requested_outputs: request.requested_outputs.clone(),
+            sequence: request.sequence.clone(),
+            priority: request.priority,
+            slot,
         }
+    }
+
+    fn input(&self, name: &str) -> Option<TensorHandle> {
+        let input = self.inputs.iter().find(|input| &*input.name == name)?;
+        Some(TensorHandle::free_of_charge(input.tensor.clone()))
     }
 }
 
@@ -45,6 +64,18 @@ impl PluginState {
         self.enter()?;
         self.requests.get(handle.rep()).ok_or_else(|| Stop::StaleHandle("request").into())
     }
+
+    /// Gives the guest the handle of the sender, once.
+    fn hand_out_sender(&mut self, slot: Option<Arc<SenderSlot>>) -> Result<Resource<SenderHandle>, InferError> {
+        let slot = slot.ok_or_else(|| {
+            InferError::unsupported("only model.execute gives senders; transform.run answers by returning")
+        })?;
+        self.check_handles()?;
+        if !slot.hand_out() {
+            return Err(InferError::already_exists("the request's sender was taken already"));
+        }
+        Ok(Resource::new_own(self.senders.insert(SenderHandle::new(slot))))
+    }
 }
 
 impl Host for PluginState {}
@@ -52,6 +83,28 @@ impl Host for PluginState {}
 impl HostRequest for PluginState {
     fn id(&mut self, handle: Handle) -> wasmtime::Result<String> {
         Ok(self.request(&handle)?.id.clone())
+    }
+
+    fn inputs(&mut self, handle: Handle) -> wasmtime::Result<Result<Vec<Named>, Error>> {
+        let inputs = self.request(&handle)?.inputs.clone();
+        let given = inputs.into_iter().map(|input| {
+            let data = self.keep(Ok(TensorHandle::free_of_charge(input.tensor)))?;
+            Ok(Named { name: input.name.to_string(), data })
+        });
+        Ok(given.collect::<Result<_, InferError>>().map_err(convert::error))
+    }
+
+    fn input(
+        &mut self,
+        handle: Handle,
+        name: String,
+    ) -> wasmtime::Result<Result<Option<Resource<TensorHandle>>, Error>> {
+        let Some(input) = self.request(&handle)?.input(&name) else { return Ok(Ok(None)) };
+        Ok(self.keep(Ok(input)).map(Some).map_err(convert::error))
+    }
+
+    fn rows(&mut self, handle: Handle) -> wasmtime::Result<u64> {
+        Ok(self.request(&handle)?.rows)
     }
 
     fn parameters(&mut self, handle: Handle) -> wasmtime::Result<Vec<Parameter>> {
@@ -67,14 +120,27 @@ impl HostRequest for PluginState {
         Ok(requested.is_empty() || requested.iter().any(|output| **output == *name))
     }
 
+    fn sequence(&mut self, handle: Handle) -> wasmtime::Result<Option<Sequence>> {
+        Ok(self.request(&handle)?.sequence.as_ref().map(convert::sequence_out))
+    }
+
+    fn priority(&mut self, handle: Handle) -> wasmtime::Result<u64> {
+        Ok(self.request(&handle)?.priority)
+    }
+
     fn remaining_ms(&mut self, handle: Handle) -> wasmtime::Result<u32> {
         self.request(&handle)?;
         Ok(u32::try_from(self.call.clock.remaining().as_millis()).unwrap_or(u32::MAX))
     }
 
     fn cancelled(&mut self, handle: Handle) -> wasmtime::Result<bool> {
-        self.request(&handle)?;
-        Ok(self.call.clock.cancelled_for().is_some())
+        let gone = self.request(&handle)?.slot.as_ref().map(|slot| slot.is_over());
+        Ok(gone.unwrap_or_else(|| self.call.clock.cancelled_for().is_some()))
+    }
+
+    fn sender(&mut self, handle: Handle) -> wasmtime::Result<Result<Resource<SenderHandle>, Error>> {
+        let slot = self.request(&handle)?.slot.clone();
+        Ok(self.hand_out_sender(slot).map_err(convert::error))
     }
 
     /// A handle of an earlier call is gone already.

@@ -18,7 +18,13 @@ impl Host for PluginState {
             max_batch_size: u32::try_from(signature.max_batch_size).unwrap_or(u32::MAX),
             inputs: signature.inputs.iter().map(tensor_info).collect(),
             outputs: signature.outputs.iter().map(tensor_info).collect(),
+            decoupled: self.spec.decoupled,
         })
+    }
+
+    fn instance_name(&mut self) -> wasmtime::Result<String> {
+        self.enter()?;
+        Ok(self.instance.to_string())
     }
 
     fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {

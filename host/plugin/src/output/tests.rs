@@ -1,10 +1,13 @@
 //! Every way in which an answer can fail to fit.
 
+use std::sync::Arc;
+
 use nereid_inference::{InferRequest, ModelIdentity, NamedTensor, Signature};
+use nereid_telemetry::CustomMetrics;
 use nereid_tensor::DataType;
 
 use super::*;
-use crate::PluginLimits;
+use crate::{PluginLimits, StateStore};
 
 fn spec_of(max_batch_size: u64) -> PluginSpec {
     let tensor = |name: &str, dims: &[i64]| TensorSpec {
@@ -18,9 +21,12 @@ fn spec_of(max_batch_size: u64) -> PluginSpec {
         plugin: "p.wasm".to_owned(),
         model: ModelIdentity::new("m", 1),
         signature: Signature { model_name: "m".into(), inputs, outputs, max_batch_size },
+        decoupled: false,
         parameters: Default::default(),
         limits: PluginLimits { output_bytes_max: 1000, ..PluginLimits::DEFAULT },
         service: Default::default(),
+        state: Arc::new(StateStore::new()),
+        meters: Arc::new(CustomMetrics::default()).of_model(&"m".into()),
         fresh_guest_per_call: false,
     }
 }
@@ -38,7 +44,7 @@ fn check_outputs(batched: bool, requested: &[&str], outputs: &[(&str, &[u64])]) 
     request.requested_outputs = requested.iter().map(|name| (*name).into()).collect();
     let request = spec.signature.check(request).unwrap();
     let outputs = outputs.iter().map(|(name, shape)| NamedTensor::new(*name, tensor(shape))).collect();
-    match check(&spec, &request, InferResponse::new(outputs)) {
+    match check(&spec, request.batch_size(), |name| request.wants(name), InferResponse::new(outputs)) {
         Ok(response) => Ok(response.outputs.iter().map(|output| output.name.to_string()).collect()),
         Err(error) => Err(error.message().replace("plugin 'p.wasm' of model 'm' ", "")),
     }

@@ -15,7 +15,8 @@ use nereid_inference::{
     ModelStatistics, NamedTensor, ResponseSender, ResponseStream, ServedModel, ServerState, ServiceHandle, Signature,
     TensorSpec, response_channel,
 };
-use nereid_plugin::{CompiledPlugin, Plugin, PluginEngine, PluginLimits, PluginSpec, SandboxPool};
+use nereid_plugin::{CompiledPlugin, Plugin, PluginEngine, PluginLimits, PluginSpec, SandboxPool, StateStore};
+use nereid_telemetry::CustomMetrics;
 use nereid_tensor::{DataType, Tensor};
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
@@ -38,7 +39,7 @@ const PRELUDE: &str = r#"
     (global.set $heap (i32.add (local.get $at) (local.get $size)))
     (call $ensure (global.get $heap))
     (local.get $at))
-  (func (export "cabi_post_nereid:plugin/transform@0.1.0#run") (param i32)
+  (func (export "cabi_post_nereid:plugin/transform@1.0.0#run") (param i32)
     (global.set $heap (i32.const 65536)))
   ;; Ok with the outputs at an address.
   (func $ok (param $outputs i32) (param $count i32) (result i32)
@@ -62,23 +63,37 @@ pub(crate) const IDENTITY: &str = "(call $ok (local.get $inputs) (local.get $cou
 
 /// Imports by name, so that a guest carries only what it uses.
 pub(crate) const CREATE: &str =
-    r#"(import "nereid:plugin/tensors@0.1.0" "[static]tensor.create" (func $create (param i32 i32 i32 i32)))"#;
+    r#"(import "nereid:plugin/tensors@1.0.0" "[static]tensor.create" (func $create (param i32 i32 i32 i32)))"#;
 pub(crate) const READ: &str =
-    r#"(import "nereid:plugin/tensors@0.1.0" "[method]tensor.read" (func $read (param i32 i32 i32 i32)))"#;
+    r#"(import "nereid:plugin/tensors@1.0.0" "[method]tensor.read" (func $read (param i32 i32 i32 i32)))"#;
 pub(crate) const WRITE: &str =
-    r#"(import "nereid:plugin/tensors@0.1.0" "[method]tensor.write" (func $write (param i32 i32 i32 i32 i32)))"#;
+    r#"(import "nereid:plugin/tensors@1.0.0" "[method]tensor.write" (func $write (param i32 i32 i32 i32 i32)))"#;
 pub(crate) const SHARE: &str =
-    r#"(import "nereid:plugin/tensors@0.1.0" "[method]tensor.share" (func $share (param i32) (result i32)))"#;
+    r#"(import "nereid:plugin/tensors@1.0.0" "[method]tensor.share" (func $share (param i32) (result i32)))"#;
 pub(crate) const BYTE_SIZE: &str =
-    r#"(import "nereid:plugin/tensors@0.1.0" "[method]tensor.byte-size" (func $byte_size (param i32) (result i64)))"#;
-pub(crate) const LOG: &str = r#"(import "nereid:plugin/logging@0.1.0" "log" (func $log (param i32 i32 i32)))"#;
-pub(crate) const INFER: &str = r#"(import "nereid:plugin/inference@0.1.0" "infer" (func $infer (param i32 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#;
+    r#"(import "nereid:plugin/tensors@1.0.0" "[method]tensor.byte-size" (func $byte_size (param i32) (result i64)))"#;
+pub(crate) const LOG: &str = r#"(import "nereid:plugin/logging@1.0.0" "log" (func $log (param i32 i32 i32)))"#;
+pub(crate) const INFER: &str = r#"(import "nereid:plugin/inference@1.0.0" "infer" (func $infer (param i32 i32)))"#;
 
-pub(crate) const SUBMIT: &str = r#"(import "nereid:plugin/inference@0.1.0" "submit" (func $submit (param i32 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#;
+pub(crate) const SUBMIT: &str = r#"(import "nereid:plugin/inference@1.0.0" "submit" (func $submit (param i32 i32)))"#;
 pub(crate) const WAIT_ANY: &str =
-    r#"(import "nereid:plugin/inference@0.1.0" "wait-any" (func $wait_any (param i32 i32 i32 i32 i32)))"#;
+    r#"(import "nereid:plugin/inference@1.0.0" "wait-any" (func $wait_any (param i32 i32 i32 i32 i32)))"#;
 pub(crate) const RECEIVE: &str =
-    r#"(import "nereid:plugin/inference@0.1.0" "[method]pending.receive" (func $receive (param i32 i32)))"#;
+    r#"(import "nereid:plugin/inference@1.0.0" "[method]pending.receive" (func $receive (param i32 i32)))"#;
+
+/// Stores a `call` record at an address, for it is passed by one: the model's name lies at `name`, inputs and their count are
+/// expressions. Everything else stays zero, which is "none" and "empty".
+pub(crate) fn call_record(at: u32, (name, length): (u32, usize), (inputs, count): (&str, &str)) -> String {
+    format!(
+        "(i32.store (i32.const {at}) (i32.const {name}))
+         (i32.store offset=4 (i32.const {at}) (i32.const {length}))
+         (i32.store offset=24 (i32.const {at}) {inputs})
+         (i32.store offset=28 (i32.const {at}) {count})"
+    )
+}
+
+/// The inputs of the guest's own call, for [`call_record`].
+pub(crate) const OWN_INPUTS: (&str, &str) = ("(local.get $inputs)", "(local.get $count)");
 
 /// A component whose `run` has this body.
 pub(crate) fn component(imports: &[&str], body: &str) -> Vec<u8> {
@@ -94,7 +109,7 @@ pub(crate) fn component_with(imports: &[&str], body: &str, definitions: &str) ->
 pub(crate) fn core(imports: &[&str], body: &str, definitions: &str) -> String {
     format!(
         r#"(module {} {PRELUDE} {definitions}
-          (func $run (export "nereid:plugin/transform@0.1.0#run")
+          (func $run (export "nereid:plugin/transform@1.0.0#run")
             (param $request i32) (param $inputs i32) (param $count i32) (result i32) {body}))"#,
         imports.concat()
     )
@@ -132,9 +147,12 @@ pub(crate) fn spec() -> PluginSpec {
         plugin: "model.wasm".to_owned(),
         model: ModelIdentity::new("m", 1),
         signature: signature(),
+        decoupled: false,
         parameters: BTreeMap::new(),
         limits: PluginLimits::DEFAULT,
         service: ServiceHandle::default(),
+        state: Arc::new(StateStore::new()),
+        meters: Arc::new(CustomMetrics::default()).of_model(&"m".into()),
         fresh_guest_per_call: false,
     }
 }
@@ -144,7 +162,7 @@ pub(crate) fn compile(bytes: &[u8]) -> CompiledPlugin {
 }
 
 pub(crate) fn pool(bytes: &[u8], spec: PluginSpec) -> SandboxPool {
-    SandboxPool::start(Plugin::new(&ENGINE, compile(bytes), spec)).unwrap()
+    SandboxPool::start(Plugin::new(&ENGINE, compile(bytes), spec), "m_0_0").unwrap()
 }
 
 /// A request with `X` holding these numbers.

@@ -1,0 +1,165 @@
+//! The guest of one instance of a model that executes batches.
+//!
+//! Promises: every request of a batch has an outcome, whatever the guest does; a request whose sender the guest keeps is ended
+//! at its deadline. A guest that trapped, was stopped or was abandoned is replaced before the next batch.
+
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use nereid_inference::{CheckedRequest, InferError, InferResponse, ResponseSender};
+use tokio::runtime::Handle;
+
+use crate::{
+    failure::PluginError,
+    output,
+    plugin::Plugin,
+    sandbox::{Answer, Question, Sandbox},
+    sender::SenderSlot,
+};
+
+/// How long a guest that waits may go on when all clients of its batch are gone: enough for an answer that is nearly there and
+/// for the guest to leave in order.
+const CANCELLATION_GRACE: Duration = Duration::from_millis(100);
+
+/// A guest, or the place of one that is gone.
+pub struct ModelGuest {
+    plugin: Arc<Plugin>,
+    instance: Arc<str>,
+    guest: Option<Sandbox>,
+}
+
+/// What came of one request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The answer, to be given through the sender.
+    Answered(ResponseSender, Result<InferResponse, InferError>),
+    /// The guest answers through the sender, or did.
+    Elsewhere,
+    /// The request is to be executed again; the outputs are states.
+    Rescheduled(ResponseSender, InferResponse),
+}
+
+// === impl ModelGuest ===
+
+impl ModelGuest {
+    /// An initialised guest for the model's instance of that name. Blocks the calling thread while it starts.
+    ///
+    /// # Errors
+    /// It cannot be started, or refuses to be initialised.
+    pub fn start(plugin: Arc<Plugin>, instance: &str) -> Result<Self, PluginError> {
+        let instance = Arc::from(instance);
+        let guest = Some(plugin.start_guest(&instance)?);
+        Ok(Self { plugin, instance, guest })
+    }
+
+    /// Executes a batch; the outcomes are in the order of the requests. Dropping the future ends the guest, and answers the
+    /// requests with an error.
+    pub async fn execute(&mut self, requests: &[&CheckedRequest], senders: Vec<ResponseSender>) -> Vec<Outcome> {
+        if requests.is_empty() {
+            return Vec::new();
+        }
+        let deadline = Instant::now() + self.plugin.spec.limits.wall_time_max;
+        let questions: Vec<Question<'_>> = requests
+            .iter()
+            .zip(senders)
+            .map(|(request, sender)| Question {
+                request,
+                slot: SenderSlot::new(&self.plugin.spec, request, sender, deadline),
+            })
+            .collect();
+        let answers = self.answer(&questions).await;
+        let answers =
+            answers.unwrap_or_else(|error| questions.iter().map(|_| Answer::Now(Err(error.clone()))).collect());
+        questions.into_iter().zip(answers).map(|(question, answer)| self.outcome(&question, answer)).collect()
+    }
+
+    async fn finalise(&mut self) {
+        if let Some(guest) = self.guest.take() {
+            guest.finalise(&self.plugin).await;
+        }
+    }
+
+    async fn answer(&mut self, questions: &[Question<'_>]) -> Result<Vec<Answer>, InferError> {
+        let guest = match self.guest.take() {
+            Some(guest) => guest,
+            None => Sandbox::start(&self.plugin, &self.instance).await?,
+        };
+        let executed = tokio::select! {
+            biased;
+            executed = guest.execute(&self.plugin, questions) => executed,
+            () = abandoned(questions) => (None, Err(InferError::cancelled("the client is gone"))),
+        };
+        let (guest, answers) = executed;
+        self.guest = guest;
+        if self.plugin.spec.fresh_guest_per_call {
+            self.finalise().await;
+        }
+        answers
+    }
+
+    /// What an answer means for its request.
+    fn outcome(&self, question: &Question<'_>, answer: Answer) -> Outcome {
+        let slot = &question.slot;
+        if matches!(answer, Answer::Deferred) && slot.is_handed_out() {
+            if slot.is_open() {
+                tokio::spawn(slot.clone().watch());
+            }
+            return Outcome::Elsewhere;
+        }
+        let Some(sender) = slot.take() else { return Outcome::Elsewhere };
+        let (spec, request) = (&self.plugin.spec, question.request);
+        let rows = request.batch_size();
+        match answer {
+            Answer::Now(Ok(_)) if slot.is_full() => {
+                tracing::warn!("{} answered a request again: only the first response counts", spec.subject());
+                sender.finish();
+                Outcome::Elsewhere
+            }
+            Answer::Now(result) => {
+                let wants = |name: &str| request.wants(name);
+                Outcome::Answered(sender, result.and_then(|response| output::check(spec, rows, wants, response)))
+            }
+            Answer::Deferred => {
+                let text = format!("{} deferred a request whose sender it had not taken", spec.subject());
+                Outcome::Answered(sender, Err(InferError::internal(text)))
+            }
+            Answer::Again(states) => {
+                let checked = states.and_then(|response| {
+                    output::check_outputs(spec, rows, &response.outputs)?;
+                    Ok(response)
+                });
+                match checked {
+                    Ok(response) => Outcome::Rescheduled(sender, response),
+                    Err(error) => Outcome::Answered(sender, Err(error)),
+                }
+            }
+        }
+    }
+}
+
+/// The guest is finalised in the background; without a runtime, where nothing can wait, it just ends.
+impl Drop for ModelGuest {
+    fn drop(&mut self) {
+        if let (Some(guest), Ok(runtime)) = (self.guest.take(), Handle::try_current()) {
+            let plugin = self.plugin.clone();
+            runtime.spawn(async move { guest.finalise(&plugin).await });
+        }
+    }
+}
+
+/// Completes when all clients of the batch are gone and have been for a while.
+async fn abandoned(questions: &[Question<'_>]) {
+    let mut gone = vec![false; questions.len()];
+    poll_fn(|context| {
+        for (gone, question) in gone.iter_mut().zip(questions) {
+            *gone = *gone || question.slot.poll_abandoned(context).is_ready();
+        }
+        if gone.iter().all(|gone| *gone) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    tokio::time::sleep(CANCELLATION_GRACE).await;
+}

@@ -1,0 +1,58 @@
+//! A call of `transform.run`: one request, one answer.
+
+use nereid_inference::{CheckedRequest, InferError, InferResponse};
+use wasmtime::component::Resource;
+
+use super::{Exported, Sandbox, clocked};
+use crate::{
+    bindings::nereid::plugin::tensors::Named, convert, failure::explain, imports::serving::RequestHandle,
+    plugin::Plugin, state::Serving, tensor_handle::TensorHandle,
+};
+
+impl Sandbox {
+    /// Answers one request, and gives the guest back when it may be used again.
+    pub(crate) async fn run(
+        mut self,
+        plugin: &Plugin,
+        request: &CheckedRequest,
+        cancelled: impl Fn() -> bool + Send,
+    ) -> (Option<Self>, Result<InferResponse, InferError>) {
+        let Exported::Transform(transform) = self.exported.clone() else {
+            let text = format!("{} exports no transform", plugin.spec.subject());
+            return (Some(self), Err(InferError::internal(text)));
+        };
+        let _ticking = plugin.engine.ticker().tick();
+        let (handle, inputs) = self.give_request(request);
+        let clock = self.store.data().call.clock.clone();
+        let returned = clocked(&clock, cancelled, transform.call_run(&mut self.store, handle, &inputs)).await;
+        let answer = match returned {
+            Ok(Ok(response)) => self.store.data_mut().take_response(response),
+            Ok(Err(error)) => {
+                let subject = plugin.spec.subject();
+                Ok(Err(convert::infer_error(error).prefixed(&format!("{subject}: "))))
+            }
+            Err(trap) => Err(trap),
+        };
+        match answer {
+            Ok(answer) => (self.end().ok(), answer),
+            Err(fatal) => {
+                let error = explain(self.store.data(), &fatal);
+                (None, Err(error))
+            }
+        }
+    }
+
+    /// Gives the guest its request and inputs.
+    fn give_request(&mut self, checked: &CheckedRequest) -> (Resource<RequestHandle>, Vec<Named>) {
+        let state = self.store.data_mut();
+        state.begin(Serving::one(checked.get()));
+        let handle = Resource::new_own(state.requests.insert(RequestHandle::new(checked, None)));
+        let inputs = checked.get().inputs.iter().map(|input| {
+            let tensor = TensorHandle::free_of_charge(input.tensor.clone());
+            Named { name: input.name.to_string(), data: Resource::new_own(state.tensors.insert(tensor)) }
+        });
+        let inputs = inputs.collect();
+        self.store.set_epoch_deadline(1);
+        (handle, inputs)
+    }
+}
