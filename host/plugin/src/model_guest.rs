@@ -104,28 +104,24 @@ impl ModelGuest {
     /// What an answer means for its request.
     fn outcome(&self, question: &Question<'_>, answer: Answer) -> Outcome {
         let slot = &question.slot;
-        if matches!(answer, Answer::Deferred) && slot.is_handed_out() {
+        let undeferrable = slot.end_execution();
+        if matches!(answer, Answer::Deferred) && undeferrable.is_none() {
             if slot.is_open() {
                 tokio::spawn(slot.clone().watch());
             }
             return Outcome::Elsewhere;
         }
-        let Some(sender) = slot.take() else { return Outcome::Elsewhere };
         let (spec, request) = (&self.plugin.spec, question.request);
+        let Some(sender) = slot.take() else { return Outcome::Elsewhere };
         let rows = request.batch_size();
         match answer {
-            Answer::Now(Ok(_)) if slot.is_full() => {
-                tracing::warn!("{} answered a request again: only the first response counts", spec.subject());
-                sender.finish();
-                Outcome::Elsewhere
-            }
             Answer::Now(result) => {
                 let wants = |name: &str| request.wants(name);
                 Outcome::Answered(sender, result.and_then(|response| output::check(spec, rows, wants, response)))
             }
             Answer::Deferred => {
-                let text = format!("{} deferred a request whose sender it had not taken", spec.subject());
-                Outcome::Answered(sender, Err(InferError::internal(text)))
+                let unexplained = || InferError::internal(format!("{} deferred the request", spec.subject()));
+                Outcome::Answered(sender, Err(undeferrable.unwrap_or_else(unexplained)))
             }
             Answer::Again(states) => {
                 let checked = states.and_then(|response| {

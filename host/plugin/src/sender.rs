@@ -35,6 +35,10 @@ pub(crate) struct SenderSlot {
     deadline: Instant,
     /// Whether the guest has, or had, the handle.
     taken: AtomicBool,
+    /// Whether the guest gave the handle up while its batch was executed.
+    dropped: AtomicBool,
+    /// Until the batch has its outcomes.
+    executing: AtomicBool,
     /// Responses sent; a model that is not decoupled has one.
     sent: AtomicU64,
 }
@@ -73,6 +77,8 @@ impl SenderSlot {
             wanted: names.filter(|name| request.is_requested(name) && !request.is_attached(name)).cloned().collect(),
             deadline,
             taken: AtomicBool::new(false),
+            dropped: AtomicBool::new(false),
+            executing: AtomicBool::new(true),
             sent: AtomicU64::new(0),
         })
     }
@@ -82,9 +88,19 @@ impl SenderSlot {
         !self.taken.swap(true, Relaxed)
     }
 
-    /// Whether the guest has, or had, the handle.
-    pub(crate) fn is_handed_out(&self) -> bool {
-        self.taken.load(Relaxed)
+    /// The batch has its outcomes; why this request cannot be deferred, if it cannot.
+    pub(crate) fn end_execution(&self) -> Option<InferError> {
+        self.executing.store(false, Relaxed);
+        if !self.taken.load(Relaxed) {
+            let text = format!("{} deferred a request whose sender it had not taken", self.spec.subject());
+            return Some(InferError::internal(text));
+        }
+        self.dropped.load(Relaxed).then(|| self.dropped_error())
+    }
+
+    fn dropped_error(&self) -> InferError {
+        let subject = self.spec.subject();
+        InferError::internal(format!("{subject} dropped the request's sender before its last response"))
     }
 
     /// Whether another response would be one too many.
@@ -151,8 +167,9 @@ impl SenderSlot {
         }
     }
 
-    /// Checks and sends; waits while the client reads slowly.
+    /// Checks and sends; waits while the client reads slowly. The first response of a model that is not decoupled is its last.
     async fn send(&self, response: InferResponse, last: bool) -> Result<Sent, InferError> {
+        let last = last || !self.spec.decoupled;
         let wants = |name: &str| self.wanted.iter().any(|wanted| **wanted == *name);
         let response = output::check(&self.spec, self.rows, wants, response)?;
         let taken = {
@@ -241,21 +258,15 @@ impl SenderHandle {
         let text = format!("{subject} finished the request without a response, and the model is not decoupled");
         sender.respond(Err(InferError::internal(text)));
     }
-
-    /// What the client hears of a guest that drops the handle before the end.
-    pub(crate) fn dropped(&self) {
-        let subject = self.slot.spec.subject();
-        self.slot
-            .fail(InferError::internal(format!("{subject} dropped the request's sender before its last response")));
-    }
 }
 
-/// The guest ended, and its handles with it.
+/// While its batch is executed nothing is lost yet: the outcome says what becomes of the request. Later nobody would end it.
 impl Drop for SenderHandle {
     fn drop(&mut self) {
-        if self.slot.is_open() {
-            let subject = self.slot.spec.subject();
-            self.slot.fail(InferError::internal(format!("{subject} ended before it answered the request")));
+        if self.slot.executing.load(Relaxed) {
+            self.slot.dropped.store(true, Relaxed);
+        } else if self.slot.is_open() {
+            self.slot.fail(self.slot.dropped_error());
         }
     }
 }

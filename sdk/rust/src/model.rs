@@ -26,7 +26,7 @@ pub trait Model: Sized {
     /// gets one request at a time.
     fn execute(&mut self, batch: Vec<Request>) -> Vec<Outcome>;
 
-    /// Puts things in order before the guest is given up. Senders that it still keeps are to be used here for the last time.
+    /// Puts things in order before the guest is given up, once all requests have ended.
     fn finalise(self) {}
 }
 
@@ -45,7 +45,7 @@ pub enum Outcome {
 }
 
 /// Sends the responses of one request. May be kept while later batches are executed; dropped before the last response it
-/// answers the client with an error.
+/// answers the client with an error, unless the outcome of its batch says otherwise.
 #[derive(Debug)]
 pub struct Sender {
     handle: serving::Sender,

@@ -59,9 +59,7 @@ impl HostSender for PluginState {
     }
 
     fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
-        if let Some(sender) = self.senders.remove(handle.rep()) {
-            sender.dropped();
-        }
+        self.senders.remove(handle.rep());
         Ok(())
     }
 }
