@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """What dynamic batching and a second instance bring, beside ONNX Runtime alone. Standard library only.
 
-    benches/batching.py [--profile release] [--seconds 2] [--rounds 2] [--clients 1,8,32] [--plot benches/batching.svg]
+    benches/batching.py [--profile release] [--seconds 2] [--rounds 2] [--clients 1,8,32] [--model batch_gain_long]
+        [--plot benches/batching.svg]
 
-The model (tests/models/batch_gain.onnx, whose rows are cheaper together) is run in process at every batch size, by
+The model (of tests/models, one whose rows are cheaper together: batch_gain is quick, batch_gain_long eight times as long) is run in process at every batch size, by
 `raw_onnx`: what can be reached at all. And one server serves it four times: as it is, with dynamic batching, with two
 instances, with both. perf_analyzer asks each over HTTP with so many clients that send one row at a time and wait for its answer.
 A row of the table is the median of the rounds, which go through all cells in turn so that noise hits all alike.
@@ -31,7 +32,6 @@ import urllib.request
 
 from end_to_end import ROOT, cpu_seconds, free_port, wait_for
 
-MODEL = ROOT / "tests/models/batch_gain.onnx"
 ROWS_MAX = 16
 RAW_BATCHES = [1, 2, 4, 8, 12, 16]
 CONFIG = """backend: "onnxruntime"
@@ -59,8 +59,8 @@ PERF_ANALYZER_SECONDS_MAX = 120
 class Raw:
     """ONNX Runtime alone, with some number of threads."""
 
-    def __init__(self, target: pathlib.Path, library: pathlib.Path, threads: int):
-        self.command, self.threads = [target / "raw_onnx", library, MODEL], threads
+    def __init__(self, target: pathlib.Path, library: pathlib.Path, model: pathlib.Path, threads: int):
+        self.command, self.threads = [target / "raw_onnx", library, model], threads
         self.found = {batch: [] for batch in RAW_BATCHES}
 
     def measure(self, seconds: float):
@@ -135,11 +135,11 @@ class Cell:
 
 
 @contextlib.contextmanager
-def server(target: pathlib.Path, folder: pathlib.Path):
+def server(target: pathlib.Path, folder: pathlib.Path, model: pathlib.Path):
     for name, (instances, batches, _) in MODELS.items():
         version = folder / "models" / name / "1"
         version.mkdir(parents=True)
-        shutil.copy(MODEL, version / "model.onnx")
+        shutil.copy(model, version / "model.onnx")
         batching = "dynamic_batching { }" if batches else ""
         config = CONFIG.format(rows_max=ROWS_MAX, instances=instances, batching=batching)
         (version.parent / "config.pbtxt").write_text(config)
@@ -290,18 +290,20 @@ def main():
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--clients", default="1,8,32")
+    parser.add_argument("--model", default="batch_gain")
     parser.add_argument("--plot", type=pathlib.Path)
     arguments = parser.parse_args()
     target = ROOT / "target" / {"dev": "debug"}.get(arguments.profile, arguments.profile)
+    model = ROOT / f"tests/models/{arguments.model}.onnx"
     library = max((ROOT / ".nereid/onnxruntime").glob("libonnxruntime.so*"))
     loads = [os.getloadavg()[0]]
     print(f"load average before: {loads[0]:.2f}\n")
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        with server(target, folder) as place:
+        with server(target, folder, model) as place:
             counts = [int(count) for count in arguments.clients.split(",")]
             cells = [Cell(model, clients, place, folder) for model, clients in itertools.product(MODELS, counts)]
-            raws = {threads: Raw(target, library, threads) for threads in (1, 2)}
+            raws = {threads: Raw(target, library, model, threads) for threads in (1, 2)}
             for _ in range(arguments.rounds):
                 for measured in (*raws.values(), *cells):
                     measured.measure(arguments.seconds)

@@ -105,10 +105,10 @@ def mlp():
     save("mlp", nodes, inputs, outputs, weights)
 
 
-def batch_gain():
-    """Four layers of 1024 x 1024 whose weights (4 MiB each) are computed when the file is loaded: reading them costs the
-    same for one row as for many, so batching pays."""
-    size, layers = 1024, 4
+def batch_gain(name: str, layers: int):
+    """Layers of 1024 x 1024 whose weights (4 MiB each) are computed when the file is loaded: reading them costs the same
+    for one row as for many, so batching pays."""
+    size = 1024
     weights = {
         "start": np.float32(0),
         "stop": np.float32(size * size),
@@ -129,7 +129,7 @@ def batch_gain():
             helper.make_node("Tanh", [f"M{layer}"], [x := "Y" if layer + 1 == layers else f"T{layer}"]),
         ]
     shape = ["batch", size]
-    save("batch_gain", nodes, [tensor("X", TensorProto.FLOAT, shape)], [tensor("Y", TensorProto.FLOAT, shape)], weights)
+    save(name, nodes, [tensor("X", TensorProto.FLOAT, shape)], [tensor("Y", TensorProto.FLOAT, shape)], weights)
 
 
 def lookup():
@@ -313,7 +313,9 @@ if __name__ == "__main__":
     string_identity()
     dynamic_shapes()
     mlp()
-    batch_gain()
+    batch_gain("batch_gain", layers=4)
+    # Long enough that serving it costs little beside: ten milliseconds for a full batch.
+    batch_gain("batch_gain_long", layers=32)
     lookup()
     scalar_per_row()
     scalar()
