@@ -9,7 +9,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use nereid_inference::{ErrorKind, InferError, InferResponse, ParameterValue};
+use nereid_inference::{ErrorKind, InferError, InferResponse, ParameterValue, SequenceFlags, SequenceId};
 use nereid_plugin::{PluginLimits, PluginSpec};
 use support::*;
 
@@ -304,4 +304,67 @@ async fn parameters_of_the_request_are_given_and_those_of_the_response_are_taken
     let expected = request.parameters.clone();
     let response = pool.run(&signature().check(request).unwrap(), || false).await.unwrap();
     assert_eq!(response.parameters, expected);
+}
+
+/// Calls `seen` as request `seen` of priority 2, first of the sequence of this number.
+fn caller_in_sequence(number: u64) -> Vec<u8> {
+    let record = call_record(3000, (300, 4), OWN_INPUTS);
+    let body = format!(
+        "{record}
+         (i32.store8 offset=56 (i32.const 3000) (i32.const 1))
+         (i32.store offset=60 (i32.const 3000) (i32.const 300))
+         (i32.store offset=64 (i32.const 3000) (i32.const 4))
+         (i32.store8 offset=72 (i32.const 3000) (i32.const 1))
+         (i64.store offset=80 (i32.const 3000) (i64.const 2))
+         (i32.store8 offset=88 (i32.const 3000) (i32.const 1))
+         (i64.store offset=104 (i32.const 3000) (i64.const {number}))
+         (i32.store8 offset=112 (i32.const 3000) (i32.const 1))
+         (call $infer (i32.const 3000) (i32.const 1024)) (i32.const 1024)"
+    );
+    component_with(&[INFER], &body, r#"(data (i32.const 300) "seen")"#)
+}
+
+#[tokio::test]
+async fn a_call_says_its_own_id_priority_and_place_in_a_sequence() {
+    let (server, service) = Server::start();
+    let seen = Arc::new(std::sync::Mutex::new(None));
+    let note = seen.clone();
+    server.serve("seen", move |request, sender| {
+        *note.lock().unwrap() = Some((request.id.clone(), request.priority, request.sequence.clone()));
+        sender.respond(Ok(InferResponse::new(request.inputs)));
+    });
+    let pool = pool(&caller_in_sequence(7), PluginSpec { service: service.clone(), ..spec() });
+    pool.run(&request(&[1.0]), || false).await.unwrap();
+    let flags = SequenceFlags { id: SequenceId::Number(7), start: true, end: false };
+    assert_eq!(*seen.lock().unwrap(), Some(("seen".to_owned(), 2, Some(flags))));
+}
+
+#[tokio::test]
+async fn a_sequence_that_no_client_could_name_is_refused() {
+    let (_server, service) = Server::start();
+    let pool = pool(&caller_in_sequence(0), PluginSpec { service, ..spec() });
+    let error = pool.run(&request(&[1.0]), || false).await.unwrap_err();
+    assert_eq!(error.message(), "plugin 'model.wasm' of model 'm': a sequence's id cannot be 0");
+}
+
+#[tokio::test]
+async fn a_call_that_is_cancelled_gives_nothing_more() {
+    let (server, service) = Server::start();
+    let held = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let keep = held.clone();
+    server.serve("slow", move |_, sender| keep.lock().unwrap().push(sender));
+    let record = call_record(3000, (300, 4), ("(i32.const 0)", "(i32.const 0)"));
+    let body = format!(
+        "{record} (call $submit (i32.const 3000) (i32.const 4100))
+         (if (i32.load8_u (i32.const 4100)) (then unreachable))
+         (call $cancel (i32.load offset=4 (i32.const 4100)))
+         (call $receive (i32.load offset=4 (i32.const 4100)) (i32.const 4500))
+         (if (i32.load8_u (i32.const 4500)) (then unreachable))
+         (if (i32.load8_u offset=4 (i32.const 4500)) (then unreachable))
+         {IDENTITY}"
+    );
+    let bytes = component_with(&[SUBMIT, CANCEL, RECEIVE], &body, r#"(data (i32.const 300) "slow")"#);
+    let pool = pool(&bytes, PluginSpec { service, ..spec() });
+    pool.run(&request(&[1.0]), || false).await.unwrap();
+    assert!(held.lock().unwrap()[0].is_cancelled());
 }

@@ -81,6 +81,9 @@ pub(crate) const WAIT_ANY: &str =
 pub(crate) const RECEIVE: &str =
     r#"(import "nereid:plugin/inference@1.0.0" "[method]pending.receive" (func $receive (param i32 i32)))"#;
 
+pub(crate) const CANCEL: &str =
+    r#"(import "nereid:plugin/inference@1.0.0" "[method]pending.cancel" (func $cancel (param i32)))"#;
+
 /// Stores a `call` record at an address, for it is passed by one: the model's name lies at `name`, inputs and their count are
 /// expressions. Everything else stays zero, which is "none" and "empty".
 pub(crate) fn call_record(at: u32, (name, length): (u32, usize), (inputs, count): (&str, &str)) -> String {
