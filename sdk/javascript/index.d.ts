@@ -69,6 +69,8 @@ export interface CallOptions {
   parameters?: Parameters;
   version?: number;
   timeoutMs?: number;
+  id?: string;
+  priority?: number;
 }
 
 export interface Pending extends Iterable<Response> {

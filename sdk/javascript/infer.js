@@ -72,7 +72,8 @@ export function infer(model, inputs, options = {}) {
 }
 
 /// Starts a call without waiting, so that several can work at the same time. Options: `outputs` (names of those wanted),
-/// `parameters`, `version`, `timeoutMs`.
+/// `parameters`, `version`, `timeoutMs`, `id`, `priority` (1 is the most urgent); the last two are those of the plugin's own
+/// request where they are not given.
 export function submit(model, inputs, options = {}) {
   return new Pending(asking(() => host.submit(callOf(model, inputs, options))));
 }
@@ -87,7 +88,11 @@ export function modelReady(model, version = null) {
   return host.modelReady(model, version);
 }
 
-function callOf(model, inputs, { outputs = [], parameters = {}, version = null, timeoutMs = null }) {
+function callOf(
+  model,
+  inputs,
+  { outputs = [], parameters = {}, version = null, timeoutMs = null, id = null, priority = null },
+) {
   return {
     model,
     version,
@@ -95,5 +100,8 @@ function callOf(model, inputs, { outputs = [], parameters = {}, version = null, 
     wantedOutputs: [...outputs],
     parameters: parametersToHost(parameters),
     timeoutMs,
+    id,
+    priority,
+    sequence: null,
   };
 }

@@ -72,7 +72,7 @@ fn plugins() -> impl Iterator<Item = (&'static Language, &'static CompiledPlugin
 }
 
 fn pool(compiled: &CompiledPlugin, spec: PluginSpec) -> SandboxPool {
-    SandboxPool::start(Plugin::new(&CACHED, compiled.clone(), spec)).unwrap()
+    SandboxPool::start(Plugin::new(&CACHED, compiled.clone(), spec), "m_0_0").unwrap()
 }
 
 /// A model whose `X` is of this type.

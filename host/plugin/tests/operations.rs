@@ -23,9 +23,9 @@ fn guest(import: &str, call: &str) -> Vec<u8> {
     component(&[import], &body)
 }
 
-const SOFTMAX: &str = r#"(import "nereid:plugin/operations@0.1.0" "softmax" (func $softmax (param i32 i32 i32)))"#;
-const CONCAT: &str = r#"(import "nereid:plugin/operations@0.1.0" "concat" (func $concat (param i32 i32 i32 i32)))"#;
-const PAD: &str = r#"(import "nereid:plugin/operations@0.1.0" "pad" (func $pad (param i32 i32 i32 i32 i32 f64 i32)))"#;
+const SOFTMAX: &str = r#"(import "nereid:plugin/operations@1.0.0" "softmax" (func $softmax (param i32 i32 i32)))"#;
+const CONCAT: &str = r#"(import "nereid:plugin/operations@1.0.0" "concat" (func $concat (param i32 i32 i32 i32)))"#;
+const PAD: &str = r#"(import "nereid:plugin/operations@1.0.0" "pad" (func $pad (param i32 i32 i32 i32 i32 f64 i32)))"#;
 
 /// The probabilities along the only axis.
 fn softmax() -> Vec<u8> {

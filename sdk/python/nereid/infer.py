@@ -49,7 +49,8 @@ def infer(model: str, inputs: dict, **options) -> response.Response:
 def submit(model: str, inputs: dict, **options) -> Pending:
     """Starts a call without waiting, so that several can work at the same time.
 
-    Options: `outputs` (names of those wanted), `parameters` (a dict), `version`, `timeout` (seconds).
+    Options: `outputs` (names of those wanted), `parameters` (a dict), `version`, `timeout` (seconds), `id`,
+    `priority` (1 is the most urgent); the last two are those of the plugin's own request where they are not given.
     """
     call = _call(model, inputs, **options)
     with raised_by_host():
@@ -67,9 +68,17 @@ def model_ready(model: str, version: int | None = None) -> bool:
     return host.model_ready(model, version)
 
 
-def _call(model: str, inputs: dict, *, outputs=(), parameters=None, version=None, timeout=None):
+def _call(model: str, inputs: dict, *, outputs=(), parameters=None, version=None, timeout=None, id=None, priority=None):
     return host.Call(
-        model, version, tensor.to_host(inputs), list(outputs), values.to_host(parameters or {}), _milliseconds(timeout)
+        model,
+        version,
+        tensor.to_host(inputs),
+        list(outputs),
+        values.to_host(parameters or {}),
+        _milliseconds(timeout),
+        id,
+        priority,
+        None,
     )
 
 

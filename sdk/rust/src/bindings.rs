@@ -21,6 +21,7 @@ pub mod model {
         with: {
             "nereid:plugin/types@1.0.0": super::nereid::plugin::types,
             "nereid:plugin/tensors@1.0.0": super::nereid::plugin::tensors,
+            "nereid:plugin/operations@1.0.0": super::nereid::plugin::operations,
             "nereid:plugin/serving@1.0.0": super::nereid::plugin::serving,
             "nereid:plugin/inference@1.0.0": super::nereid::plugin::inference,
             "nereid:plugin/logging@1.0.0": super::nereid::plugin::logging,
