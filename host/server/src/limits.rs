@@ -185,12 +185,12 @@ pub(crate) fn plugin_rows() -> Vec<PluginRow> {
         ),
         row::<Time>(
             "cpu_ms",
-            "processor time, waiting for models excluded",
+            "processor time, operations of the host included, waiting for models excluded",
             milliseconds(|limits| limits.cpu_time_max),
         ),
         row::<Bytes>(
             "host_tensor_mib",
-            "host memory behind tensors that it made or got from models",
+            "host memory behind tensors that it made or got from models, and for operations",
             both(|limits| limits.host_tensor_bytes_max),
         ),
         row::<Bytes>("output_mib", "bytes of all outputs", both(|limits| limits.output_bytes_max)),

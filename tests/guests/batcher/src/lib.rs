@@ -60,36 +60,9 @@ impl Batcher {
             "" => Outcome::Answer(response(&x, batched as i32)?),
             "fail" => Outcome::Failure(Error::new(ErrorCode::Unavailable, format_args!("no {x:?} today"))),
             "describe" => Outcome::Answer(describe(request, response(&x, 0)?)),
-            "stream" => {
-                let sender = request.sender()?;
-                for number in 0..count(request) {
-                    let sent = sender.send(response(&x, number)?);
-                    sent.inspect_err(|error| log::warn!("not sent: {}", error.message()))?;
-                }
-                sender.finish();
-                Outcome::Deferred
-            }
             "stream and answer" => {
                 request.sender()?.send(response(&x, 1)?)?;
                 Outcome::Answer(response(&x, 2)?)
-            }
-            "stream until cancelled" => {
-                let sender = request.sender()?;
-                let sent = (0..).find(|number| response(&x, *number).and_then(|next| sender.send(next)).is_err());
-                state::set("sent before the client left", &sent.unwrap_or(0).to_le_bytes(), None)?;
-                Outcome::Deferred
-            }
-            "respond" => {
-                request.sender()?.respond(response(&x, 7)?)?;
-                Outcome::Deferred
-            }
-            "fail through the sender" => {
-                request.sender()?.fail(Error::not_found("nothing here"));
-                Outcome::Deferred
-            }
-            "finish with nothing" => {
-                request.sender()?.finish();
-                Outcome::Deferred
             }
             "keep" => {
                 self.kept.push((request.sender()?, x));
@@ -128,7 +101,7 @@ impl Batcher {
                 Gauge::open("batcher_requests_total", "The same name", &[])?;
                 Outcome::Deferred
             }
-            _ => return Err(Error::invalid_argument("the parameter 'do' is not known")),
+            _ => through_sender(request, &x)?,
         })
     }
 
@@ -144,6 +117,29 @@ impl Batcher {
         sender.respond(response(x, step)?)?;
         Ok(Outcome::Deferred)
     }
+}
+
+/// The answers that need no more than the request's sender.
+fn through_sender(request: &Request, x: &[i32]) -> Result<Outcome, Error> {
+    let sender = request.sender()?;
+    match asked(request).as_str() {
+        "stream" => {
+            for number in 0..count(request) {
+                let sent = sender.send(response(x, number)?);
+                sent.inspect_err(|error| log::warn!("not sent: {}", error.message()))?;
+            }
+            sender.finish();
+        }
+        "stream until cancelled" => {
+            let sent = (0..).find(|number| response(x, *number).and_then(|next| sender.send(next)).is_err());
+            state::set("sent before the client left", &sent.unwrap_or(0).to_le_bytes(), None)?;
+        }
+        "respond" => sender.respond(response(x, 7)?)?,
+        "fail through the sender" => sender.fail(Error::not_found("nothing here")),
+        "finish with nothing" => sender.finish(),
+        _ => return Err(Error::invalid_argument("the parameter 'do' is not known")),
+    }
+    Ok(Outcome::Deferred)
 }
 
 fn asked(request: &Request) -> String {
