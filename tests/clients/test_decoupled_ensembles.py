@@ -248,8 +248,8 @@ def test_a_slow_client_holds_the_models_back(own_server):
         if len(found) <= 20:
             made = sum(row.get("success", 0) for row in response_counts(server, "repeat_int32").values())
             # Two channels of responses, the journey between them, and what gRPC has taken but not delivered: the
-            # windows of this client, which grow as it sees fit, hold one such response per mebibyte.
-            assert made <= len(found) + 2 * buffered + inflight + 32, f"{made} made, {len(found)} read"
+            # windows of this client, which grow as it sees fit (more on a busy machine), hold one such response per mebibyte.
+            assert made <= len(found) + 2 * buffered + inflight + 96, f"{made} made, {len(found)} read"
         most = max(most, resident_kib(server) - before)
     channel.close()
     assert found == list(range(count))
