@@ -8,7 +8,7 @@ import pytest
 from clients import PROTOCOLS, Client
 from repository import tensors, write_model
 from server import ROOT, Server
-from streams import DECOUPLED, Stream, response_counts, tensor, wait_until
+from streams import DECOUPLED, Stream, tensor, wait_until
 from tritonclient.utils import InferenceServerException
 
 CONFIG = 'backend: "wasm"\nmax_batch_size: 8\n' + tensors("input", ("X", "TYPE_INT32", "1")) + tensors("output", ("Y", "TYPE_INT32", "1"))
@@ -95,7 +95,7 @@ def test_a_batch_is_executed_as_one_and_errors_are_each_requests_own(plugins):
     first, failed, unfit, last = together(*calls)
     assert (first, last) == ([4], [7]), "all four were one batch"
     assert failed == "plugin 'model.wasm' of model 'batching': no [1] today"
-    assert "returned output 'Y' of shape [1,1], expected" in unfit or unfit == [1], unfit
+    assert "returned output 'Y' of shape [1,2], expected [1,1]" in unfit
     for opened in clients:
         opened.close()
 
@@ -175,7 +175,6 @@ def test_a_client_that_leaves_is_noticed_by_the_sender(plugins):
     # The instance is free again: there is only one.
     with Stream(plugins) as after:
         assert streamed(after, 1) == [2]
-    wait_until(lambda: response_counts(plugins, "decoupled"))
 
 
 def test_the_request_describes_itself(plugins):

@@ -91,7 +91,7 @@ impl Batcher {
                 panic!("asked to trap")
             }
             "count" => Outcome::Answer(response(&x, state::add(&key(request), 1)? as i32)?),
-            "wrong shape" => Outcome::Answer(Response::new().output("Y", Tensor::from_elements(&[1, 1], &[1_i32])?)),
+            "wrong shape" => Outcome::Answer(Response::new().output("Y", Tensor::from_elements(&[1, 2], &[1_i32, 2])?)),
             "iterate" => self.iterate(request, &x)?,
             "counter downwards" => {
                 self.requests.add(-1.0)?;
