@@ -49,6 +49,8 @@ pub(crate) fn install(workspace: &Workspace, package: &str, version: &str) -> Re
                 "install",
                 "--no-deps",
                 "--only-binary=:all:",
+                // What is there and not usable was moved: its programs name the interpreter by its path.
+                "--force-reinstall",
             ])
             .arg(format!("{package}=={version}")),
     )
