@@ -63,6 +63,7 @@ def write_repository(folder, guests):
         config = CONFIG.format(backend=f'platform: "{backend}"' if is_ensemble else f'backend: "{backend}"')
         (folder / name / "config.pbtxt").write_text(config + (STEPS if is_ensemble else INSTANCES))
         if component:
+            (folder / name / "plugin.toml").write_text('[grants]\nmodels = ["identity"]\n')
             shutil.copy(guests / f"{component}.wasm", version / "model.wasm")
 
 

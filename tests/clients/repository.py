@@ -1,5 +1,6 @@
 """Writes the model repository of the suite: identity models of every data type, and what else the tests name."""
 
+import json
 import pathlib
 import shutil
 
@@ -89,9 +90,10 @@ def write_plugins(repository: pathlib.Path):
         write_plugin(repository, f"plugin_{name}", name)
 
 
-def write_plugin(repository: pathlib.Path, name: str, guest: str):
-    """A model whose backend is a test guest."""
+def write_plugin(repository: pathlib.Path, name: str, guest: str, calls=("*",)):
+    """A model whose backend is a test guest that may call these models."""
     write_model(repository, name, identity().replace('"identity"', '"wasm"'))
+    (repository / name / "plugin.toml").write_text(f"[grants]\nmodels = {json.dumps(calls)}\n")
     shutil.copy(ROOT / f"target/guests/{guest}.wasm", repository / name / "1/model.wasm")
 
 

@@ -31,6 +31,7 @@ def languages(binary, tmp_path_factory):
     for language in LANGUAGES:
         for name, data_type in ((language, "TYPE_FP32"), (f"{language}_words", "TYPE_STRING")):
             write_model(models, name, config("wasm", data_type))
+            (models / name / "plugin.toml").write_text('[grants]\nmodels = ["left", "right"]\n')
             shutil.copy(ROOT / f"target/guests/contract_{language}.wasm", models / name / "1/model.wasm")
     for name in ("left", "right"):
         write_model(models, name, config("identity", "TYPE_FP32"))

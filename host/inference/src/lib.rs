@@ -45,8 +45,8 @@ pub use crate::{
     response_order::ResponseOrder,
     response_watch::{ResponseObserver, ResponseOutcome, ResponseRecord},
     service::{
-        IndexEntry, InferenceService, ModelControl, ModelIdentity, ModelLoader, ModelSource, ModelState,
-        NAMESPACE_SEPARATOR, ServedModel, ServerState, ServiceHandle,
+        ControlHandle, IndexEntry, InferenceService, ModelControl, ModelIdentity, ModelLoader, ModelSource, ModelState,
+        NAMESPACE_SEPARATOR, PortHandle, ServedModel, ServerState, ServiceHandle,
     },
     signature::{Signature, TensorSpec},
     statistics::{

@@ -188,32 +188,49 @@ pub enum ModelState {
     Unloading,
 }
 
-/// A service that is named after those who will use it are made: ensembles and plugins call models of the very
-/// repository that loads them.
-#[derive(Clone, Default)]
-pub struct ServiceHandle(Arc<OnceLock<Weak<dyn InferenceService>>>);
+/// A port that is named after those who will use it are made: ensembles and plugins call models of the very repository
+/// that loads them.
+pub struct PortHandle<T: ?Sized>(Arc<OnceLock<Weak<T>>>);
 
-// === impl ServiceHandle ===
+/// Whom ensembles and plugins call.
+pub type ServiceHandle = PortHandle<dyn InferenceService>;
 
-impl ServiceHandle {
-    /// Names the service; the first one counts. Only a weak reference is kept.
-    pub fn set(&self, service: &Arc<dyn InferenceService>) {
-        let _ = self.0.set(Arc::downgrade(service));
+/// Whom plugins ask to load and unload models.
+pub type ControlHandle = PortHandle<dyn ModelControl>;
+
+// === impl PortHandle ===
+
+impl<T: ?Sized> PortHandle<T> {
+    /// Names the port; the first one counts. Only a weak reference is kept.
+    pub fn set(&self, port: &Arc<T>) {
+        let _ = self.0.set(Arc::downgrade(port));
     }
 
-    /// The service.
+    /// The port.
     ///
     /// # Errors
-    /// `Unavailable` before the service is named and after it is gone.
-    pub fn get(&self) -> Result<Arc<dyn InferenceService>, InferError> {
-        let service = self.0.get().and_then(Weak::upgrade);
-        service.ok_or_else(|| InferError::unavailable("the server is starting or exiting and serves no models"))
+    /// `Unavailable` before the port is named and after it is gone.
+    pub fn get(&self) -> Result<Arc<T>, InferError> {
+        let port = self.0.get().and_then(Weak::upgrade);
+        port.ok_or_else(|| InferError::unavailable("the server is starting or exiting and serves no models"))
     }
 }
 
-impl fmt::Debug for ServiceHandle {
+impl<T: ?Sized> Clone for PortHandle<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: ?Sized> Default for PortHandle<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for PortHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ServiceHandle(set: {})", self.0.get().is_some())
+        write!(f, "PortHandle(set: {})", self.0.get().is_some())
     }
 }
 

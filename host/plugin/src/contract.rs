@@ -13,8 +13,20 @@ const PACKAGE: &str = "nereid:plugin";
 pub const CONTRACT_VERSION: &str = "1.0.0";
 
 /// The interfaces that a plugin may import.
-const OFFERED: [&str; 9] =
-    ["types", "tensors", "operations", "serving", "inference", "logging", "settings", "metrics", "state"];
+const OFFERED: [&str; 12] = [
+    "types",
+    "tensors",
+    "operations",
+    "serving",
+    "inference",
+    "logging",
+    "settings",
+    "metrics",
+    "state",
+    "files",
+    "secrets",
+    "control",
+];
 
 /// The interfaces of WASI 0.2 that a plugin may import, by package. They are there for runtimes of languages, and empty.
 const WASI: [(&str, &[&str]); 6] = [

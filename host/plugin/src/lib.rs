@@ -1,7 +1,7 @@
 //! The sandbox: compiles WebAssembly components, calls them, and limits everything that they can use.
 //!
 //! Invariant: no guest call is unlimited. Every call has a deadline, and every byte, handle, host call and log line that
-//! a guest causes is counted against [`PluginLimits`]; a guest that trapped, was stopped or was abandoned is never entered again.
+//! a guest causes is counted against [`PluginLimits`]; it reaches nothing beyond its [`Grants`]; a guest that trapped, was stopped or was abandoned is never entered again.
 //!
 //! Deliberately absent: models, files of models, scheduling. What a plugin serves is told to it ([`PluginSpec`]); whom
 //! it may call is a port ([`nereid_inference::ServiceHandle`]).
@@ -9,7 +9,9 @@
 mod bindings;
 mod convert;
 
+mod grants;
 mod limits;
+mod names;
 
 mod engine;
 mod ticker;
@@ -20,6 +22,7 @@ mod contract;
 
 mod account;
 mod clock;
+mod guest_clock;
 mod guest_log;
 mod handles;
 mod sender;
@@ -41,8 +44,10 @@ pub use crate::{
     contract::CONTRACT_VERSION,
     engine::PluginEngine,
     failure::PluginError,
+    grants::{Clocks, FolderGrant, Grants, ModelGrant, Secret},
     limits::PluginLimits,
     model_guest::{ModelGuest, Outcome},
+    names::NamePatterns,
     plugin::{Plugin, PluginSpec, SandboxPool},
     state_store::StateStore,
 };

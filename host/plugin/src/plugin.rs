@@ -11,7 +11,9 @@ use std::{
     },
 };
 
-use nereid_inference::{CheckedRequest, InferError, InferResponse, ModelIdentity, ServiceHandle, Signature};
+use nereid_inference::{
+    CheckedRequest, ControlHandle, InferError, InferResponse, ModelIdentity, ServiceHandle, Signature,
+};
 use nereid_telemetry::ModelMeters;
 use parking_lot::Mutex;
 
@@ -19,6 +21,7 @@ use crate::{
     compile::{CompiledPlugin, PluginKind},
     engine::PluginEngine,
     failure::PluginError,
+    grants::Grants,
     limits::PluginLimits,
     sandbox::Sandbox,
     state_store::StateStore,
@@ -39,8 +42,12 @@ pub struct PluginSpec {
     /// The `parameters` of the model's configuration.
     pub parameters: BTreeMap<String, String>,
     pub limits: PluginLimits,
-    /// Whom it may call.
+    /// What it may reach.
+    pub grants: Grants,
+    /// Whom it calls.
     pub service: ServiceHandle,
+    /// Whom it asks for models.
+    pub control: ControlHandle,
     /// What the model's guests keep between calls, in all of its generations.
     pub state: Arc<StateStore>,
     /// Where its own metrics go.

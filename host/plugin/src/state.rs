@@ -18,6 +18,7 @@ use crate::{
     clock::CallClock,
     convert,
     failure::Stop,
+    guest_clock::GuestClock,
     guest_log::GuestLog,
     handles::Arena,
     imports::{
@@ -45,6 +46,8 @@ pub(crate) struct PluginState {
     pub(crate) instance: Arc<str>,
     pub(crate) meter: MemoryMeter,
     pub(crate) log: GuestLog,
+    /// The time as the guest sees it.
+    pub(crate) time: GuestClock,
     /// Of guests that use it. Never locked: the lock is what lets a thread hand the state to another.
     wasi: Option<Box<Mutex<Wasi>>>,
     pub(crate) call: CallState,
@@ -101,6 +104,7 @@ impl PluginState {
         Self {
             meter: MemoryMeter::new(&spec.limits, guests_bytes),
             log: GuestLog::new(spec.clone()),
+            time: GuestClock::start(spec.grants.clocks),
             wasi: None,
             call: CallState::new(&spec.limits, None),
             spec,
@@ -123,6 +127,7 @@ impl PluginState {
     pub(crate) fn begin(&mut self, serving: Serving) {
         self.call = CallState::new(&self.spec.limits, Some(serving));
         self.meter.refusal = None;
+        self.time.move_on();
         self.log.begin_call();
     }
 
@@ -130,6 +135,7 @@ impl PluginState {
     pub(crate) fn begin_without_request(&mut self) {
         self.call = CallState::new(&self.spec.limits, None);
         self.meter.refusal = None;
+        self.time.move_on();
         self.log.begin_call();
     }
 
@@ -149,7 +155,9 @@ impl PluginState {
 
     /// The guest's view of the system, made when it first looks.
     pub(crate) fn wasi(&mut self) -> &mut Wasi {
-        self.wasi.get_or_insert_with(|| Box::new(Mutex::new(Wasi::new(&self.log)))).get_mut()
+        self.wasi
+            .get_or_insert_with(|| Box::new(Mutex::new(Wasi::new(&self.log, &self.spec.grants, &self.time))))
+            .get_mut()
     }
 
     fn open_handles(&self) -> usize {

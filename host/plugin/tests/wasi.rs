@@ -1,4 +1,4 @@
-//! Guests that ask the system: they are told that there is nothing, wait no longer than they may, and are not believed to be
+//! Guests that ask the system: they are told of what they were granted, wait no longer than they may, and are not believed to be
 //! alone in the log.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use nereid_inference::{ErrorKind, InferError};
-use nereid_plugin::{PluginLimits, PluginSpec};
+use nereid_plugin::{Clocks, FolderGrant, Grants, PluginLimits, PluginSpec};
 use support::*;
 
 const FD_WRITE: &str =
@@ -102,16 +102,78 @@ async fn the_environment_is_empty() {
     assert_eq!(answer(&encode(&answering(&[ENVIRON], number, ""))).await, 0.0);
 }
 
+/// The number that a guest with these grants answers.
+async fn granted(component: &[u8], grants: Grants) -> f32 {
+    let pool = pool(component, PluginSpec { grants, ..spec() });
+    values(&pool.run(&request(&[0.0]), || false).await.unwrap())[0]
+}
+
 #[tokio::test]
-async fn clocks_run_and_random_numbers_are_not_zero() {
+async fn variables_are_those_that_were_granted() {
+    let number =
+        "(block (result i32) (drop (call $environ (i32.const 600) (i32.const 604))) (i32.load (i32.const 600)))";
+    let environment = [("REGION", "eu"), ("TZ", "UTC")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let grants = Grants { environment: environment.into(), ..Grants::default() };
+    assert_eq!(granted(&encode(&answering(&[ENVIRON], number, "")), grants).await, 2.0);
+}
+
+#[tokio::test]
+async fn folders_are_those_that_were_granted() {
+    let folder = tempfile::tempdir().unwrap();
+    // 0 for a folder that is there, 8 for a bad descriptor; the first folder has the number 3.
+    let number = "(call $prestat (i32.const 3) (i32.const 600))";
+    let component = encode(&answering(&[PRESTAT], number, ""));
+    let grant = FolderGrant::open("/data".to_owned(), folder.path().to_owned(), false).unwrap();
+    assert_eq!(granted(&component, Grants { folders: vec![grant], ..Grants::default() }).await, 0.0);
+    assert_eq!(granted(&component, Grants::default()).await, 8.0);
+}
+
+#[tokio::test]
+async fn a_folder_for_reading_is_not_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    // Creates "f" in the first folder: O_CREAT, with the right to write.
+    let number =
+        "(call $path_open (i32.const 3) (i32.const 0) (i32.const 300) (i32.const 1) (i32.const 1) (i64.const 64)
+         (i64.const 64) (i32.const 0) (i32.const 600))";
+    let component = encode(&answering(&[PATH_OPEN], number, r#"(data (i32.const 300) "f")"#));
+    for (is_writable, exists) in [(false, false), (true, true)] {
+        let grant = FolderGrant::open("/data".to_owned(), folder.path().to_owned(), is_writable).unwrap();
+        let errno = granted(&component, Grants { folders: vec![grant], ..Grants::default() }).await;
+        assert_eq!((errno == 0.0, folder.path().join("f").exists()), (exists, exists), "errno {errno}");
+    }
+}
+
+/// Nanoseconds that pass on the monotonic clock while the guest counts to ten million.
+const MEASURED: &str = "(func $measured (result i32) (local $i i32)
+     (drop (call $clock (i32.const 1) (i64.const 1) (i32.const 600)))
+     (loop (br_if 0 (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 10000000))))
+     (drop (call $clock (i32.const 1) (i64.const 1) (i32.const 608)))
+     (i32.wrap_i64 (i64.sub (i64.load (i32.const 608)) (i64.load (i32.const 600)))))";
+
+#[tokio::test]
+async fn clocks_stand_still_while_a_guest_computes_unless_they_are_granted() {
+    let component = encode(&answering(&[CLOCK], "(call $measured)", MEASURED));
+    assert_eq!(granted(&component, Grants::default()).await, 0.0);
+    assert!(granted(&component, Grants { clocks: Clocks::Running, ..Grants::default() }).await > 0.0);
+}
+
+#[tokio::test]
+async fn a_clock_that_stands_still_shows_when_the_call_began() {
     let now = "(block (result i32) (drop (call $clock (i32.const 0) (i64.const 1) (i32.const 600)))
          (i32.wrap_i64 (i64.div_u (i64.load (i32.const 600)) (i64.const 1000000000))))";
     let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f32();
     let told = answer(&encode(&answering(&[CLOCK], now, ""))).await;
     assert!((told - seconds).abs() < 1000.0, "{told} instead of {seconds}");
-    let number = "(block (result i32) (drop (call $random (i32.const 600) (i32.const 16)))
-         (i32.or (i32.load (i32.const 600)) (i32.load (i32.const 604))))";
-    assert_ne!(answer(&encode(&answering(&[RANDOM], number, ""))).await, 0.0);
+}
+
+#[tokio::test]
+async fn random_numbers_differ_unless_they_begin_with_a_seed() {
+    let number = "(block (result i32) (drop (call $random (i32.const 600) (i32.const 16))) (i32.load (i32.const 600)))";
+    let component = encode(&answering(&[RANDOM], number, ""));
+    assert_ne!(answer(&component).await, answer(&component).await);
+    let seeded = |seed| granted(&component, Grants { random_seed: Some(seed), ..Grants::default() });
+    assert_eq!(seeded(7).await, seeded(7).await);
+    assert_ne!(seeded(7).await, seeded(8).await);
 }
 
 /// Writes the text at 300 to standard error.

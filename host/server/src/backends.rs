@@ -7,8 +7,7 @@ use nereid_backend_fil::{FilBackend, FilSettings};
 use nereid_backend_identity::IdentityBackend;
 use nereid_backend_onnx::{OnnxBackend, OnnxSettings};
 use nereid_backend_repeat::{RepeatBackend, SquareBackend};
-use nereid_backend_wasm::{PluginSettings, WasmBackend};
-use nereid_inference::ServiceHandle;
+use nereid_backend_wasm::{PluginPolicy, PluginPorts, PluginSettings, WasmBackend};
 use nereid_telemetry::Telemetry;
 
 use crate::{
@@ -20,20 +19,21 @@ use crate::{
 /// The backends that need no library, and those that look for theirs when a model first asks.
 pub(crate) fn backends(
     arguments: &BackendArguments,
-    service: &ServiceHandle,
+    ports: PluginPorts,
+    policy: PluginPolicy,
     telemetry: &Telemetry,
 ) -> Result<Vec<Arc<dyn Backend>>, ServerError> {
     let Settings { onnx: onnx_settings, fil: fil_settings } = settings(&arguments.backend_settings)?;
     let cache_directory = arguments.plugin_cache_directory.clone().or_else(runtime_folders::plugin_cache_directory);
     let plugin_settings =
-        PluginSettings { metrics: telemetry.custom().clone(), ..PluginSettings::new(cache_directory) };
+        PluginSettings { metrics: telemetry.custom().clone(), policy, ..PluginSettings::new(cache_directory) };
     Ok(vec![
         Arc::new(IdentityBackend),
         Arc::new(RepeatBackend),
         Arc::new(SquareBackend),
         Arc::new(OnnxBackend::new(onnx_settings)),
         Arc::new(FilBackend::new(fil_settings)),
-        Arc::new(WasmBackend::new(plugin_settings, service.clone())),
+        Arc::new(WasmBackend::new(plugin_settings, ports)),
     ])
 }
 

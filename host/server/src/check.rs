@@ -11,13 +11,16 @@ use std::{
     process::ExitCode,
 };
 
+use nereid_backend_wasm::PluginPorts;
 use nereid_inference::{NAMESPACE_SEPARATOR, ServiceHandle};
 use nereid_pipeline::{InstanceRules, Loader, LoaderSettings, PipelineLimits};
 use nereid_repository::{ControlMode, Finding, RepositoryLimits, RepositorySettings, Severity};
 use nereid_telemetry::{MetricsSettings, Telemetry};
 use tokio::runtime::Runtime;
 
-use crate::{arguments::CheckArguments, backends::backends, error::ServerError, table::Table};
+use crate::{
+    arguments::CheckArguments, backends::backends, error::ServerError, operator_file::OperatorFile, table::Table,
+};
 
 /// Checks the repositories and prints the outcome; exit code 1 when a model would not load.
 ///
@@ -31,13 +34,13 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, ServerError>
         models.extend(names.map(|name| format!("{}{name}", namespace.as_deref().unwrap_or_default())));
     }
     let runtime = Runtime::new().map_err(ServerError::Runtime)?;
-    let service = ServiceHandle::default();
+    let operator = OperatorFile::load(arguments.backends.server_config.as_deref())?;
     let telemetry = Telemetry::new(MetricsSettings::default());
-    let backends = backends(&arguments.backends, &service, &telemetry)?;
+    let backends = backends(&arguments.backends, PluginPorts::default(), operator.plugins, &telemetry)?;
     let loader = Loader::new(LoaderSettings {
         backends,
         telemetry,
-        service,
+        service: ServiceHandle::default(),
         rules: InstanceRules::default(),
         runtime: runtime.handle().clone(),
         limits: PipelineLimits::default(),

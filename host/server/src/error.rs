@@ -41,6 +41,8 @@ pub(crate) enum ServerError {
         first.name(), second.name(), first.port_flag(), second.port_flag()
     )]
     PortCollision { first: Service, second: Service, address: SocketAddr },
+    #[error("the server configuration '{}' {problem}", path.display())]
+    OperatorFile { path: PathBuf, problem: String },
     #[error("--backend-config={setting}: {problem}")]
     BackendSetting { setting: String, problem: String },
     #[error("creating server: {} - {error}", error.kind().title())]

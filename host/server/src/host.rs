@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use nereid_backend::Backend;
-use nereid_inference::{Diagnostics, InferError, InferenceService, ModelControl, ServiceHandle};
+use nereid_backend_wasm::PluginPorts;
+use nereid_inference::{Diagnostics, InferError, InferenceService, ModelControl};
 use nereid_memory::MemoryBudget;
 use nereid_pipeline::{CacheUse, Loader, LoaderSettings};
 use nereid_repository::{OnDemand, Repository, RepositoryLimits, RepositorySettings, StartReport};
@@ -15,6 +16,7 @@ use crate::{
     arguments::{ControlMode, ModelArguments, ServeArguments},
     backends::backends,
     error::ServerError,
+    operator_file::OperatorFile,
 };
 
 /// Backends, loader and repository, put together.
@@ -40,13 +42,14 @@ impl Host {
         diagnostics: Arc<dyn Diagnostics>,
         (cache, memory): (Option<CacheUse>, Option<MemoryBudget>),
     ) -> Result<Self, ServerError> {
-        let service = ServiceHandle::default();
-        let backends = backends(&arguments.backends, &service, telemetry)?;
+        let ports = PluginPorts::default();
+        let operator = OperatorFile::load(arguments.backends.server_config.as_deref())?;
+        let backends = backends(&arguments.backends, ports.clone(), operator.plugins, telemetry)?;
         let limits = arguments.limits()?;
         let loader = Loader::new(LoaderSettings {
             backends: backends.clone(),
             telemetry: Arc::clone(telemetry),
-            service: service.clone(),
+            service: ports.service.clone(),
             rules: arguments.instances.rules(),
             runtime: Handle::current(),
             limits: limits.pipeline,
@@ -60,7 +63,9 @@ impl Host {
         let settings = SharedMemorySettings { limits: limits.shared_memory, ..arguments.services.shared_memory() };
         let shared_memory = SharedMemory::new(settings);
         let host = Self { repository, on_demand, backends, diagnostics, shared_memory };
-        service.set(&host.ports().0);
+        let (service, control) = host.ports();
+        ports.service.set(&service);
+        ports.control.set(&control);
         Ok(host)
     }
 

@@ -16,6 +16,7 @@ mod infer;
 mod limits;
 mod memory_budget;
 mod metrics_service;
+mod operator_file;
 mod polling;
 mod response_cache;
 mod run;

@@ -31,8 +31,10 @@
 
 #[doc(hidden)]
 pub mod bindings;
+pub mod control;
 mod error;
 mod export;
+pub mod files;
 mod infer;
 pub mod log;
 pub mod metrics;
@@ -41,6 +43,7 @@ mod named;
 pub mod operations;
 mod request;
 mod response;
+mod secrets;
 mod settings;
 pub mod state;
 mod tensor;
@@ -60,6 +63,7 @@ pub use crate::{
     model::{Model, Outcome, Sender},
     request::{Inputs, Request},
     response::Response,
+    secrets::secret,
     settings::{instance_name, model, setting, setting_or, settings},
     tensor::{Element, Tensor},
 };

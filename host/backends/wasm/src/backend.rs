@@ -11,15 +11,15 @@ use std::{
 
 use nereid_backend::{Backend, BatchForms, LoadedModel};
 use nereid_inference::{
-    InferError, ModelConfig, ModelIdentity, ModelSource, NAMESPACE_SEPARATOR, ServiceHandle, Signature,
+    ControlHandle, InferError, ModelConfig, ModelIdentity, ModelSource, NAMESPACE_SEPARATOR, ServiceHandle, Signature,
 };
 use nereid_plugin::{
-    CompiledPlugin, Plugin, PluginEngine, PluginError, PluginKind, PluginLimits, PluginSpec, StateStore,
+    CompiledPlugin, Grants, Plugin, PluginEngine, PluginError, PluginKind, PluginLimits, PluginSpec, StateStore,
 };
 use nereid_telemetry::CustomMetrics;
 use parking_lot::Mutex;
 
-use crate::{model::WasmModel, plugin_file};
+use crate::{model::WasmModel, plugin_file, policy::PluginPolicy};
 
 /// The component's file in a version directory.
 const DEFAULT_MODEL_FILENAME: &str = "model.wasm";
@@ -35,15 +35,22 @@ pub struct PluginSettings {
     /// What a plugin gets that asks for nothing.
     pub limits: PluginLimits,
     /// What no plugin gets more of, whatever its `plugin.toml` asks for.
-    pub ceiling: PluginLimits,
+    pub policy: PluginPolicy,
     /// Where the plugins' own metrics go.
     pub metrics: Arc<CustomMetrics>,
+}
+
+/// Whom plugins call, and whom they ask for models.
+#[derive(Clone, Debug, Default)]
+pub struct PluginPorts {
+    pub service: ServiceHandle,
+    pub control: ControlHandle,
 }
 
 /// The backend called `wasm`.
 pub struct WasmBackend {
     settings: PluginSettings,
-    service: ServiceHandle,
+    ports: PluginPorts,
     engine: OnceLock<Result<PluginEngine, InferError>>,
     /// By model; what all generations of one share, for as long as there are any.
     states: Mutex<BTreeMap<Arc<str>, Weak<StateStore>>>,
@@ -52,19 +59,19 @@ pub struct WasmBackend {
 // === impl PluginSettings ===
 
 impl PluginSettings {
-    /// The default limits and ceiling, and metrics that nobody reads.
+    /// The default limits and policy, and metrics that nobody reads.
     pub fn new(cache_directory: Option<PathBuf>) -> Self {
-        let (limits, ceiling) = (PluginLimits::DEFAULT, PluginLimits::CEILING);
-        Self { cache_directory, limits, ceiling, metrics: Arc::default() }
+        let limits = PluginLimits::DEFAULT;
+        Self { cache_directory, limits, policy: PluginPolicy::default(), metrics: Arc::default() }
     }
 }
 
 // === impl WasmBackend ===
 
 impl WasmBackend {
-    /// A backend whose plugins call models of `service`.
-    pub fn new(settings: PluginSettings, service: ServiceHandle) -> Self {
-        Self { settings, service, engine: OnceLock::new(), states: Mutex::default() }
+    /// A backend whose plugins call these.
+    pub fn new(settings: PluginSettings, ports: PluginPorts) -> Self {
+        Self { settings, ports, engine: OnceLock::new(), states: Mutex::default() }
     }
 
     fn engine(&self) -> Result<&PluginEngine, InferError> {
@@ -81,6 +88,11 @@ impl WasmBackend {
             engine.map_err(InferError::from)
         });
         started.as_ref().map_err(Clone::clone)
+    }
+
+    fn settle(&self, source: &ModelSource) -> Result<(PluginLimits, Grants), InferError> {
+        let asked = plugin_file::read(&source.model_directory)?;
+        self.settings.policy.settle(source, asked, &self.settings.limits)
     }
 
     fn state_of(&self, model: &Arc<str>) -> Arc<StateStore> {
@@ -114,9 +126,11 @@ impl Backend for WasmBackend {
         DEFAULT_MODEL_FILENAME
     }
 
-    /// Nothing is completed: a component does not say what its tensors are. It is compiled, so that a broken one is found here.
+    /// Nothing is completed: a component does not say what its tensors are. It is compiled, and what it asks for compared with
+    /// what it may have, so that what is wrong is found here.
     fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
         check_config(&source.config)?;
+        self.settle(source)?;
         self.compile(source)?;
         Ok(source.config.clone())
     }
@@ -127,12 +141,7 @@ impl Backend for WasmBackend {
 
     fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError> {
         check_config(&source.config)?;
-        let asked = plugin_file::read(&source.model_directory, &self.settings.limits)?;
-        let limits = asked.within(&self.settings.ceiling);
-        if limits != asked {
-            let model = &source.identity.name;
-            tracing::warn!("model '{model}': plugin.toml asks for more than the server allows; it gets {limits:?}");
-        }
+        let (limits, grants) = self.settle(source)?;
         let compiled = self.compile(source)?;
         check_kind(&source.config, compiled.kind())?;
         let full_name = full_name(&source.identity);
@@ -143,7 +152,9 @@ impl Backend for WasmBackend {
             decoupled: source.config.is_decoupled(),
             parameters: source.config.parameters.clone(),
             limits,
-            service: self.service.clone(),
+            grants,
+            service: self.ports.service.clone(),
+            control: self.ports.control.clone(),
             state: self.state_of(&full_name),
             meters: self.settings.metrics.of_model(&full_name),
             fresh_guest_per_call: wants_fresh_guests(&source.config)?,

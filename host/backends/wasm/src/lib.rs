@@ -7,6 +7,13 @@
 
 mod backend;
 mod model;
-mod plugin_file;
 
-pub use crate::backend::{PluginSettings, WasmBackend};
+mod limits_table;
+mod plugin_file;
+mod policy;
+
+pub use crate::{
+    backend::{PluginPorts, PluginSettings, WasmBackend},
+    limits_table::LimitsTable,
+    policy::{AllowedFolder, Ceiling, PluginPolicy, SecretSource, TenantPlugins},
+};

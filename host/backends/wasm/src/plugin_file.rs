@@ -3,56 +3,64 @@
 //! Everything in it is optional, and so is the file. An unknown key, a zero or a number of the wrong kind is an error with
 //! line, column and caret; nothing is silently ignored.
 
-use std::{
-    fs, io,
-    num::{NonZeroU32, NonZeroU64},
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use nereid_inference::InferError;
-use nereid_plugin::PluginLimits;
 use serde::Deserialize;
+
+use crate::limits_table::LimitsTable;
 
 /// Its name.
 const FILE_NAME: &str = "plugin.toml";
 
+/// The whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct PluginFile {
-    limits: LimitsTable,
+pub(crate) struct PluginFile {
+    pub(crate) limits: LimitsTable,
+    pub(crate) grants: GrantsTable,
 }
 
-/// Keys are the names that error texts use for the limits.
+/// `[grants]`: what the plugin wants to reach.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct LimitsTable {
-    memory_mib: Option<NonZeroU64>,
-    table_elements: Option<NonZeroU64>,
-    deadline_ms: Option<NonZeroU64>,
-    cpu_ms: Option<NonZeroU64>,
-    host_tensor_mib: Option<NonZeroU64>,
-    output_mib: Option<NonZeroU64>,
-    host_calls: Option<NonZeroU64>,
-    handles: Option<NonZeroU32>,
-    model_calls: Option<NonZeroU32>,
-    pending_calls: Option<NonZeroU32>,
-    call_depth: Option<NonZeroU32>,
-    log_kib: Option<NonZeroU64>,
-    state_kib: Option<NonZeroU64>,
-    metric_series: Option<NonZeroU32>,
-    invocations: Option<NonZeroU64>,
+pub(crate) struct GrantsTable {
+    /// Models that it calls; `*` stands for any characters.
+    pub(crate) models: Vec<String>,
+    /// Models that it loads and unloads.
+    pub(crate) model_control: Vec<String>,
+    pub(crate) files: Vec<FolderEntry>,
+    /// Variables with their values.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// Variables that it sees with the server's values.
+    pub(crate) inherit_environment: Vec<String>,
+    pub(crate) secrets: Vec<String>,
+    /// Clocks that run while it computes.
+    pub(crate) clocks: bool,
+    pub(crate) random_seed: Option<u64>,
 }
 
-/// The limits that the file in `model_directory` asks for, `defaults` where it says nothing.
+/// `[[grants.files]]`: a folder.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FolderEntry {
+    /// Of the machine; relative to the version's directory.
+    pub(crate) path: String,
+    /// Where the plugin finds it.
+    pub(crate) at: String,
+    #[serde(default)]
+    pub(crate) write: bool,
+}
+
+/// The file in `model_directory`, or the empty one.
 ///
 /// # Errors
 /// The file cannot be read or says something unknown; the text names file, line and column.
-pub(crate) fn read(model_directory: &Path, defaults: &PluginLimits) -> Result<PluginLimits, InferError> {
+pub(crate) fn read(model_directory: &Path) -> Result<PluginFile, InferError> {
     let path = model_directory.join(FILE_NAME);
     match fs::read_to_string(&path) {
-        Ok(text) => parse(&path.display().to_string(), &text, defaults),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(defaults.clone()),
+        Ok(text) => parse(&path.display().to_string(), &text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(PluginFile::default()),
         Err(error) => {
             Err(InferError::invalid_argument(format!("'{}' cannot be read: {error}", path.display()))
                 .with_source(error))
@@ -60,48 +68,21 @@ pub(crate) fn read(model_directory: &Path, defaults: &PluginLimits) -> Result<Pl
     }
 }
 
-fn parse(origin: &str, text: &str, defaults: &PluginLimits) -> Result<PluginLimits, InferError> {
-    let file: PluginFile =
-        toml::from_str(text).map_err(|error| InferError::invalid_argument(format!("{origin}: {error}")))?;
-    Ok(file.limits.over(defaults))
-}
-
-// === impl LimitsTable ===
-
-impl LimitsTable {
-    fn over(self, defaults: &PluginLimits) -> PluginLimits {
-        let number = |asked: Option<NonZeroU64>, default| asked.map_or(default, NonZeroU64::get);
-        let small = |asked: Option<NonZeroU32>, default| asked.map_or(default, NonZeroU32::get);
-        let bytes = |asked: Option<NonZeroU64>, shift: u32, default| {
-            asked.map_or(default, |asked| asked.get().saturating_mul(1 << shift))
-        };
-        let time = |asked: Option<NonZeroU64>, default| asked.map_or(default, |ms| Duration::from_millis(ms.get()));
-        PluginLimits {
-            memory_bytes_max: bytes(self.memory_mib, 20, defaults.memory_bytes_max),
-            table_elements_max: number(self.table_elements, defaults.table_elements_max),
-            wall_time_max: time(self.deadline_ms, defaults.wall_time_max),
-            cpu_time_max: time(self.cpu_ms, defaults.cpu_time_max),
-            host_tensor_bytes_max: bytes(self.host_tensor_mib, 20, defaults.host_tensor_bytes_max),
-            output_bytes_max: bytes(self.output_mib, 20, defaults.output_bytes_max),
-            host_calls_max: number(self.host_calls, defaults.host_calls_max),
-            handles_max: small(self.handles, defaults.handles_max),
-            model_calls_max: small(self.model_calls, defaults.model_calls_max),
-            pending_calls_max: small(self.pending_calls, defaults.pending_calls_max),
-            call_depth_max: small(self.call_depth, defaults.call_depth_max),
-            log_bytes_max: bytes(self.log_kib, 10, defaults.log_bytes_max),
-            state_bytes_max: bytes(self.state_kib, 10, defaults.state_bytes_max),
-            metric_series_max: small(self.metric_series, defaults.metric_series_max),
-            invocations_max: number(self.invocations, defaults.invocations_max),
-        }
-    }
+pub(crate) fn parse(origin: &str, text: &str) -> Result<PluginFile, InferError> {
+    toml::from_str(text).map_err(|error| InferError::invalid_argument(format!("{origin}: {error}")))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use nereid_plugin::PluginLimits;
+
     use super::*;
 
     fn parse_here(text: &str) -> Result<PluginLimits, String> {
-        parse("m/plugin.toml", text, &PluginLimits::DEFAULT).map_err(|error| error.message().to_owned())
+        let file = parse("m/plugin.toml", text).map_err(|error| error.message().to_owned())?;
+        Ok(file.limits.over(&PluginLimits::DEFAULT))
     }
 
     #[test]
@@ -121,8 +102,10 @@ mod tests {
     fn mistakes_are_shown_with_line_and_caret() {
         for (text, line, expected) in [
             ("[limits]\nmemory = 1\n", "2 | memory = 1\n  | ^^^^^^", "unknown field `memory`, expected one of"),
-            ("[limit]\n", "1 | [limit]\n  |  ^^^^^", "unknown field `limit`, expected `limits`"),
+            ("[limit]\n", "1 | [limit]\n  |  ^^^^^", "unknown field `limit`, expected `limits` or `grants`"),
             ("[limits]\n\ncpu_ms = 0\n", "3 | cpu_ms = 0\n  |          ^", "expected a nonzero u64"),
+            ("[grants]\nmodel = []\n", "2 | model = []\n  | ^^^^^", "unknown field `model`, expected one of `models`"),
+            ("[[grants.files]]\npath = \"x\"\n", "1 | [[grants.files]]\n  | ^^^^^^^^^^^^^^^^", "missing field `at`"),
             ("[limits]\ncpu_ms = \"1s\"\n", "2 | cpu_ms = \"1s\"\n  |          ^^^^", "invalid type: string"),
         ] {
             let error = parse_here(text).unwrap_err();

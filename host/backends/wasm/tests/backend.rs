@@ -15,10 +15,10 @@ use nereid_backend::{
     Backend, Batch, Instance, InstanceSpec, LoadedModel,
     contract::{self, ContractCase},
 };
-use nereid_backend_wasm::{PluginSettings, WasmBackend};
+use nereid_backend_wasm::{Ceiling, PluginPolicy, PluginPorts, PluginSettings, WasmBackend};
 use nereid_inference::{
     ErrorKind, InferError, InferRequest, InferResponse, MemoryKind, ModelConfig, ModelIdentity, ModelSource,
-    NamedTensor, ServiceHandle, Signature, TensorSpec,
+    NamedTensor, Signature, TensorSpec,
     config::{InstanceKind, ModelInput, ModelOutput},
     response_channel,
 };
@@ -29,7 +29,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 static BACKEND: LazyLock<WasmBackend> =
-    LazyLock::new(|| WasmBackend::new(PluginSettings::new(None), ServiceHandle::default()));
+    LazyLock::new(|| WasmBackend::new(PluginSettings::new(None), PluginPorts::default()));
 
 /// `X`, FP32, of any length in and out, batches of up to eight.
 fn config() -> ModelConfig {
@@ -57,6 +57,12 @@ fn source(bytes: &[u8], config: ModelConfig) -> (TempDir, ModelSource) {
         config,
     };
     (directory, source)
+}
+
+/// A server with this ceiling for all plugins.
+fn backend_with(ceiling: Ceiling) -> WasmBackend {
+    let policy = PluginPolicy { ceiling, ..PluginPolicy::default() };
+    WasmBackend::new(PluginSettings { policy, ..PluginSettings::new(None) }, PluginPorts::default())
 }
 
 fn write_limits(directory: &Path, text: &str) {
@@ -164,8 +170,8 @@ async fn plugin_toml_tightens_the_limits_and_the_server_has_the_last_word() {
     assert!(error.message().contains("deadline of 30ms"), "{error}");
 
     write_limits(directory.path(), "[limits]\ndeadline_ms = 3600000\n");
-    let ceiling = PluginLimits { wall_time_max: std::time::Duration::from_millis(40), ..PluginLimits::CEILING };
-    let strict = WasmBackend::new(PluginSettings { ceiling, ..PluginSettings::new(None) }, ServiceHandle::default());
+    let limits = PluginLimits { wall_time_max: std::time::Duration::from_millis(40), ..PluginLimits::CEILING };
+    let strict = backend_with(Ceiling { limits, ..Ceiling::default() });
     let model = strict.load(&source).unwrap();
     let error = execute(&*model, &[&[1.0]]).await.remove(0).unwrap_err();
     assert!(error.message().contains("deadline of 40ms"), "{error}");
@@ -200,8 +206,9 @@ async fn a_client_that_leaves_ends_the_wait_for_another_model_and_cancels_it() {
     let (server, service) = Server::start();
     let (asked, mut asks) = mpsc::unbounded_channel();
     server.serve("slow", move |_, sender| drop(asked.send(sender)));
-    let backend = WasmBackend::new(PluginSettings::new(None), service);
-    let (_directory, source) = source(&bytes, config());
+    let backend = WasmBackend::new(PluginSettings::new(None), PluginPorts { service, ..PluginPorts::default() });
+    let (directory, source) = source(&bytes, config());
+    write_limits(directory.path(), "[grants]\nmodels = [\"slow\"]\n");
     let model = backend.load(&source).unwrap();
     let Ok(Instance::Task(mut instance)) = instance(&*model, InstanceKind::Cpu) else { panic!("not a task") };
     let (sender, stream) = response_channel();
@@ -218,7 +225,7 @@ async fn a_client_that_leaves_ends_the_wait_for_another_model_and_cancels_it() {
     assert_eq!(answer.unwrap_err().kind(), ErrorKind::Cancelled);
 }
 
-/// Loading this must fail with this text, and so must completing its configuration when the fault is not in `plugin.toml`.
+/// Loading this must fail with this text, and so must completing its configuration.
 #[track_caller]
 fn check_refused(bytes: &[u8], config: ModelConfig, expected: &str) {
     let (_directory, source) = source(bytes, config);
@@ -260,7 +267,7 @@ fn an_unusable_cache_directory_costs_time_and_not_the_plugins() {
     let (directory, source) = source(&component(&[], IDENTITY), config());
     let not_a_directory = directory.path().join("file");
     fs::write(&not_a_directory, "").unwrap();
-    let backend = WasmBackend::new(PluginSettings::new(Some(not_a_directory)), ServiceHandle::default());
+    let backend = WasmBackend::new(PluginSettings::new(Some(not_a_directory)), PluginPorts::default());
     assert!(backend.load(&source).is_ok());
 }
 

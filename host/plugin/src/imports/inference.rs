@@ -1,8 +1,9 @@
 //! `inference`: a guest calls other models through the service that clients use.
 //!
-//! Refused here: calls that come back to a model that already waits (with a bounded number of instances they would wait for
-//! ever), chains beyond the depth limit, and calls beyond the limits on their number. Nobody waits beyond the deadline of the
-//! guest's own call. Dropping the guest's call drops the child requests, which cancels them.
+//! Refused here: calls of models that the plugin was not granted, calls that come back to a model that already waits (with a
+//! bounded number of instances they would wait for ever), chains beyond the depth limit, and calls beyond the limits on their
+//! number. Nobody waits beyond the deadline of the guest's own call. Dropping the guest's call drops the child requests, which
+//! cancels them.
 
 use std::{
     future::{Future, poll_fn},
@@ -114,6 +115,9 @@ impl PluginState {
             let text = format!("more than {limit} calls to other models in one call (model_calls)");
             return Ok(Err(InferError::resource_exhausted(text)));
         }
+        if let Err(error) = self.spec.grants.models.check("call", "models", &call.model) {
+            return Ok(Err(error));
+        }
         let callers = match self.extend_chain(&serving, &call.model) {
             Ok(callers) => callers,
             Err(error) => return Ok(Err(error)),
@@ -180,7 +184,9 @@ impl PluginState {
     async fn wait<T>(&self, give_up: Option<Instant>, future: impl Future<Output = T>) -> Result<Waited<T>, Stop> {
         let deadline = self.call.clock.deadline();
         let until = give_up.map_or(deadline, |give_up| give_up.min(deadline));
-        match tokio::time::timeout_at(until.into(), future).await {
+        let waited = tokio::time::timeout_at(until.into(), future).await;
+        self.time.move_on();
+        match waited {
             Ok(done) => Ok(Waited::Done(done)),
             Err(_) if Instant::now() < deadline => Ok(Waited::GaveUp),
             Err(_) => Err(Stop::WallTime(self.limits().wall_time_max)),
@@ -304,7 +310,8 @@ impl Host for PluginState {
 
     fn model_ready(&mut self, model: String, version: Option<u64>) -> wasmtime::Result<bool> {
         self.enter()?;
-        Ok(self.spec.service.get().is_ok_and(|service| service.model(&model, version).is_ok()))
+        let is_granted = self.spec.grants.models.contains(&model);
+        Ok(is_granted && self.spec.service.get().is_ok_and(|service| service.model(&model, version).is_ok()))
     }
 }
 

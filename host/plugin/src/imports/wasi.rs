@@ -1,15 +1,18 @@
-//! WASI 0.2, for the runtimes of languages that cannot do without: everything is linked, and nothing is granted.
+//! WASI 0.2, for the runtimes of languages that cannot do without: everything is linked, and nothing is there that was not
+//! granted.
 //!
-//! There are no arguments, no environment, no folder, no standard input; sockets are refused where they would be made, names
-//! where they would be looked up. Clocks tell the time and random numbers are random. What is written to standard output
-//! and standard error becomes lines of the log, within the budget of the call. Whoever waits (`sleep`) waits no
-//! longer than the call's deadline. A guest that uses none of this pays for none of it: its context is made at the first use.
+//! Folders and variables are those of the plugin's [`Grants`], none by default. There are no arguments and no standard input;
+//! sockets are refused where they would be made, names where they would be looked up. Clocks stand still while the guest
+//! computes unless they are granted; random numbers are random unless they begin with a seed. What is written to standard
+//! output and standard error becomes lines of the log, within the budget of the call. Whoever waits (`sleep`) waits no longer
+//! than the call's deadline. A guest that uses none of this pays for none of it: its context is made at the first use.
 
 use bytes::Bytes;
+use rand::{SeedableRng, rngs::StdRng};
 use tokio::{io::AsyncWrite, time::timeout_at};
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::{
-    WasiCtx, WasiCtxView, WasiView, async_trait,
+    FsPerms, WasiCtx, WasiCtxView, WasiView, async_trait,
     cli::{IsTerminal, StdoutStream},
     p2::{self, DynPollable, OutputStream, Pollable, StreamResult},
 };
@@ -17,6 +20,8 @@ use wasmtime_wasi_io::bindings::wasi::io::poll;
 
 use crate::{
     failure::Stop,
+    grants::Grants,
+    guest_clock::GuestClock,
     guest_log::{GuestLog, Stream},
     state::PluginState,
 };
@@ -27,7 +32,7 @@ const WASI_HANDLES_MAX: usize = 1024;
 /// What a guest may write or be told at once: a stream's bytes, random bytes.
 const PIECE_BYTES_MAX: usize = 64 << 10;
 
-/// A guest's view of a system that has nothing.
+/// A guest's view of the system: what it was granted.
 pub(crate) struct Wasi {
     context: WasiCtx,
     table: ResourceTable,
@@ -50,7 +55,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<PluginState>) -> wasmtime::Resul
 // === impl Wasi ===
 
 impl Wasi {
-    pub(crate) fn new(log: &GuestLog) -> Self {
+    pub(crate) fn new(log: &GuestLog, grants: &Grants, clock: &GuestClock) -> Self {
         let stream = |stream| LogStream { log: log.clone(), stream };
         let mut builder = WasiCtx::builder();
         builder
@@ -59,7 +64,25 @@ impl Wasi {
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
-            .max_random_size(PIECE_BYTES_MAX as u64);
+            .max_random_size(PIECE_BYTES_MAX as u64)
+            .wall_clock(clock.clone())
+            .monotonic_clock(clock.clone());
+        for (name, value) in &grants.environment {
+            builder.env(name, value);
+        }
+        if let Some(seed) = grants.random_seed {
+            builder
+                .secure_random(StdRng::seed_from_u64(seed))
+                .insecure_random(StdRng::seed_from_u64(seed))
+                .insecure_random_seed(seed.into());
+        }
+        for folder in &grants.folders {
+            let rights = if folder.is_writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+            if let Err(error) = builder.preopened_dir(&folder.host_path, &folder.guest_path, rights) {
+                // It was there when the plugin was loaded; the guest finds no such folder.
+                tracing::warn!("the folder '{}' of a plugin cannot be opened: {error:#}", folder.host_path.display());
+            }
+        }
         let mut table = ResourceTable::new();
         table.set_max_capacity(WASI_HANDLES_MAX);
         Self { context: builder.build(), table }
@@ -90,6 +113,7 @@ impl PluginState {
         }
         let deadline = self.call.clock.deadline();
         let waited = timeout_at(deadline.into(), wait(&mut self.wasi().table)).await;
+        self.time.move_on();
         waited.unwrap_or_else(|_| Err(Stop::WallTime(self.limits().wall_time_max).into()))
     }
 }

@@ -15,7 +15,9 @@ use nereid_inference::{
     ModelStatistics, NamedTensor, ResponseSender, ResponseStream, ServedModel, ServerState, ServiceHandle, Signature,
     TensorSpec, response_channel,
 };
-use nereid_plugin::{CompiledPlugin, Plugin, PluginEngine, PluginLimits, PluginSpec, SandboxPool, StateStore};
+use nereid_plugin::{
+    CompiledPlugin, Grants, ModelGrant, Plugin, PluginEngine, PluginLimits, PluginSpec, SandboxPool, StateStore,
+};
 use nereid_telemetry::CustomMetrics;
 use nereid_tensor::{DataType, Tensor};
 use wasi_preview1_component_adapter_provider::{
@@ -153,7 +155,9 @@ pub(crate) fn spec() -> PluginSpec {
         decoupled: false,
         parameters: BTreeMap::new(),
         limits: PluginLimits::DEFAULT,
+        grants: Grants { models: ModelGrant::all(), ..Grants::default() },
         service: ServiceHandle::default(),
+        control: Default::default(),
         state: Arc::new(StateStore::new()),
         meters: Arc::new(CustomMetrics::default()).of_model(&"m".into()),
         fresh_guest_per_call: false,

@@ -195,6 +195,11 @@ pub struct BackendArguments {
     #[arg(long = "backend-config", value_name = "SETTING", action = ArgAction::Append)]
     pub backend_settings: Vec<BackendSetting>,
 
+    /// What plugins and tenants may have: a file in TOML, nereid.toml by custom; without it plugins reach nothing outside
+    /// of their own model but the models that their plugin.toml lists
+    #[arg(long, value_name = "FILE")]
+    pub server_config: Option<PathBuf>,
+
     /// Where compiled plugins are kept from one start to the next; ~/.cache/nereid unless given
     #[arg(long, value_name = "DIR")]
     pub plugin_cache_directory: Option<PathBuf>,

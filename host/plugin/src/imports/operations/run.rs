@@ -1,38 +1,26 @@
 //! Where an operation runs, and who pays for it.
 //!
-//! What is done within some tens of microseconds runs where the guest runs. Longer work goes to the runtime's blocking threads, so
-//! that nobody else on this worker waits for it; no more of it at a time than there are cores, over all plugins. Its time is
-//! added to the guest's computing time when it is done, because nobody can interrupt it: what bounds it are the limits
-//! of the operations themselves. A guest that is gone leaves its operation to end alone, and to nobody's memory.
+//! What is done within some tens of microseconds runs where the guest runs; longer work goes elsewhere. What bounds it are the
+//! limits of the operations themselves. A guest that is gone leaves its operation to end alone, and to nobody's memory.
 
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, LazyLock},
-    thread::available_parallelism,
-    time::Instant,
+    sync::Arc,
 };
 
 use nereid_inference::InferError;
 use nereid_operations::{Budget, Fault, OperationError};
 use nereid_tensor::Tensor;
-use tokio::{runtime::Handle, sync::Semaphore};
 use wasmtime::component::Resource;
 
 use crate::{
-    account::Charge, bindings::nereid::plugin::types::Error, convert, failure::Stop, state::PluginState,
-    tensor_handle::TensorHandle,
+    account::Charge, bindings::nereid::plugin::types::Error, convert, state::PluginState, tensor_handle::TensorHandle,
 };
 
 /// Bytes, times passes over them, up to which an operation runs where the guest runs: at a gigabyte per second 64 µs, a few times
 /// what handing work to another thread and back costs.
 const INLINE_BYTES_MAX: u64 = 64 << 10;
-
-/// Operations on other threads at a time, over all plugins: as many as there are cores.
-static ELSEWHERE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
-    let cores = available_parallelism().map_or(1, usize::from);
-    Arc::new(Semaphore::new(cores))
-});
 
 /// How long an operation takes, roughly.
 #[derive(Clone, Copy)]
@@ -138,37 +126,10 @@ impl PluginState {
         let budget = Budget::new(self.call.account.left());
         let tensors = operands.tensors.clone();
         let work = move || caught(|| work(tensors, budget));
-        // A guest is started by a thread that blocks for it, perhaps without a runtime: there is nobody else to hold up.
-        let is_starting = self.call.serving.is_none() || Handle::try_current().is_err();
-        let stays = weight.is_light(operands.bytes) || is_starting;
-        let done = if stays { work() } else { self.operate_elsewhere(work).await? };
+        let stays = weight.is_light(operands.bytes) || self.may_block();
+        let done = if stays { work() } else { self.compute_elsewhere(work).await? };
         self.check_clocks()?;
         Ok(done.inspect_err(|error| self.note_refusal(error)))
-    }
-
-    async fn operate_elsewhere<R: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<R, InferError> + Send + 'static,
-    ) -> Result<Result<R, InferError>, Stop> {
-        let clock = self.call.clock.clone();
-        let out_of_time = |_| Stop::WallTime(self.limits().wall_time_max);
-        let turn = ELSEWHERE.clone().acquire_owned();
-        let turn = tokio::time::timeout_at(clock.deadline().into(), turn).await.map_err(out_of_time)?;
-        let timed = move || {
-            // Given back when the work is over, whether or not somebody still waits for it.
-            let _turn = turn;
-            let started = Instant::now();
-            (work(), started.elapsed())
-        };
-        let working = tokio::task::spawn_blocking(timed);
-        let worked = tokio::time::timeout_at(clock.deadline().into(), working).await.map_err(out_of_time)?;
-        Ok(match worked {
-            Ok((done, spent)) => {
-                clock.spend(spent);
-                done
-            }
-            Err(error) => Err(InferError::unavailable(format!("the operation was not done: {error}"))),
-        })
     }
 
     /// Gives the guest a result. A view of an operand is paid for as the operand is.

@@ -1,0 +1,189 @@
+//! `--server-config`, `nereid.toml` by custom: what the operator lets plugins and tenants have.
+//!
+//! ```toml
+//! [plugins.limits]                     # no plugin gets more, whatever its plugin.toml asks for
+//! memory_mib = 512
+//!
+//! [plugins.grants]                     # no plugin is granted more
+//! models = ["*"]
+//! secrets = ["weather_key"]
+//! files = [{ path = "/srv/lookups", write = false }]
+//!
+//! [secrets.weather_key]                # where a secret is kept
+//! file = "/run/secrets/weather"
+//!
+//! [tenants.acme]                       # who has API keys with tenant = "acme"
+//! models = ["acme_*"]                  # models that are theirs
+//!
+//! [tenants.acme.limits]                # of their plugins, besides
+//! [tenants.acme.grants]
+//! ```
+//!
+//! An unknown key is an error with line, column and caret. Without the file everything has its default.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use nereid_backend_wasm::{AllowedFolder, Ceiling, LimitsTable, PluginPolicy, SecretSource, TenantPlugins};
+use nereid_plugin::{NamePatterns, PluginLimits};
+use serde::Deserialize;
+
+use crate::error::ServerError;
+
+/// Largest file; a thousand tenants fit.
+pub(crate) const OPERATOR_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What the file says.
+#[derive(Debug, Default)]
+pub(crate) struct OperatorFile {
+    pub(crate) plugins: PluginPolicy,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Content {
+    plugins: PluginsTable,
+    secrets: BTreeMap<String, SecretTable>,
+    tenants: BTreeMap<String, TenantTable>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PluginsTable {
+    limits: LimitsTable,
+    grants: GrantsTable,
+}
+
+/// What is not written has the default of all plugins, or, for a tenant, that of its own.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct GrantsTable {
+    models: Option<Vec<String>>,
+    model_control: Option<Vec<String>>,
+    files: Option<Vec<FolderTable>>,
+    environment: Option<Vec<String>>,
+    secrets: Option<Vec<String>>,
+    clocks: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FolderTable {
+    path: PathBuf,
+    #[serde(default)]
+    write: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecretTable {
+    file: Option<PathBuf>,
+    environment: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TenantTable {
+    models: Vec<String>,
+    limits: LimitsTable,
+    grants: GrantsTable,
+}
+
+// === impl OperatorFile ===
+
+impl OperatorFile {
+    /// The file, or the defaults without one.
+    ///
+    /// # Errors
+    /// It cannot be read or says something wrong.
+    pub(crate) fn load(path: Option<&Path>) -> Result<Self, ServerError> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let failed = |problem| ServerError::OperatorFile { path: path.to_owned(), problem };
+        let text = read(path).map_err(failed)?;
+        Self::parse(&text).map_err(failed)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let content: Content = toml::from_str(text).map_err(|error| format!("is wrong: {error}"))?;
+        let secrets = content.secrets.into_iter().map(|(name, secret)| Ok((name.clone(), secret.source(&name)?)));
+        let secrets = secrets.collect::<Result<BTreeMap<_, _>, String>>()?;
+        let ceiling = content.plugins.grants.over(content.plugins.limits, &Ceiling::default());
+        let tenants = content.tenants.into_iter().map(|(name, tenant)| tenant.plugins(&name, &ceiling)).collect();
+        let plugins = PluginPolicy { tenants, secrets, ceiling };
+        check_secrets(&plugins)?;
+        Ok(Self { plugins })
+    }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).and_then(|file| file.take(OPERATOR_FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    file.map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() as u64 > OPERATOR_FILE_BYTES_MAX {
+        return Err(format!("is larger than {OPERATOR_FILE_BYTES_MAX} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|_| "is not text in UTF-8".to_owned())
+}
+
+/// A secret that is granted and kept nowhere is a slip of the pen.
+fn check_secrets(plugins: &PluginPolicy) -> Result<(), String> {
+    let ceilings = std::iter::once(&plugins.ceiling).chain(plugins.tenants.iter().map(|tenant| &tenant.ceiling));
+    match ceilings.flat_map(|ceiling| &ceiling.secrets).find(|name| !plugins.secrets.contains_key(*name)) {
+        None => Ok(()),
+        Some(name) => Err(format!("grants the secret '{name}', and there is no [secrets.{name}]")),
+    }
+}
+
+// === impl GrantsTable ===
+
+impl GrantsTable {
+    fn over(self, limits: LimitsTable, defaults: &Ceiling) -> Ceiling {
+        let patterns = |written: Option<Vec<String>>, default: &NamePatterns| match written {
+            Some(names) => names.into_iter().collect(),
+            None => default.clone(),
+        };
+        let folders = |folders: Vec<FolderTable>| {
+            let folder = |folder: FolderTable| AllowedFolder { path: folder.path, write: folder.write };
+            folders.into_iter().map(folder).collect()
+        };
+        Ceiling {
+            limits: limits.over(&defaults.limits).within(&PluginLimits::CEILING),
+            models: patterns(self.models, &defaults.models),
+            model_control: patterns(self.model_control, &defaults.model_control),
+            folders: self.files.map_or_else(|| defaults.folders.clone(), folders),
+            environment: self.environment.unwrap_or_else(|| defaults.environment.clone()),
+            secrets: self.secrets.unwrap_or_else(|| defaults.secrets.clone()),
+            clocks: self.clocks.unwrap_or(defaults.clocks),
+        }
+    }
+}
+
+// === impl TenantTable ===
+
+impl TenantTable {
+    /// A tenant's plugins call and control the tenant's own models, unless the file says otherwise; the rest is as for all.
+    fn plugins(self, name: &str, all: &Ceiling) -> TenantPlugins {
+        let own: NamePatterns = self.models.into_iter().collect();
+        let defaults = Ceiling { models: own.clone(), model_control: own.clone(), ..all.clone() };
+        TenantPlugins { tenant: name.into(), models: own, ceiling: self.grants.over(self.limits, &defaults) }
+    }
+}
+
+// === impl SecretTable ===
+
+impl SecretTable {
+    fn source(self, name: &str) -> Result<SecretSource, String> {
+        match (self.file, self.environment) {
+            (Some(path), None) => Ok(SecretSource::File(path)),
+            (None, Some(variable)) => Ok(SecretSource::Environment(variable)),
+            _ => Err(format!("is wrong at [secrets.{name}]: give 'file' or 'environment', and one of them")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+use super::*;
+
+fn parsed(text: &str) -> Result<PluginPolicy, String> {
+    OperatorFile::parse(text).map(|file| file.plugins)
+}
+
+fn names(names: &[&str]) -> NamePatterns {
+    names.iter().copied().collect()
+}
+
+#[test]
+fn an_empty_file_is_no_file() {
+    let (empty, none) = (parsed("").unwrap(), PluginPolicy::default());
+    assert_eq!(format!("{empty:?}"), format!("{none:?}"));
+    assert_eq!((none.ceiling.models, none.ceiling.model_control), (NamePatterns::all(), names(&[])));
+    assert!(none.ceiling.folders.is_empty() && none.ceiling.secrets.is_empty() && none.ceiling.environment.is_empty());
+}
+
+#[test]
+fn what_is_written_is_the_ceiling_of_every_plugin() {
+    let policy = parsed(
+        r#"
+        [plugins.limits]
+        memory_mib = 64
+        deadline_ms = 36000000
+        [plugins.grants]
+        models = ["a", "b_*"]
+        model_control = ["a"]
+        files = [{ path = "/srv/x", write = true }, { path = "/srv/y" }]
+        environment = ["TZ"]
+        secrets = ["key"]
+        clocks = false
+        [secrets.key]
+        file = "/run/key"
+        "#,
+    );
+    let ceiling = policy.unwrap().ceiling;
+    assert_eq!(ceiling.limits.memory_bytes_max, 64 << 20);
+    // The host's own ceiling stays where it is.
+    assert_eq!(ceiling.limits.wall_time_max, PluginLimits::CEILING.wall_time_max);
+    assert_eq!((ceiling.models, ceiling.model_control), (names(&["a", "b_*"]), names(&["a"])));
+    let folder = |path: &str, write| AllowedFolder { path: path.into(), write };
+    assert_eq!(ceiling.folders, [folder("/srv/x", true), folder("/srv/y", false)]);
+    assert_eq!(
+        (ceiling.environment, ceiling.secrets, ceiling.clocks),
+        (vec!["TZ".to_owned()], vec!["key".to_owned()], false)
+    );
+}
+
+#[test]
+fn a_tenants_plugins_call_its_own_models_unless_the_file_says_otherwise() {
+    let policy = parsed(
+        r#"
+        [plugins.limits]
+        memory_mib = 64
+        [tenants.acme]
+        models = ["acme_*"]
+        [tenants.bolt]
+        models = ["bolt"]
+        limits = { cpu_ms = 5 }
+        grants = { models = ["shared_*"], clocks = false }
+        "#,
+    );
+    let tenants = policy.unwrap().tenants;
+    let [acme, bolt] = tenants.as_slice() else { panic!("{tenants:?}") };
+    assert_eq!((&*acme.tenant, &acme.models, &acme.ceiling.models), ("acme", &names(&["acme_*"]), &names(&["acme_*"])));
+    assert_eq!((&bolt.models, &bolt.ceiling.models), (&names(&["bolt"]), &names(&["shared_*"])));
+    assert_eq!(bolt.ceiling.limits.memory_bytes_max, 64 << 20);
+    assert_eq!(bolt.ceiling.limits.cpu_time_max.as_millis(), 5);
+    assert_eq!((acme.ceiling.clocks, bolt.ceiling.clocks), (true, false));
+}
+
+#[test]
+fn mistakes_are_shown() {
+    for (text, expected) in [
+        ("[plugin]\n", "1 | [plugin]\n  |  ^^^^^^"),
+        ("[plugins.limits]\nmemory = 1\n", "2 | memory = 1\n  | ^^^^^^"),
+        ("[tenants.a.quota]\n", "unknown field `quota`"),
+        ("[plugins.grants]\nsecrets = [\"k\"]\n", "grants the secret 'k', and there is no [secrets.k]"),
+        ("[tenants.a.grants]\nsecrets = [\"k\"]\n", "grants the secret 'k', and there is no [secrets.k]"),
+        ("[secrets.k]\n", "is wrong at [secrets.k]: give 'file' or 'environment', and one of them"),
+        ("[secrets.k]\nfile = \"a\"\nenvironment = \"B\"\n", "is wrong at [secrets.k]: give 'file'"),
+    ] {
+        let problem = parsed(text).unwrap_err();
+        assert!(problem.contains(expected), "expected {expected:?} in {problem:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = OperatorFile::load(Some(Path::new("/nowhere/nereid.toml"))).unwrap_err().to_string();
+    assert!(
+        error.starts_with("the server configuration '/nowhere/nereid.toml' cannot be read: No such file"),
+        "{error}"
+    );
+}
