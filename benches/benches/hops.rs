@@ -167,6 +167,7 @@ fn sandbox_pool(engine: &PluginEngine, guest: &str, fresh_guest_per_call: bool) 
         control: Default::default(),
         state: Arc::new(StateStore::new()),
         meters: Arc::new(CustomMetrics::default()).of_model(&guest.into()),
+        usage: Default::default(),
         fresh_guest_per_call,
     };
     SandboxPool::start(Plugin::new(engine, compiled, spec), "bench_0_0").unwrap()

@@ -7,6 +7,7 @@
 //! name = "frontend"                           # for the log; never secret
 //! sha256 = "…"                                # hex digest of the key
 //! categories = ["inference", "metadata"]      # what it may use; ["all"] for everything
+//! tenant = "acme"                             # on whose account its requests go; nobody's unless given
 //! ```
 //!
 //! The file holds no secret that could be used, yet who can write it can let themselves in.
@@ -17,6 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nereid_tenants::{Tenants, UnknownTenant};
 use serde::Deserialize;
 
 use crate::{
@@ -52,19 +54,20 @@ struct KeyEntry {
     name: String,
     sha256: String,
     categories: Vec<String>,
+    tenant: Option<String>,
 }
 
 // === impl KeyFile ===
 
 impl KeyFile {
-    /// Reads the file for the first time.
+    /// Reads the file for the first time; its keys are those of `tenants`.
     ///
     /// # Errors
     /// It is missing, too large, not what it should be, or has no key.
-    pub fn load(path: &Path) -> Result<Self, KeyFileError> {
+    pub fn load(path: &Path, tenants: &Tenants) -> Result<Self, KeyFileError> {
         let name = format!("API keys of '{}'", path.display());
-        let owned = path.to_owned();
-        let read = move || read(&owned).map_err(|problem| KeyFileError { path: owned.clone(), problem });
+        let (owned, tenants) = (path.to_owned(), tenants.clone());
+        let read = move || read(&owned, &tenants).map_err(|problem| KeyFileError { path: owned.clone(), problem });
         Followed::new(name, vec![path.to_owned()], read).map(Self)
     }
 
@@ -93,13 +96,13 @@ pub(crate) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn read(path: &Path) -> Result<Keys, String> {
+fn read(path: &Path, tenants: &Tenants) -> Result<Keys, String> {
     let bytes = read_bytes(path).map_err(|error| format!("cannot be read: {error}"))?;
     let text = String::from_utf8(bytes).map_err(|_| "is not text in UTF-8".to_owned())?;
-    parse(&text)
+    parse(&text, tenants)
 }
 
-fn parse(text: &str) -> Result<Keys, String> {
+fn parse(text: &str, tenants: &Tenants) -> Result<Keys, String> {
     let content: FileContent = toml::from_str(text).map_err(|error| {
         let line =
             error.span().map_or(1, |span| 1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count());
@@ -114,7 +117,7 @@ fn parse(text: &str) -> Result<Keys, String> {
     let open = categories(&content.open).map_err(|problem| format!("is wrong at 'open': {problem}"))?;
     let mut keys: Vec<Key> = Vec::with_capacity(content.key.len());
     for entry in content.key {
-        let key = entry.check().map_err(|problem| format!("is wrong at the key '{}': {problem}", entry.name))?;
+        let key = entry.check(tenants).map_err(|problem| format!("is wrong at the key '{}': {problem}", entry.name))?;
         if let Some(other) = keys.iter().find(|other| other.name == key.name || other.digest == key.digest) {
             return Err(format!("has two keys with the same name or digest: '{}' and '{}'", other.name, key.name));
         }
@@ -130,7 +133,7 @@ fn categories(names: &[String]) -> Result<Categories, String> {
 // === impl KeyEntry ===
 
 impl KeyEntry {
-    fn check(&self) -> Result<Key, String> {
+    fn check(&self, tenants: &Tenants) -> Result<Key, String> {
         if self.name.is_empty() || self.name.chars().any(char::is_control) {
             return Err("its name must be a word for the log".to_owned());
         }
@@ -140,7 +143,9 @@ impl KeyEntry {
         if categories == Categories::default() {
             return Err("'categories' is empty: it could be used for nothing".to_owned());
         }
-        Ok(Key { name: self.name.as_str().into(), digest, categories })
+        let tenant = self.tenant.as_deref().map(|name| tenants.find(name)).transpose();
+        let tenant = tenant.map_err(|UnknownTenant(problem)| problem)?;
+        Ok(Key { name: self.name.as_str().into(), digest, categories, tenant })
     }
 }
 

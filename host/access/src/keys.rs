@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use nereid_inference::SharedTenant;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
@@ -30,6 +31,8 @@ pub(crate) struct Key {
     pub(crate) name: Arc<str>,
     pub(crate) digest: KeyDigest,
     pub(crate) categories: Categories,
+    /// On whose account its requests go.
+    pub(crate) tenant: SharedTenant,
 }
 
 pub(crate) fn digest(key: &[u8]) -> KeyDigest {
@@ -65,6 +68,7 @@ mod tests {
             name: (*name).into(),
             digest: digest(name.as_bytes()),
             categories: Categories::default(),
+            tenant: None,
         };
         Keys { open: Categories::from_iter([Category::Health]), keys: names.iter().map(key).collect() }
     }

@@ -13,6 +13,7 @@ mod handshakes;
 mod key_file;
 mod keys;
 mod new_key;
+mod on_account;
 mod policy;
 mod reload;
 mod restriction;
@@ -25,6 +26,7 @@ pub use crate::{
     key_file::{KeyFile, KeyFileError},
     keys::KEYS_MAX,
     new_key::{NewKey, NewKeyError},
+    on_account::OnAccount,
     policy::{Denial, Policy},
     reload::{FILE_BYTES_MAX, Look, Reload},
     restriction::{RestrictionError, Restrictions, Surface},

@@ -74,7 +74,7 @@ mod tests {
         assert_ne!(one.secret(), other.secret());
         assert_eq!(one.secret().len(), "nereid_".len() + 43);
         std::fs::write(&path, format!("{}\n{}", one.entry(), other.entry())).unwrap();
-        let file = KeyFile::load(&path).unwrap();
+        let file = KeyFile::load(&path, &Default::default()).unwrap();
         let keys = file.keys();
         let found = keys.find(one.secret().as_bytes()).unwrap();
         assert_eq!((&*found.name, found.categories), ("it's", categories));

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
 
+use nereid_inference::SharedTenant;
+
 use crate::{
     Categories, Category, KeyFile,
     restriction::{Restrictions, Surface},
@@ -64,14 +66,14 @@ impl Policy {
         self.0.is_none()
     }
 
-    /// Whether a request with these headers may use the category; a path that does not exist has none.
+    /// On whose account a request with these headers uses the category, when it may; a path that does not exist has no category.
     ///
     /// # Errors
     /// It may not, and why.
-    pub fn check(&self, category: Option<Category>, headers: &HeaderMap) -> Result<(), Denial> {
-        let Some(rules) = &self.0 else { return Ok(()) };
+    pub fn check(&self, category: Option<Category>, headers: &HeaderMap) -> Result<SharedTenant, Denial> {
+        let Some(rules) = &self.0 else { return Ok(None) };
         rules.check_restriction(category, headers)?;
-        rules.key_file.as_deref().map_or(Ok(()), |key_file| check_key(key_file, category, headers))
+        rules.key_file.as_deref().map_or(Ok(None), |key_file| check_key(key_file, category, headers))
     }
 }
 
@@ -86,10 +88,10 @@ impl Rules {
     }
 }
 
-fn check_key(key_file: &KeyFile, category: Option<Category>, headers: &HeaderMap) -> Result<(), Denial> {
+fn check_key(key_file: &KeyFile, category: Option<Category>, headers: &HeaderMap) -> Result<SharedTenant, Denial> {
     let keys = key_file.keys();
     if keys.is_open(category) {
-        return Ok(());
+        return Ok(None);
     }
     let key = keys.find(bearer(headers)?).ok_or(Denial::KeyUnknown)?;
     // Whoever has a key may learn that a path does not exist.
@@ -99,7 +101,7 @@ fn check_key(key_file: &KeyFile, category: Option<Category>, headers: &HeaderMap
         return Err(Denial::KeyLacks { name: key.name.clone(), category, granted: key.categories });
     }
     tracing::debug!("a request for '{}' with the API key '{}'", category.map_or("nothing", Category::name), key.name);
-    Ok(())
+    Ok(key.tenant.clone())
 }
 
 /// The key of a request. Two of them are as good as none: each side of a proxy could read another one.
@@ -128,7 +130,14 @@ mod tests {
         std::fs::write(&path, format!("open = [\"health\"]\n{}", key.entry())).unwrap();
         let groups: Vec<_> = restricted.iter().map(|group| (*group).to_owned()).collect();
         let restrictions = Restrictions::parse(Surface::Http, &groups).unwrap();
-        (Policy::new(restrictions, Some(Arc::new(KeyFile::load(&path).unwrap()))), key.secret().to_owned())
+        (
+            Policy::new(restrictions, Some(Arc::new(KeyFile::load(&path, &Default::default()).unwrap()))),
+            key.secret().to_owned(),
+        )
+    }
+
+    fn allowed(policy: &Policy, category: Option<Category>, headers: &HeaderMap) -> Result<(), Denial> {
+        policy.check(category, headers).map(drop)
     }
 
     fn sent(values: &[&str]) -> HeaderMap {
@@ -140,7 +149,7 @@ mod tests {
         for policy in [Policy::open(), Policy::new(Restrictions::none(Surface::Grpc), None)] {
             assert!(policy.is_open());
             for category in Category::ALL.map(Some).into_iter().chain([None]) {
-                assert_eq!(policy.check(category, &HeaderMap::new()), Ok(()));
+                assert_eq!(allowed(&policy, category, &HeaderMap::new()), Ok(()));
             }
         }
     }
@@ -151,7 +160,7 @@ mod tests {
         for scheme in ["Bearer", "bearer", "BEARER"] {
             let headers = sent(&[&format!("{scheme} {key}")]);
             for category in [Some(Category::Inference), Some(Category::Metadata), Some(Category::Health), None] {
-                assert_eq!(policy.check(category, &headers), Ok(()), "{category:?}");
+                assert_eq!(allowed(&policy, category, &headers), Ok(()), "{category:?}");
             }
             let denial = policy.check(Some(Category::ModelRepository), &headers).unwrap_err();
             assert_eq!(
@@ -164,7 +173,7 @@ mod tests {
     #[test]
     fn without_a_key_only_what_the_file_opens_answers() {
         let (policy, key) = keyed(&[]);
-        assert_eq!(policy.check(Some(Category::Health), &HeaderMap::new()), Ok(()));
+        assert_eq!(allowed(&policy, Some(Category::Health), &HeaderMap::new()), Ok(()));
         for category in [Some(Category::Inference), None] {
             let check = |values: &[&str]| policy.check(category, &sent(values)).unwrap_err();
             let bearer = format!("Bearer {key}");
@@ -184,8 +193,8 @@ mod tests {
         let denial = policy.check(Some(Category::Inference), &headers).unwrap_err();
         assert_eq!(denial.to_string(), "This API is restricted, expecting header 'k'");
         headers.insert("k", HeaderValue::from_static("v"));
-        assert_eq!(policy.check(Some(Category::Inference), &headers), Ok(()));
+        assert_eq!(allowed(&policy, Some(Category::Inference), &headers), Ok(()));
         headers.remove(AUTHORIZATION);
-        assert_eq!(policy.check(Some(Category::Inference), &headers), Err(Denial::KeyMissing));
+        assert_eq!(allowed(&policy, Some(Category::Inference), &headers), Err(Denial::KeyMissing));
     }
 }

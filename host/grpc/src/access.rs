@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use futures_util::future::{Either, Ready, ready};
-use nereid_access::{Denial, Policy};
+use nereid_access::{Denial, OnAccount, Policy};
 use tonic::{Code, Status, body::Body};
 use tower_service::Service;
 
@@ -47,12 +47,15 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         if self.policy.is_open() {
             return Either::Left(self.inner.call(request));
         }
         match self.policy.check(category(request.uri().path()), request.headers()) {
-            Ok(()) => Either::Left(self.inner.call(request)),
+            Ok(tenant) => {
+                OnAccount::note(tenant, request.extensions_mut());
+                Either::Left(self.inner.call(request))
+            }
             Err(denial) => Either::Right(ready(Ok(denied(&denial).into_http()))),
         }
     }

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use http::HeaderMap;
-use nereid_inference::InferError;
+use nereid_inference::{InferError, SharedTenant, infer_for};
 use nereid_protocol::grpc::{
     DecodedRequest, check_response_size, decode_infer_request, encode_infer_response,
     proto::{ModelInferRequest, ModelInferResponse},
@@ -18,18 +18,18 @@ use crate::{error::outcome, forwarding, frontend::Running, trace::GrpcTrace};
 
 pub(crate) async fn model_infer(
     running: &Running,
-    headers: &HeaderMap,
+    (headers, tenant): (&HeaderMap, SharedTenant),
     message: ModelInferRequest,
 ) -> Result<Response<ModelInferResponse>, InferError> {
     let mut line = RequestLine::begin("gRPC infer", &message.model_name);
-    let answer = answer(running, headers, message, &mut line).await;
+    let answer = answer(running, (headers, tenant), message, &mut line).await;
     line.end(outcome(&answer));
     answer
 }
 
 async fn answer(
     running: &Running,
-    headers: &HeaderMap,
+    (headers, tenant): (&HeaderMap, SharedTenant),
     message: ModelInferRequest,
     line: &mut RequestLine,
 ) -> Result<Response<ModelInferResponse>, InferError> {
@@ -46,7 +46,7 @@ async fn answer(
     request.trace = trace.handle();
     let id = request.id.clone();
     line.identify(model.identity().version, &id);
-    let response = model.infer(request).single().await;
+    let response = infer_for(&tenant, &*model, request).single().await;
     trace.response_complete();
     let response = classes.apply(shared.settle(response)?, model.as_ref())?;
     let message = encode_infer_response(model.identity(), id, (response, &shared));

@@ -11,7 +11,10 @@ use std::{
 
 use futures_util::Stream;
 use http::HeaderMap;
-use nereid_inference::{Delivery, InferError, InferResponse, Parameters, ResponseStream, ServedModel, SharedTensors};
+use nereid_inference::{
+    Delivery, InferError, InferResponse, Parameters, ResponseStream, ServedModel, SharedTenant, SharedTensors,
+    infer_for,
+};
 use nereid_protocol::{
     ClassCounts,
     grpc::{
@@ -34,6 +37,8 @@ pub(crate) struct StreamHead {
     pub(crate) headers: HeaderMap,
     /// What the headers add to each request.
     pub(crate) forwarded: Result<Parameters, InferError>,
+    /// On whose account they go.
+    pub(crate) tenant: SharedTenant,
 }
 
 /// A message for the client, and the error in it, if it is one.
@@ -101,7 +106,8 @@ impl Pending {
                     (classes, shared) = (decoded.classes, decoded.shared);
                     decoded.request.trace = trace.handle();
                     line.identify(model.identity().version, &decoded.request.id);
-                    Ok((model.infer(decoded.request), decoded.empty_final_response))
+                    let responses = infer_for(&head.tenant, &*model, decoded.request);
+                    Ok((responses, decoded.empty_final_response))
                 });
                 (Some(model), decoupled, started)
             }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nereid_access::OnAccount;
 use nereid_inference::InferError;
 use nereid_protocol::grpc::proto;
 use tonic::{Request, Response, Status, Streaming};
@@ -58,8 +59,9 @@ impl GrpcInferenceService for InferenceRpcs {
     }
 
     async fn model_infer(&self, request: Request<proto::ModelInferRequest>) -> Answer<proto::ModelInferResponse> {
-        let (metadata, _, message) = request.into_parts();
-        infer::model_infer(&self.0, metadata.as_ref(), message).await.map_err(|error| status(&error))
+        let (metadata, extensions, message) = request.into_parts();
+        let tenant = OnAccount::of(&extensions);
+        infer::model_infer(&self.0, (metadata.as_ref(), tenant), message).await.map_err(|error| status(&error))
     }
 
     async fn model_stream_infer(&self, request: Request<Streaming<proto::ModelInferRequest>>) -> Answer<InferStream> {

@@ -18,6 +18,7 @@ use futures_util::{
     Stream, StreamExt,
     stream::{SelectAll, select_all},
 };
+use nereid_access::OnAccount;
 use nereid_inference::InferError;
 use nereid_protocol::grpc::proto::{ModelInferRequest, ModelStreamInferResponse};
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -68,12 +69,13 @@ impl InferStream {
     pub(crate) fn new(running: Arc<Running>, request: Request<Streaming<ModelInferRequest>>) -> Self {
         let strict = request.metadata().get(STRICT_ERRORS_METADATA).is_some_and(|value| value == "true");
         let stopping = Box::pin(running.stopping.clone().cancelled_owned());
-        let (metadata, _, messages) = request.into_parts();
+        let (metadata, extensions, messages) = request.into_parts();
+        let tenant = OnAccount::of(&extensions);
         let headers = metadata.into_headers();
         let forwarded = forwarding::forwarded(running.settings.forwarded_headers.as_ref(), &headers);
         Self {
             running,
-            head: StreamHead { headers, forwarded },
+            head: StreamHead { headers, forwarded, tenant },
             requests: Source::Open { messages: Box::new(messages), stopping },
             ordered: VecDeque::new(),
             decoupled: select_all([]),

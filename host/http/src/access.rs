@@ -13,7 +13,7 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
-use nereid_access::{Category, Denial};
+use nereid_access::{Category, Denial, OnAccount};
 
 use crate::{
     FrameBody, HttpFrontend, body::BodyLimits, error::error_response, refusal::answer_without, routes::Handlers,
@@ -31,11 +31,14 @@ pub(crate) fn guarded(handlers: Handlers, category: Option<Category>, frontend: 
 
 async fn guard(
     State((frontend, category)): State<(Arc<HttpFrontend>, Option<Category>)>,
-    request: Request<AxumBody>,
+    mut request: Request<AxumBody>,
     next: Next,
 ) -> AxumResponse {
     match frontend.settings.policy.check(category, request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(tenant) => {
+            OnAccount::note(tenant, request.extensions_mut());
+            next.run(request).await
+        }
         Err(denial) => deny(&frontend, &denial, request).await.map(AxumBody::new),
     }
 }

@@ -18,9 +18,10 @@ use axum::{
     response::{IntoResponse, Response as AxumResponse},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body::{Body, Frame};
-use nereid_inference::{InferError, InferResponse, ResponseStream, ServedModel};
+use nereid_access::OnAccount;
+use nereid_inference::{InferError, InferResponse, ResponseStream, ServedModel, infer_for};
 use nereid_protocol::http::{decode_generate_request, encode_error, encode_event, encode_generate_response};
 use nereid_telemetry::RequestLine;
 
@@ -98,7 +99,7 @@ async fn begin(
     let (head, body) = request.into_parts();
     let mut body = pin!(body);
     let mut line = RequestLine::begin("HTTP generate", &target.model);
-    match start(frontend, target, (&head.headers, body.as_mut()), &mut line).await {
+    match start(frontend, target, (&head, body.as_mut()), &mut line).await {
         Ok(generation) => Ok(Generation { line, ..generation }),
         Err(refusal) => {
             let response = refuse(refusal, (head.version, body), BodyLimits::new(&frontend.settings)).await;
@@ -111,10 +112,11 @@ async fn begin(
 async fn start(
     frontend: &HttpFrontend,
     target: &ModelTarget,
-    (headers, body): (&HeaderMap, Pin<&mut AxumBody>),
+    (head, body): (&Parts, Pin<&mut AxumBody>),
     line: &mut RequestLine,
 ) -> Result<Generation, Refusal> {
     let received = Instant::now();
+    let headers = &head.headers;
     let model = frontend.service.model(&target.model, target.version)?;
     check_encoding(headers)?;
     let trace = HttpTrace::start(frontend, model.identity(), headers);
@@ -129,7 +131,7 @@ async fn start(
     let mut request = model.signature().check(request)?.into_inner();
     request.trace = trace.handle();
     line.identify(model.identity().version, &id);
-    let responses = model.infer(request);
+    let responses = infer_for(&OnAccount::of(&head.extensions), &*model, request);
     Ok(Generation { model, id, responses, trace, line: RequestLine::default() })
 }
 

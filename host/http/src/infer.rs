@@ -16,9 +16,10 @@ use axum::{
     response::Response as AxumResponse,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body;
-use nereid_inference::{InferError, ServedModel};
+use nereid_access::OnAccount;
+use nereid_inference::{InferError, ServedModel, infer_for};
 use nereid_protocol::http::{
     DecodedRequest, HeaderLength, INFERENCE_HEADER_CONTENT_LENGTH, InferBody, OutputFormats, RequestContext,
     ResponseContext, decode_infer_request, decode_raw_infer_request, encode_infer_response,
@@ -57,7 +58,7 @@ where
     let mut line = RequestLine::begin("HTTP infer", &path.model);
     let (head, body) = request.into_parts();
     let mut body = pin!(body);
-    let response = match answer(frontend, path, (&head.headers, body.as_mut()), &mut line).await {
+    let response = match answer(frontend, path, (&head, body.as_mut()), &mut line).await {
         Ok(response) => response,
         Err(refusal) => refuse(refusal, (head.version, body), BodyLimits::new(&frontend.settings)).await,
     };
@@ -68,7 +69,7 @@ where
 async fn answer<B>(
     frontend: &HttpFrontend,
     path: &ModelPath<'_>,
-    (headers, body): (&HeaderMap, Pin<&mut B>),
+    (head, body): (&Parts, Pin<&mut B>),
     line: &mut RequestLine,
 ) -> Result<Response<FrameBody>, Refusal>
 where
@@ -76,6 +77,7 @@ where
     B::Error: std::fmt::Display,
 {
     let received = Instant::now();
+    let headers = &head.headers;
     let model = frontend.service.model(&path.model, path.version()?)?;
     if model.config().is_decoupled() {
         let text = "HTTP end point doesn't support models with decoupled transaction policy";
@@ -106,7 +108,7 @@ where
     request.trace = trace.handle();
     let id = request.id.clone();
     line.identify(model.identity().version, &id);
-    let response = model.infer(request).single().await;
+    let response = infer_for(&OnAccount::of(&head.extensions), &*model, request).single().await;
     trace.response_complete();
     let response = shared.settle(response)?;
     let is_small = outputs.rewritten_bytes(&response) <= json_inline_bytes_max;

@@ -26,7 +26,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use nereid_access::{Category, Connection, Tls};
+use nereid_access::{Category, Connection, OnAccount, Tls};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -101,12 +101,15 @@ async fn encrypt(tls: Option<Tls>, stream: TcpStream) -> io::Result<Connection> 
 }
 
 /// Answers one request: inference at once, everything else through the router.
-async fn respond(frontend: &HttpFrontend, router: &Router, request: Request<Incoming>) -> Response<ServerBody> {
+async fn respond(frontend: &HttpFrontend, router: &Router, mut request: Request<Incoming>) -> Response<ServerBody> {
     let path = request.uri().path().to_owned();
     let answer = async {
         match ModelPath::of_infer(request.method(), &path) {
             Some(model_path) => match frontend.settings.policy.check(Some(Category::Inference), request.headers()) {
-                Ok(()) => infer(frontend, &model_path, request).await.map(Either::Left),
+                Ok(tenant) => {
+                    OnAccount::note(tenant, request.extensions_mut());
+                    infer(frontend, &model_path, request).await.map(Either::Left)
+                }
                 Err(denial) => deny(frontend, &denial, request).await.map(Either::Left),
             },
             None => match router.clone().call(request).await {

@@ -23,6 +23,7 @@ mod response_watch;
 mod service;
 mod signature;
 mod statistics;
+mod tenant;
 mod ticket;
 mod trace;
 
@@ -53,6 +54,7 @@ pub use crate::{
         BatchStatistics, DurationStatistic, InferStatistics, MemoryKind, MemoryUsage, ModelStatistics,
         ResponseStatistics,
     },
+    tenant::{SharedTenant, Tenant, TenantReading, infer_for},
     ticket::{SharedTicket, Ticket},
     trace::{Activity, RequestTrace, TensorActivity},
 };

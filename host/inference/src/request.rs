@@ -8,7 +8,7 @@ use std::{
 
 use nereid_tensor::{BufferMut, Tensor};
 
-use crate::{OutputMemory, Parameters, RequestTrace, SharedTicket};
+use crate::{OutputMemory, Parameters, RequestTrace, SharedTenant, SharedTicket};
 
 /// A tensor under the name that a signature gives it.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct InferRequest {
     pub received: Instant,
     /// The models that wait for this request, when a model made it.
     pub callers: Option<Arc<CallChain>>,
+    /// On whose account it goes, also when a model made it for a request of theirs.
+    pub tenant: SharedTenant,
     /// Who is told what happens, when the request is traced.
     pub trace: Option<Arc<dyn RequestTrace>>,
     /// Gone when nothing executes the request any more.
@@ -96,6 +98,7 @@ impl InferRequest {
             sequence: None,
             received: Instant::now(),
             callers: None,
+            tenant: None,
             trace: None,
             ticket: None,
         }

@@ -18,7 +18,7 @@ use nereid_sync::Mutex;
 
 use crate::{
     Delivery, InferError, InferResponse, RequestTrace, Reshapes, ResponseObserver, ResponseOutcome, SharedTicket,
-    TensorActivity, response_order::Turn, response_watch::ResponseWatch, ticket::BothTickets,
+    TensorActivity, response_order::Turn, response_watch::ResponseWatch, ticket::both,
 };
 
 /// Responses that wait for a slow reader before [`ResponseSender::send`] makes the sender wait too.
@@ -243,10 +243,7 @@ impl ResponseStream {
     #[must_use]
     pub fn holding(self, ticket: SharedTicket) -> Self {
         let mut stream = self;
-        stream.ticket = Some(match stream.ticket.take() {
-            None => ticket,
-            Some(earlier) => Arc::new(BothTickets { _tickets: [earlier, ticket] }),
-        });
+        stream.ticket = Some(both(stream.ticket.take(), ticket));
         stream
     }
 

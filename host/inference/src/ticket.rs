@@ -11,8 +11,16 @@ pub type SharedTicket = Arc<dyn Ticket>;
 
 /// Two tickets as one.
 #[derive(Debug)]
-pub(crate) struct BothTickets {
-    pub(crate) _tickets: [SharedTicket; 2],
+struct BothTickets {
+    _tickets: [SharedTicket; 2],
+}
+
+/// One that keeps both.
+pub(crate) fn both(earlier: Option<SharedTicket>, ticket: SharedTicket) -> SharedTicket {
+    match earlier {
+        None => ticket,
+        Some(earlier) => Arc::new(BothTickets { _tickets: [earlier, ticket] }),
+    }
 }
 
 impl Ticket for BothTickets {}

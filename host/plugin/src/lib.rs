@@ -33,6 +33,7 @@ mod tensor_handle;
 mod imports;
 
 mod failure;
+mod metering;
 mod model_guest;
 mod output;
 mod plugin;

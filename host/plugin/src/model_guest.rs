@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     failure::PluginError,
+    metering::count_answer,
     output,
     plugin::Plugin,
     sandbox::{Answer, Question, Sandbox},
@@ -117,10 +118,13 @@ impl ModelGuest {
         match answer {
             Answer::Now(result) => {
                 let wants = |name: &str| request.wants(name);
-                Outcome::Answered(sender, result.and_then(|response| output::check(spec, rows, wants, response)))
+                let checked = result.and_then(|response| output::check(spec, rows, wants, response));
+                count_answer(slot.usage(), &checked);
+                Outcome::Answered(sender, checked)
             }
             Answer::Deferred => {
                 let unexplained = || InferError::internal(format!("{} deferred the request", spec.subject()));
+                slot.usage().failed();
                 Outcome::Answered(sender, Err(undeferrable.unwrap_or_else(unexplained)))
             }
             Answer::Again(states) => {
@@ -130,7 +134,10 @@ impl ModelGuest {
                 });
                 match checked {
                     Ok(response) => Outcome::Rescheduled(sender, response),
-                    Err(error) => Outcome::Answered(sender, Err(error)),
+                    Err(error) => {
+                        slot.usage().failed();
+                        Outcome::Answered(sender, Err(error))
+                    }
                 }
             }
         }

@@ -14,7 +14,7 @@ use std::{
 use nereid_inference::{
     CheckedRequest, ControlHandle, InferError, InferResponse, ModelIdentity, ServiceHandle, Signature,
 };
-use nereid_telemetry::ModelMeters;
+use nereid_telemetry::{ModelMeters, ModelUsage};
 use parking_lot::Mutex;
 
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     failure::PluginError,
     grants::Grants,
     limits::PluginLimits,
+    metering::count_answer,
     sandbox::Sandbox,
     state_store::StateStore,
 };
@@ -52,6 +53,8 @@ pub struct PluginSpec {
     pub state: Arc<StateStore>,
     /// Where its own metrics go.
     pub meters: Arc<ModelMeters>,
+    /// What it uses, for whom.
+    pub usage: Arc<ModelUsage>,
     /// Every call gets a fresh guest, so that nothing is remembered from one to the next.
     pub fresh_guest_per_call: bool,
 }
@@ -142,12 +145,16 @@ impl SandboxPool {
             Some(guest) => guest,
             None => Sandbox::start(&self.plugin, &self.instance).await?,
         };
-        let (guest, answer) = guest.run(&self.plugin, request, cancelled).await;
+        let usage = self.plugin.spec.usage_for(request);
+        let (guest, answer) = guest.run(&self.plugin, (request, &usage), cancelled).await;
         if let Some(guest) = guest {
             self.give_back(guest);
         }
         let wants = |name: &str| request.wants(name);
-        crate::output::check(&self.plugin.spec, request.batch_size(), wants, answer?)
+        let checked =
+            answer.and_then(|response| crate::output::check(&self.plugin.spec, request.batch_size(), wants, response));
+        count_answer(&usage, &checked);
+        checked
     }
 
     fn give_back(&self, guest: Sandbox) {

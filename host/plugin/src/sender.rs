@@ -15,9 +15,10 @@ use std::{
 };
 
 use nereid_inference::{CheckedRequest, InferError, InferResponse, ResponseSender};
+use nereid_telemetry::Usage;
 use parking_lot::Mutex;
 
-use crate::{output, plugin::PluginSpec};
+use crate::{metering::response_bytes, output, plugin::PluginSpec};
 
 /// A request's sender, as the guest holds it.
 #[allow(unreachable_pub, reason = "the generated bindings re-export it")]
@@ -30,6 +31,7 @@ pub(crate) struct SenderSlot {
     place: Mutex<Place>,
     /// What responses are checked against, and for how long.
     spec: Arc<PluginSpec>,
+    usage: Arc<Usage>,
     rows: u64,
     wanted: Vec<Arc<str>>,
     deadline: Instant,
@@ -72,6 +74,7 @@ impl SenderSlot {
         Arc::new(Self {
             place: Mutex::new(Place::Here(sender)),
             spec: spec.clone(),
+            usage: spec.usage_for(request),
             rows: request.batch_size(),
             // What the host keeps of an answer it takes from the outcome; nothing of it goes to the client from here.
             wanted: names.filter(|name| request.is_requested(name) && !request.is_attached(name)).cloned().collect(),
@@ -81,6 +84,11 @@ impl SenderSlot {
             executing: AtomicBool::new(true),
             sent: AtomicU64::new(0),
         })
+    }
+
+    /// Whose figures its request counts into.
+    pub(crate) fn usage(&self) -> &Arc<Usage> {
+        &self.usage
     }
 
     /// Notes that the guest takes the handle; false when it had it already.
@@ -126,6 +134,7 @@ impl SenderSlot {
         match std::mem::replace(&mut *place, Place::Gone) {
             Place::Here(sender) => {
                 drop(place);
+                self.usage.failed();
                 sender.respond(Err(error));
             }
             Place::Sending => *place = Place::Doomed(error),
@@ -172,6 +181,7 @@ impl SenderSlot {
         let last = last || !self.spec.decoupled;
         let wants = |name: &str| self.wanted.iter().any(|wanted| **wanted == *name);
         let response = output::check(&self.spec, self.rows, wants, response)?;
+        self.usage.answered(response_bytes(&response));
         let taken = {
             let mut place = self.place.lock();
             match std::mem::replace(&mut *place, Place::Sending) {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use nereid_inference::{CallChain, InferError, InferRequest, InferResponse, NamedTensor, RequestTrace};
+use nereid_inference::{CallChain, InferError, InferRequest, InferResponse, NamedTensor, RequestTrace, SharedTenant};
 use parking_lot::Mutex;
 use wasmtime::{ResourceLimiter, UpdateDeadline, component::Resource};
 
@@ -83,6 +83,8 @@ pub(crate) struct Serving {
     /// The other requests' chains.
     pub(crate) more_callers: Vec<Arc<CallChain>>,
     pub(crate) trace: Option<Arc<dyn RequestTrace>>,
+    /// On whose account the call goes; nobody's when those of a batch are of several.
+    pub(crate) tenant: SharedTenant,
 }
 
 /// Counts linear memory and tables, and refuses what goes beyond the limits.
@@ -278,16 +280,22 @@ impl Serving {
             callers: request.callers.clone(),
             more_callers: Vec::new(),
             trace: request.trace.clone(),
+            tenant: request.tenant.clone(),
         }
     }
 
     /// Several requests: models that the guest calls see the first one's id and trace, and the most urgent priority.
     pub(crate) fn batch<'a>(requests: impl Iterator<Item = &'a InferRequest>) -> Self {
-        let mut serving = Self { id: String::new(), priority: 0, callers: None, more_callers: Vec::new(), trace: None };
+        let mut serving =
+            Self { id: String::new(), priority: 0, callers: None, more_callers: Vec::new(), trace: None, tenant: None };
         for (index, request) in requests.enumerate() {
             if index == 0 {
                 serving.id.clone_from(&request.id);
                 serving.priority = request.priority;
+                serving.tenant.clone_from(&request.tenant);
+            }
+            if name_of(&serving.tenant) != name_of(&request.tenant) {
+                serving.tenant = None;
             }
             serving.priority = more_urgent(serving.priority, request.priority);
             serving.trace = serving.trace.or_else(|| request.trace.clone());
@@ -296,6 +304,10 @@ impl Serving {
         serving.callers = serving.more_callers.iter().max_by_key(|chain| chain.depth).cloned();
         serving
     }
+}
+
+fn name_of(tenant: &SharedTenant) -> Option<&str> {
+    tenant.as_ref().map(|tenant| &**tenant.name())
 }
 
 /// 1 is the most urgent, 0 the model's default; a level that somebody asked for is kept.

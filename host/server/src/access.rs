@@ -3,6 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use nereid_access::{KeyFile, Look, Policy, Reload, Surface, Tls, TlsFiles};
+use nereid_tenants::Tenants;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::spawn_blocking,
@@ -32,12 +33,13 @@ pub(crate) struct Access {
 // === impl Access ===
 
 impl Access {
-    /// Reads keys and certificates.
+    /// Reads keys, which may be of these tenants, and certificates.
     ///
     /// # Errors
     /// One of the files cannot be used.
-    pub(crate) fn assemble(arguments: &AccessArguments) -> Result<Self, ServerError> {
-        let key_file = arguments.api_key_file.as_deref().map(KeyFile::load).transpose()?.map(Arc::new);
+    pub(crate) fn assemble(arguments: &AccessArguments, tenants: &Tenants) -> Result<Self, ServerError> {
+        let key_file =
+            arguments.api_key_file.as_deref().map(|path| KeyFile::load(path, tenants)).transpose()?.map(Arc::new);
         let http_tls = arguments.http_tls()?.map(|files| load(files, &["h2", "http/1.1"])).transpose()?;
         let grpc_tls = arguments.grpc_tls()?.map(|files| load(files, &["h2"])).transpose()?;
         let policy = |surface| {

@@ -25,8 +25,12 @@ pub(crate) fn backends(
 ) -> Result<Vec<Arc<dyn Backend>>, ServerError> {
     let Settings { onnx: onnx_settings, fil: fil_settings } = settings(&arguments.backend_settings)?;
     let cache_directory = arguments.plugin_cache_directory.clone().or_else(runtime_folders::plugin_cache_directory);
-    let plugin_settings =
-        PluginSettings { metrics: telemetry.custom().clone(), policy, ..PluginSettings::new(cache_directory) };
+    let plugin_settings = PluginSettings {
+        metrics: telemetry.custom().clone(),
+        usage: telemetry.plugins().clone(),
+        policy,
+        ..PluginSettings::new(cache_directory)
+    };
     Ok(vec![
         Arc::new(IdentityBackend),
         Arc::new(RepeatBackend),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nereid_backend::Backend;
-use nereid_backend_wasm::PluginPorts;
+use nereid_backend_wasm::{PluginPolicy, PluginPorts};
 use nereid_inference::{Diagnostics, InferError, InferenceService, ModelControl};
 use nereid_memory::MemoryBudget;
 use nereid_pipeline::{CacheUse, Loader, LoaderSettings};
@@ -16,7 +16,6 @@ use crate::{
     arguments::{ControlMode, ModelArguments, ServeArguments},
     backends::backends,
     error::ServerError,
-    operator_file::OperatorFile,
 };
 
 /// Backends, loader and repository, put together.
@@ -41,10 +40,10 @@ impl Host {
         telemetry: &Arc<Telemetry>,
         diagnostics: Arc<dyn Diagnostics>,
         (cache, memory): (Option<CacheUse>, Option<MemoryBudget>),
+        policy: PluginPolicy,
     ) -> Result<Self, ServerError> {
         let ports = PluginPorts::default();
-        let operator = OperatorFile::load(arguments.backends.server_config.as_deref())?;
-        let backends = backends(&arguments.backends, ports.clone(), operator.plugins, telemetry)?;
+        let backends = backends(&arguments.backends, ports.clone(), policy, telemetry)?;
         let limits = arguments.limits()?;
         let loader = Loader::new(LoaderSettings {
             backends: backends.clone(),

@@ -22,8 +22,9 @@ use nereid_protocol::{CLASSIFIED_ELEMENTS_MAX, grpc::SEQUENCE_ID_CHARACTERS_MAX,
 use nereid_repository::{CONFIG_BYTES_MAX, RepositoryLimits};
 use nereid_scheduler::QUEUE_REQUESTS_MAX;
 use nereid_shared_memory::SharedMemoryLimits;
+use nereid_tenants::TENANTS_MAX;
 
-use crate::table::Table;
+use crate::{operator_file::OPERATOR_FILE_BYTES_MAX, table::Table};
 
 /// What the server keeps, crate by crate. A new part is a field and a line in [`Limits::parts`] and
 /// [`Limits::parts_mut`].
@@ -145,6 +146,8 @@ pub(crate) fn fixed_rows() -> Vec<FixedRow> {
         row("bytes of a configuration", bytes(CONFIG_BYTES_MAX), ""),
         row("bytes of a file of API keys or of certificates", bytes(FILE_BYTES_MAX), ""),
         row("API keys of one file", count(KEYS_MAX), ""),
+        row("bytes of a server configuration", bytes(OPERATOR_FILE_BYTES_MAX), ""),
+        row("tenants", count(TENANTS_MAX), ""),
         row("time for a TLS handshake", show_limit::<Time>(HANDSHAKE_MAX), ""),
         row("TLS handshakes at one time, of gRPC and of metrics each", count(HANDSHAKES_MAX), ""),
         row("file of a tree forest", bytes(FOREST_BYTES_MAX), ""),

@@ -49,7 +49,7 @@ pub(crate) fn serve(
 /// The whole port is one part of the server.
 async fn guard(State(policy): State<Policy>, request: Request, next: Next) -> Response {
     match policy.check(Some(Category::Metrics), request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(_tenant) => next.run(request).await,
         Err(denial) => denied(&denial).map(Body::new),
     }
 }

@@ -15,6 +15,11 @@
 //! [tenants.acme]                       # who has API keys with tenant = "acme"
 //! models = ["acme_*"]                  # models that are theirs
 //!
+//! [tenants.acme.quota]                 # of their clients
+//! requests_per_second = 50
+//! burst = 100
+//! concurrent_requests = 8
+//!
 //! [tenants.acme.limits]                # of their plugins, besides
 //! [tenants.acme.grants]
 //! ```
@@ -30,6 +35,7 @@ use std::{
 
 use nereid_backend_wasm::{AllowedFolder, Ceiling, LimitsTable, PluginPolicy, SecretSource, TenantPlugins};
 use nereid_plugin::{NamePatterns, PluginLimits};
+use nereid_tenants::{Quota, TENANTS_MAX, Tenants};
 use serde::Deserialize;
 
 use crate::error::ServerError;
@@ -41,6 +47,7 @@ pub(crate) const OPERATOR_FILE_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct OperatorFile {
     pub(crate) plugins: PluginPolicy,
+    pub(crate) tenants: Tenants,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -89,8 +96,17 @@ struct SecretTable {
 #[serde(deny_unknown_fields, default)]
 struct TenantTable {
     models: Vec<String>,
+    quota: QuotaTable,
     limits: LimitsTable,
     grants: GrantsTable,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct QuotaTable {
+    requests_per_second: Option<f64>,
+    burst: Option<u64>,
+    concurrent_requests: Option<u64>,
 }
 
 // === impl OperatorFile ===
@@ -112,10 +128,15 @@ impl OperatorFile {
         let secrets = content.secrets.into_iter().map(|(name, secret)| Ok((name.clone(), secret.source(&name)?)));
         let secrets = secrets.collect::<Result<BTreeMap<_, _>, String>>()?;
         let ceiling = content.plugins.grants.over(content.plugins.limits, &Ceiling::default());
+        if content.tenants.len() > TENANTS_MAX {
+            return Err(format!("has {} tenants, {TENANTS_MAX} are the most", content.tenants.len()));
+        }
+        let quotas = content.tenants.iter().map(|(name, tenant)| Ok((name.as_str().into(), tenant.quota(name)?)));
+        let quotas = quotas.collect::<Result<BTreeMap<_, _>, String>>()?;
         let tenants = content.tenants.into_iter().map(|(name, tenant)| tenant.plugins(&name, &ceiling)).collect();
         let plugins = PluginPolicy { tenants, secrets, ceiling };
         check_secrets(&plugins)?;
-        Ok(Self { plugins })
+        Ok(Self { plugins, tenants: Tenants::listed(quotas) })
     }
 }
 
@@ -165,6 +186,15 @@ impl GrantsTable {
 // === impl TenantTable ===
 
 impl TenantTable {
+    fn quota(&self, name: &str) -> Result<Quota, String> {
+        if name.is_empty() || name.chars().any(char::is_control) {
+            return Err("is wrong at [tenants]: a tenant's name must be a word for metrics".to_owned());
+        }
+        let QuotaTable { requests_per_second, burst, concurrent_requests } = self.quota;
+        let quota = Quota::new(requests_per_second, burst, concurrent_requests);
+        quota.map_err(|problem| format!("is wrong at [tenants.{name}.quota]: {problem}"))
+    }
+
     /// A tenant's plugins call and control the tenant's own models, unless the file says otherwise; the rest is as for all.
     fn plugins(self, name: &str, all: &Ceiling) -> TenantPlugins {
         let own: NamePatterns = self.models.into_iter().collect();

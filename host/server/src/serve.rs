@@ -14,7 +14,7 @@ use std::{
 use nereid_grpc::{GrpcFrontend, GrpcSettings};
 use nereid_http::{HttpFrontend, HttpSettings, MetricsPage};
 use nereid_inference::{Diagnostics, InferError};
-use nereid_telemetry::{LogControl, ServerDiagnostics, Telemetry, Traces, init_logging, log_panics};
+use nereid_telemetry::{LogControl, ServerDiagnostics, Telemetry, TenantSource, Traces, init_logging, log_panics};
 use tokio::{
     net::TcpListener,
     runtime,
@@ -27,7 +27,9 @@ use crate::{
     arguments::{CompressionLevel, ServeArguments},
     error::ServerError,
     host::Host,
-    memory_budget, metrics_service, polling, response_cache,
+    memory_budget, metrics_service,
+    operator_file::OperatorFile,
+    polling, response_cache,
     services::Services,
     signals::Signals,
     sockets::{self, ReservedPort, Service, WantedPort},
@@ -55,11 +57,12 @@ pub(crate) fn serve(arguments: &ServeArguments) -> Result<(), ServerError> {
     for path in &arguments.models.model_repositories {
         path.read_dir().map_err(|error| ServerError::repository(path, &error))?;
     }
-    let access = Access::assemble(&arguments.access)?;
+    let operator = OperatorFile::load(arguments.backends.server_config.as_deref())?;
+    let access = Access::assemble(&arguments.access, &operator.tenants)?;
     let ports = sockets::reserve(&wanted_ports(arguments))?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().thread_name("nereid-worker").build();
     let runtime = runtime.map_err(ServerError::Runtime)?;
-    let outcome = runtime.block_on(run(arguments, (access, log), ports));
+    let outcome = runtime.block_on(run(arguments, (access, log, operator), ports));
     // What is still running was given up on: it ends with the process.
     runtime.shutdown_background();
     outcome
@@ -67,7 +70,7 @@ pub(crate) fn serve(arguments: &ServeArguments) -> Result<(), ServerError> {
 
 async fn run(
     arguments: &ServeArguments,
-    (access, log): (Access, Arc<LogControl>),
+    (access, log, operator): (Access, Arc<LogControl>, OperatorFile),
     ports: Vec<ReservedPort>,
 ) -> Result<(), ServerError> {
     let mut signals = Signals::new().map_err(ServerError::Runtime)?;
@@ -77,7 +80,9 @@ async fn run(
     let diagnostics: Arc<dyn Diagnostics> = Arc::new(ServerDiagnostics { traces: Arc::clone(&traces), log });
     let cache = response_cache::start(arguments).await?;
     let memory = memory_budget::start(arguments, &telemetry)?;
-    let host = Host::assemble(arguments, &telemetry, diagnostics, (cache, memory))?;
+    let tenants = operator.tenants.clone();
+    telemetry.show_tenants(TenantSource(Arc::new(move || tenants.readings())));
+    let host = Host::assemble(arguments, &telemetry, diagnostics, (cache, memory), operator.plugins)?;
     let report = tokio::select! {
         report = host.load() => report?,
         signal = signals.next() => return Err(ServerError::StoppedWhileLoading { signal }),

@@ -17,8 +17,10 @@ mod memory_metrics;
 mod metrics_settings;
 mod model_metrics;
 mod page;
+mod plugin_usage;
 mod summaries;
 mod telemetry;
+mod tenant_metrics;
 mod trace;
 
 pub use crate::{
@@ -30,6 +32,8 @@ pub use crate::{
     memory_metrics::{MemoryReading, MemorySource},
     metrics_settings::MetricsSettings,
     model_metrics::{FailureReason, ModelMetrics, RequestDurations},
+    plugin_usage::{ModelUsage, PluginUsage, Usage},
     telemetry::Telemetry,
+    tenant_metrics::TenantSource,
     trace::{OpenTelemetryOptions, TraceError, TraceOptions, Traces},
 };

@@ -17,6 +17,8 @@ use crate::{
     memory_metrics::MemorySource,
     metrics_settings::MetricsSettings,
     model_metrics::{Labels, ModelMetrics, Series},
+    plugin_usage::PluginUsage,
+    tenant_metrics::{self, TenantSource},
 };
 
 /// All metrics of the process.
@@ -27,7 +29,10 @@ pub struct Telemetry {
     host: Mutex<(HostUsageReader, HostUsage)>,
     /// Where there is a memory budget.
     memory: OnceLock<MemorySource>,
+    /// Where there are tenants.
+    tenants: OnceLock<TenantSource>,
     custom: Arc<CustomMetrics>,
+    plugins: Arc<PluginUsage>,
 }
 
 // === impl Telemetry ===
@@ -36,8 +41,15 @@ impl Telemetry {
     /// Empty, with a first reading of the machine's usage if that is to be shown.
     pub fn new(settings: MetricsSettings) -> Arc<Self> {
         let host = Mutex::default();
-        let telemetry =
-            Self { settings, models: Mutex::default(), host, memory: OnceLock::new(), custom: Arc::default() };
+        let telemetry = Self {
+            settings,
+            models: Mutex::default(),
+            host,
+            memory: OnceLock::new(),
+            tenants: OnceLock::new(),
+            custom: Arc::default(),
+            plugins: Arc::default(),
+        };
         telemetry.sample_host();
         Arc::new(telemetry)
     }
@@ -67,6 +79,11 @@ impl Telemetry {
         &self.custom
     }
 
+    /// What plugins use.
+    pub fn plugins(&self) -> &Arc<PluginUsage> {
+        &self.plugins
+    }
+
     /// Reads processor and memory usage. To be called at the metrics interval; costs two small reads of `/proc`.
     pub fn sample_host(&self) {
         if self.settings.host_usage {
@@ -81,6 +98,12 @@ impl Telemetry {
         let _ = self.memory.set(source);
     }
 
+    /// Shows tenants from now on; the first source counts.
+    pub fn show_tenants(&self, source: TenantSource) {
+        // Nobody has two.
+        let _ = self.tenants.set(source);
+    }
+
     /// The page in Prometheus' text format.
     pub fn render(&self) -> String {
         let series: Vec<Arc<Series>> = {
@@ -91,6 +114,8 @@ impl Telemetry {
         let usage = self.host.lock().1;
         let mut families = families::gather(&series, &usage, Instant::now());
         families.extend(self.memory.get().into_iter().flat_map(|source| families::of_memory(&(source.0)())));
+        families.extend(self.plugins.gather());
+        families.extend(self.tenants.get().into_iter().flat_map(|source| tenant_metrics::gather(&(source.0)())));
         families.extend(self.custom.gather());
         let mut page = String::new();
         // The encoder refuses a family without series, which `gather` leaves out, and fails on nothing else.

@@ -50,6 +50,11 @@ impl Request {
         self.handle.sequence()
     }
 
+    /// The tenant on whose account the request goes; `None` when on nobody's.
+    pub fn tenant(&self) -> Option<String> {
+        self.handle.tenant()
+    }
+
     /// The priority that the client gave: 1 is the most urgent, 0 the model's default.
     pub fn priority(&self) -> u64 {
         self.handle.priority()

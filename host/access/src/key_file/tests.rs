@@ -11,9 +11,13 @@ fn entry(name: &str, sha256: &str, categories: &str) -> String {
     format!("[[key]]\nname = \"{name}\"\nsha256 = \"{sha256}\"\ncategories = [{categories}]\n")
 }
 
+fn parse_here(text: &str) -> Result<Keys, String> {
+    parse(text, &Tenants::default())
+}
+
 #[track_caller]
 fn check_refused(text: &str, expected: &str) {
-    let problem = parse(text).err().unwrap_or_else(|| panic!("this should have been refused: {text}"));
+    let problem = parse_here(text).err().unwrap_or_else(|| panic!("this should have been refused: {text}"));
     assert!(problem.starts_with(expected), "{problem}");
 }
 
@@ -24,7 +28,7 @@ fn a_file_names_keys_and_what_they_may_use() {
         entry("a", ABC, "\"inference\", \"metadata\""),
         entry("b", NOTHING, "\"all\"")
     );
-    let keys = parse(&text).unwrap();
+    let keys = parse_here(&text).unwrap();
     assert!(keys.is_open(Some(Category::Health)) && !keys.is_open(Some(Category::Metadata)));
     let found = keys.find(b"abc").unwrap();
     assert_eq!((&*found.name, found.categories.to_string()), ("a", "metadata, inference".to_owned()));
@@ -34,7 +38,7 @@ fn a_file_names_keys_and_what_they_may_use() {
 
 #[test]
 fn nothing_is_open_unless_the_file_says_so() {
-    assert!(!parse(&entry("a", ABC, "\"all\"")).unwrap().is_open(Some(Category::Health)));
+    assert!(!parse_here(&entry("a", ABC, "\"all\"")).unwrap().is_open(Some(Category::Health)));
 }
 
 #[test]
@@ -64,13 +68,13 @@ fn what_is_wrong_is_said_with_its_place() {
 fn a_file_that_is_missing_or_too_large_is_refused_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.toml");
-    let error = KeyFile::load(&path).unwrap_err().to_string();
+    let error = KeyFile::load(&path, &Tenants::default()).unwrap_err().to_string();
     assert!(
         error.starts_with(&format!("the file of API keys '{}' cannot be read: No such file", path.display())),
         "{error}"
     );
     std::fs::write(&path, vec![b'#'; 2 << 20]).unwrap();
-    let error = KeyFile::load(&path).unwrap_err().to_string();
+    let error = KeyFile::load(&path, &Tenants::default()).unwrap_err().to_string();
     assert!(error.ends_with("cannot be read: it is larger than 1048576 bytes"), "{error}");
 }
 
@@ -79,11 +83,25 @@ fn a_broken_file_keeps_the_old_keys() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.toml");
     std::fs::write(&path, entry("a", ABC, "\"all\"")).unwrap();
-    let file = KeyFile::load(&path).unwrap();
+    let file = KeyFile::load(&path, &Tenants::default()).unwrap();
     std::fs::write(&path, "[[key]").unwrap();
     assert!(matches!(file.look(false), Look::Refused(_)));
     assert!(file.keys().find(b"abc").is_some());
     std::fs::write(&path, entry("b", NOTHING, "\"all\"")).unwrap();
     assert_eq!(file.look(false), Look::Renewed);
     assert!(file.keys().find(b"abc").is_none() && file.keys().find(b"").is_some());
+}
+
+#[test]
+fn a_key_is_a_tenants_when_it_says_so() {
+    let text = entry("a", ABC, "\"all\"") + "tenant = \"acme\"\n" + &entry("b", NOTHING, "\"all\"");
+    let keys = parse_here(&text).unwrap();
+    assert_eq!(
+        keys.find(b"abc").unwrap().tenant.as_ref().map(|tenant| tenant.name().to_string()),
+        Some("acme".to_owned())
+    );
+    assert!(keys.find(b"").unwrap().tenant.is_none());
+    let listed = Tenants::listed([("bolt".into(), Default::default())].into());
+    let problem = parse(&text, &listed).err().unwrap();
+    assert_eq!(problem, "is wrong at the key 'a': nereid.toml lists no tenant 'acme', only bolt");
 }

@@ -16,7 +16,7 @@ use nereid_inference::{
 use nereid_plugin::{
     CompiledPlugin, Grants, Plugin, PluginEngine, PluginError, PluginKind, PluginLimits, PluginSpec, StateStore,
 };
-use nereid_telemetry::CustomMetrics;
+use nereid_telemetry::{CustomMetrics, PluginUsage};
 use parking_lot::Mutex;
 
 use crate::{model::WasmModel, plugin_file, policy::PluginPolicy};
@@ -38,6 +38,8 @@ pub struct PluginSettings {
     pub policy: PluginPolicy,
     /// Where the plugins' own metrics go.
     pub metrics: Arc<CustomMetrics>,
+    /// Where what they use is counted.
+    pub usage: Arc<PluginUsage>,
 }
 
 /// Whom plugins call, and whom they ask for models.
@@ -62,7 +64,13 @@ impl PluginSettings {
     /// The default limits and policy, and metrics that nobody reads.
     pub fn new(cache_directory: Option<PathBuf>) -> Self {
         let limits = PluginLimits::DEFAULT;
-        Self { cache_directory, limits, policy: PluginPolicy::default(), metrics: Arc::default() }
+        Self {
+            cache_directory,
+            limits,
+            policy: PluginPolicy::default(),
+            metrics: Arc::default(),
+            usage: Arc::default(),
+        }
     }
 }
 
@@ -157,6 +165,7 @@ impl Backend for WasmBackend {
             control: self.ports.control.clone(),
             state: self.state_of(&full_name),
             meters: self.settings.metrics.of_model(&full_name),
+            usage: self.settings.usage.of_model(&full_name),
             fresh_guest_per_call: wants_fresh_guests(&source.config)?,
         };
         Ok(Arc::new(WasmModel::new(Plugin::new(self.engine()?, compiled, spec))))

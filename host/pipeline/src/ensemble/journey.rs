@@ -213,6 +213,7 @@ impl<'a> Journey<'a> {
             timeout: self.request.timeout,
             sequence: (branch.sequence != NO_SEQUENCE).then(|| branch.sequence.clone()),
             callers: Some(self.callers.clone()),
+            tenant: self.request.tenant.clone(),
             trace: self.request.trace.as_ref().map(|trace| trace.child()),
             ..InferRequest::new(inputs.map(|(name, tensor)| NamedTensor::new(name.clone(), tensor.clone())).collect())
         })

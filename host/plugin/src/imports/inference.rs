@@ -134,9 +134,11 @@ impl PluginState {
             priority: call.priority.unwrap_or(serving.priority),
             sequence,
             callers: Some(callers),
+            tenant: serving.tenant.clone(),
             trace: serving.trace.map(|trace| trace.child()),
             ..InferRequest::new(inputs)
         };
+        self.spec.usage.of_tenant(serving.tenant.as_ref().map(|tenant| tenant.name())).called_model();
         let model = self.spec.service.get().and_then(|service| service.model(&call.model, call.version));
         Ok(model.map(|model| PendingCall {
             stream: model.infer(request),

@@ -28,6 +28,7 @@ pub struct RequestHandle {
     requested_outputs: Vec<Arc<str>>,
     sequence: Option<SequenceFlags>,
     priority: u64,
+    tenant: Option<Arc<str>>,
     /// Where its sender lies; `None` in a plugin that answers by returning.
     slot: Option<Arc<SenderSlot>>,
 }
@@ -47,6 +48,7 @@ impl RequestHandle {
             requested_outputs: request.requested_outputs.clone(),
             sequence: request.sequence.clone(),
             priority: request.priority,
+            tenant: request.tenant.as_ref().map(|tenant| tenant.name().clone()),
             slot,
         }
     }
@@ -122,6 +124,10 @@ impl HostRequest for PluginState {
 
     fn sequence(&mut self, handle: Handle) -> wasmtime::Result<Option<Sequence>> {
         Ok(self.request(&handle)?.sequence.as_ref().map(convert::sequence_out))
+    }
+
+    fn tenant(&mut self, handle: Handle) -> wasmtime::Result<Option<String>> {
+        Ok(self.request(&handle)?.tenant.as_ref().map(ToString::to_string))
     }
 
     fn priority(&mut self, handle: Handle) -> wasmtime::Result<u64> {

@@ -29,6 +29,7 @@ fn spec_of(max_batch_size: u64) -> PluginSpec {
         control: Default::default(),
         state: Arc::new(StateStore::new()),
         meters: Arc::new(CustomMetrics::default()).of_model(&"m".into()),
+        usage: Default::default(),
         fresh_guest_per_call: false,
     }
 }

@@ -8,7 +8,7 @@ use wasmtime::component::Resource;
 use super::{Exported, Retired, Sandbox, clocked};
 use crate::{
     bindings::exports::nereid::plugin::model::Outcome, convert, failure::explain, imports::serving::RequestHandle,
-    plugin::Plugin, sender::SenderSlot, state::Serving,
+    metering::CallMeter, plugin::Plugin, sender::SenderSlot, state::Serving,
 };
 
 /// One request of a batch, and where its sender lies.
@@ -56,8 +56,11 @@ impl Sandbox {
         let ticking = plugin.engine.ticker().tick();
         let requests = self.give_batch(questions);
         let clock = self.store.data().call.clock.clone();
+        let shares = questions.iter().map(|question| question.slot.usage().clone()).collect();
+        let meter = CallMeter::start(clock.clone(), shares);
         let cancelled = || questions.iter().all(|question| question.slot.is_open() && question.slot.is_over());
         let returned = clocked(&clock, cancelled, model.call_execute(&mut self.store, &requests)).await;
+        drop(meter);
         let answers = match returned {
             Ok(outcomes) => self.take_outcomes(plugin, questions.len(), outcomes),
             Err(trap) => Err(trap),

@@ -1,12 +1,15 @@
 //! A call of `transform.run`: one request, one answer.
 
+use std::sync::Arc;
+
 use nereid_inference::{CheckedRequest, InferError, InferResponse};
+use nereid_telemetry::Usage;
 use wasmtime::component::Resource;
 
 use super::{Exported, Sandbox, clocked};
 use crate::{
     bindings::nereid::plugin::tensors::Named, convert, failure::explain, imports::serving::RequestHandle,
-    plugin::Plugin, state::Serving, tensor_handle::TensorHandle,
+    metering::CallMeter, plugin::Plugin, state::Serving, tensor_handle::TensorHandle,
 };
 
 impl Sandbox {
@@ -14,7 +17,7 @@ impl Sandbox {
     pub(crate) async fn run(
         mut self,
         plugin: &Plugin,
-        request: &CheckedRequest,
+        (request, usage): (&CheckedRequest, &Arc<Usage>),
         cancelled: impl Fn() -> bool + Send,
     ) -> (Option<Self>, Result<InferResponse, InferError>) {
         let Exported::Transform(transform) = self.exported.clone() else {
@@ -24,6 +27,7 @@ impl Sandbox {
         let _ticking = plugin.engine.ticker().tick();
         let (handle, inputs) = self.give_request(request);
         let clock = self.store.data().call.clock.clone();
+        let _meter = CallMeter::start(clock.clone(), vec![usage.clone()]);
         let returned = clocked(&clock, cancelled, transform.call_run(&mut self.store, handle, &inputs)).await;
         let answer = match returned {
             Ok(Ok(response)) => self.store.data_mut().take_response(response),

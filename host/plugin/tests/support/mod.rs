@@ -160,6 +160,7 @@ pub(crate) fn spec() -> PluginSpec {
         control: Default::default(),
         state: Arc::new(StateStore::new()),
         meters: Arc::new(CustomMetrics::default()).of_model(&"m".into()),
+        usage: Default::default(),
         fresh_guest_per_call: false,
     }
 }

@@ -50,6 +50,7 @@ pub fn decode_infer_request(
         sequence,
         received,
         callers: None,
+        tenant: None,
         trace: None,
         ticket: None,
     };

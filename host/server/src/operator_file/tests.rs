@@ -75,7 +75,9 @@ fn mistakes_are_shown() {
     for (text, expected) in [
         ("[plugin]\n", "1 | [plugin]\n  |  ^^^^^^"),
         ("[plugins.limits]\nmemory = 1\n", "2 | memory = 1\n  | ^^^^^^"),
-        ("[tenants.a.quota]\n", "unknown field `quota`"),
+        ("[tenants.a.quota]\nrate = 1\n", "unknown field `rate`, expected one of `requests_per_second`"),
+        ("[tenants.a.quota]\nrequests_per_second = 0.0\n", "is wrong at [tenants.a.quota]: 'requests_per_second' is 0"),
+        ("[tenants.\"\"]\n", "is wrong at [tenants]: a tenant's name must be a word"),
         ("[plugins.grants]\nsecrets = [\"k\"]\n", "grants the secret 'k', and there is no [secrets.k]"),
         ("[tenants.a.grants]\nsecrets = [\"k\"]\n", "grants the secret 'k', and there is no [secrets.k]"),
         ("[secrets.k]\n", "is wrong at [secrets.k]: give 'file' or 'environment', and one of them"),

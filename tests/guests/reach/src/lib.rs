@@ -13,7 +13,10 @@ impl Transform for Reach {
     fn run(&mut self, request: &Request, _inputs: Inputs) -> Result<Response, Error> {
         let text = |key: &str| request.parameter(key).and_then(|value| value.as_text().map(str::to_owned));
         let (what, name) = (text("what").unwrap_or_default(), text("name").unwrap_or_default());
-        let reached = reach(&what, &name)?;
+        let reached = match what.as_str() {
+            "tenant" => format!("{:?}", request.tenant()).into_bytes(),
+            _ => reach(&what, &name)?,
+        };
         Ok(Response::new().output("REACHED", Tensor::from_blobs(&[1], &[reached])?))
     }
 }

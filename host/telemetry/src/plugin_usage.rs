@@ -1,0 +1,222 @@
+//! What plugins used, by the tenant for whom they did: what an operator bills.
+//!
+//! Promises: figures go on over swaps of a plugin, because they belong to its model, and leave with it. What a call used is
+//! counted when it is over, also when it was ended. Costs: two look-ups under a lock and six additions per call.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use prometheus::proto::MetricFamily;
+
+use crate::{
+    model_metrics::Labels,
+    page::{Head, Sample, Value, family_of},
+};
+
+/// The label of what was done for nobody's clients.
+const NOBODY: &str = "";
+
+/// What the plugins of all models used.
+#[derive(Debug, Default)]
+pub struct PluginUsage {
+    models: Mutex<BTreeMap<Arc<str>, Weak<ModelUsage>>>,
+}
+
+/// What one model's plugin used.
+#[derive(Debug, Default)]
+pub struct ModelUsage {
+    by_tenant: Mutex<BTreeMap<Arc<str>, Arc<Usage>>>,
+}
+
+/// What one model's plugin used for one tenant.
+#[derive(Debug, Default)]
+pub struct Usage {
+    requests: AtomicU64,
+    failures: AtomicU64,
+    cpu_ns: AtomicU64,
+    input_bytes: AtomicU64,
+    output_bytes: AtomicU64,
+    model_calls: AtomicU64,
+}
+
+struct UsageFamily {
+    head: Head,
+    value: fn(&Usage) -> f64,
+}
+
+const FAMILIES: [UsageFamily; 6] = [
+    UsageFamily {
+        head: Head::counter("nereid_plugin_requests_total", "Requests that a plugin was given, by tenant"),
+        value: |usage| usage.requests.load(Relaxed) as f64,
+    },
+    UsageFamily {
+        head: Head::counter(
+            "nereid_plugin_failures_total",
+            "Requests that a plugin answered with an error, or not at all",
+        ),
+        value: |usage| usage.failures.load(Relaxed) as f64,
+    },
+    UsageFamily {
+        head: Head::counter(
+            "nereid_plugin_cpu_seconds_total",
+            "Processor time of a plugin and of the host's operations for it, in seconds; of a batch each request has its share",
+        ),
+        value: |usage| Duration::from_nanos(usage.cpu_ns.load(Relaxed)).as_secs_f64(),
+    },
+    UsageFamily {
+        head: Head::counter(
+            "nereid_plugin_input_bytes_total",
+            "Bytes of the inputs of requests that a plugin was given",
+        ),
+        value: |usage| usage.input_bytes.load(Relaxed) as f64,
+    },
+    UsageFamily {
+        head: Head::counter("nereid_plugin_output_bytes_total", "Bytes of the outputs that a plugin answered"),
+        value: |usage| usage.output_bytes.load(Relaxed) as f64,
+    },
+    UsageFamily {
+        head: Head::counter("nereid_plugin_model_calls_total", "Calls of other models that a plugin made"),
+        value: |usage| usage.model_calls.load(Relaxed) as f64,
+    },
+];
+
+// === impl PluginUsage ===
+
+impl PluginUsage {
+    /// The figures of `model`: the same ones for all of its generations that live at the same time.
+    pub fn of_model(&self, model: &Arc<str>) -> Arc<ModelUsage> {
+        let mut models = self.models.lock();
+        models.retain(|_, usage| usage.strong_count() > 0);
+        if let Some(usage) = models.get(model).and_then(Weak::upgrade) {
+            return usage;
+        }
+        let usage = Arc::new(ModelUsage::default());
+        models.insert(model.clone(), Arc::downgrade(&usage));
+        usage
+    }
+
+    /// Every family that has a sample.
+    pub(crate) fn gather(&self) -> Vec<MetricFamily> {
+        let living: Vec<(Arc<str>, Arc<ModelUsage>)> = {
+            let models = self.models.lock();
+            models.iter().filter_map(|(model, usage)| Some((model.clone(), usage.upgrade()?))).collect()
+        };
+        let rows: Vec<(Labels, Arc<Usage>)> = living.iter().flat_map(|(model, usage)| usage.rows(model)).collect();
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        let sample = |family: &UsageFamily, labels: &Labels, usage: &Usage| Sample {
+            labels: Some(labels.clone()),
+            value: Value::Number((family.value)(usage)),
+        };
+        let families = FAMILIES.iter();
+        families
+            .map(|family| family_of(family.head, rows.iter().map(|(labels, usage)| sample(family, labels, usage))))
+            .collect()
+    }
+}
+
+// === impl ModelUsage ===
+
+impl ModelUsage {
+    /// The figures for a tenant, or for those who are nobody's.
+    pub fn of_tenant(&self, tenant: Option<&Arc<str>>) -> Arc<Usage> {
+        let mut by_tenant = self.by_tenant.lock();
+        if let Some(usage) = by_tenant.get(tenant.map_or(NOBODY, |tenant| tenant)) {
+            return usage.clone();
+        }
+        let name = tenant.cloned().unwrap_or_else(|| NOBODY.into());
+        by_tenant.entry(name).or_default().clone()
+    }
+
+    fn rows(&self, model: &str) -> Vec<(Labels, Arc<Usage>)> {
+        let labels = Labels::one("model", model);
+        let by_tenant = self.by_tenant.lock();
+        by_tenant.iter().map(|(tenant, usage)| (labels.with("tenant", tenant), usage.clone())).collect()
+    }
+}
+
+// === impl Usage ===
+
+impl Usage {
+    /// A request was given to the plugin.
+    pub fn request(&self, input_bytes: u64) {
+        self.requests.fetch_add(1, Relaxed);
+        self.input_bytes.fetch_add(input_bytes, Relaxed);
+    }
+
+    /// It took so much of a processor.
+    pub fn computed(&self, time: Duration) {
+        self.cpu_ns.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// It answered outputs.
+    pub fn answered(&self, output_bytes: u64) {
+        self.output_bytes.fetch_add(output_bytes, Relaxed);
+    }
+
+    /// It ended with an error.
+    pub fn failed(&self) {
+        self.failures.fetch_add(1, Relaxed);
+    }
+
+    /// It called another model.
+    pub fn called_model(&self) {
+        self.model_calls.fetch_add(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::TextEncoder;
+
+    use super::*;
+
+    fn page(usage: &PluginUsage) -> String {
+        TextEncoder::new().encode_to_string(&usage.gather()).unwrap()
+    }
+
+    #[test]
+    fn what_was_used_is_shown_by_model_and_tenant() {
+        let usage = PluginUsage::default();
+        let model = usage.of_model(&"m".into());
+        let acme = model.of_tenant(Some(&"acme".into()));
+        acme.request(100);
+        acme.computed(Duration::from_millis(250));
+        acme.answered(10);
+        acme.called_model();
+        model.of_tenant(None).request(1);
+        model.of_tenant(None).failed();
+        let page = page(&usage);
+        for line in [
+            r#"nereid_plugin_requests_total{model="m",tenant="acme"} 1"#,
+            r#"nereid_plugin_cpu_seconds_total{model="m",tenant="acme"} 0.25"#,
+            r#"nereid_plugin_input_bytes_total{model="m",tenant="acme"} 100"#,
+            r#"nereid_plugin_output_bytes_total{model="m",tenant="acme"} 10"#,
+            r#"nereid_plugin_model_calls_total{model="m",tenant="acme"} 1"#,
+            r#"nereid_plugin_failures_total{model="m",tenant=""} 1"#,
+        ] {
+            assert!(page.contains(line), "{line} in {page}");
+        }
+    }
+
+    #[test]
+    fn figures_go_on_while_a_generation_lives_and_leave_with_the_last() {
+        let usage = PluginUsage::default();
+        let first = usage.of_model(&"m".into());
+        first.of_tenant(None).request(0);
+        let second = usage.of_model(&"m".into());
+        drop(first);
+        second.of_tenant(None).request(0);
+        assert!(page(&usage).contains(r#"nereid_plugin_requests_total{model="m",tenant=""} 2"#));
+        drop(second);
+        assert_eq!(page(&usage), "");
+    }
+}
