@@ -47,7 +47,7 @@ pub(super) enum Event {
 /// What is to be done.
 #[derive(Debug)]
 pub(super) enum Action {
-    Start(Call, InferRequest),
+    Start(Call, Box<InferRequest>),
     /// A response that others may follow.
     Send(InferResponse),
     /// The last response, the end without one, or the failure. Whatever still runs is to be left.
@@ -190,7 +190,7 @@ impl<'a> Journey<'a> {
             if branch.steps.get(index) == Some(&StepState::Waiting) && branch.has_decided(&step.inputs) {
                 branch.set_step(index, StepState::Running);
                 if let Some(request) = self.step_request(key, step) {
-                    self.actions.push_back(Action::Start(Call { branch: key, step: index }, request));
+                    self.actions.push_back(Action::Start(Call { branch: key, step: index }, Box::new(request)));
                 }
             }
         }

@@ -42,7 +42,7 @@ pub(super) async fn run(
     loop {
         while let Some(action) = journey.next_action() {
             match action {
-                Action::Start(call, request) => calls.start(call, request),
+                Action::Start(call, request) => calls.start(call, *request),
                 Action::Finish(result) => return result,
                 Action::Send(response) => {
                     if !sender.send(Ok(response)).await {
