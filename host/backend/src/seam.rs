@@ -41,6 +41,12 @@ pub trait Backend: Send + Sync {
     fn supports_decoupled(&self) -> bool {
         false
     }
+
+    /// Whether a new generation of one of its models is watched unless the configuration says otherwise: its models are
+    /// programs, whose faults show when they are called.
+    fn guards_swaps(&self) -> bool {
+        false
+    }
 }
 
 /// One version in memory, shared by its instances.
@@ -59,6 +65,12 @@ pub trait LoadedModel: Send + Sync {
     /// Why it is not ready; only the log shows it.
     fn readiness(&self) -> Result<(), InferError> {
         Ok(())
+    }
+
+    /// The BLAKE3 hash of the model's own file, in hexadecimal digits, for the model's history; `None` where the backend does
+    /// not read the file as a whole anyway.
+    fn digest(&self) -> Option<&str> {
+        None
     }
 
     /// Memory that the version and its instances occupy now, one row per device, as far as that can be measured. Asked

@@ -12,6 +12,8 @@ mod decision;
 mod diagnostics;
 mod error;
 mod external_memory;
+mod generation;
+mod history;
 mod load;
 mod parameters;
 mod request;
@@ -37,6 +39,8 @@ pub use crate::{
     external_memory::{
         CudaRegion, ExternalMemory, MemoryRegions, NoRegions, OutputMemory, SharedTensors, SystemRegion,
     },
+    generation::{Generation, SwapGuardSettings, Tally},
+    history::{GenerationRecord, GenerationState, ModelHistory},
     load::LoadOverrides,
     parameters::{ParameterValue, Parameters},
     request::{CallChain, CheckedRequest, InferRequest, NamedTensor, SequenceFlags, SequenceId},

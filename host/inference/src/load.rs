@@ -11,6 +11,11 @@ pub struct LoadOverrides {
     pub config: Option<String>,
     /// Files in place of the model's directory, by the path that the client wrote: untrusted.
     pub files: BTreeMap<String, Bytes>,
+    /// The files are laid over those that the model is loaded from now, which stay what they are otherwise; and so does
+    /// its configuration, without one.
+    pub overlay: bool,
+    /// Who asks, for the model's history.
+    pub requested_by: String,
 }
 
 // === impl LoadOverrides ===

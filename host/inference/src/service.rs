@@ -7,7 +7,8 @@ use std::{
 };
 
 use crate::{
-    DecisionLog, InferError, InferRequest, LoadOverrides, ModelConfig, ModelStatistics, ResponseStream, Signature,
+    DecisionLog, Generation, InferError, InferRequest, LoadOverrides, ModelConfig, ModelHistory, ModelStatistics,
+    ResponseStream, Signature,
 };
 
 /// Stands between a namespace and a name where a model of one namespace is asked for: `/models/a::digits`.
@@ -68,6 +69,12 @@ pub trait ServedModel: Send + Sync {
         None
     }
 
+    /// What matters when another generation takes its place; `None` when it is simply replaced: nobody watches how its
+    /// successor fares, and it has no sequences.
+    fn generation(&self) -> Option<&dyn Generation> {
+        None
+    }
+
     /// This very generation with the instances that `config` asks for, which differs from its own in the instance groups
     /// and the version policy alone. Requests under way go on, also on instances that leave. `None` when it cannot change
     /// while it serves, and is to be loaded anew. Blocks while instances are made.
@@ -120,6 +127,23 @@ pub trait ModelControl: Send + Sync {
     /// # Errors
     /// The model control mode forbids it.
     fn unload(&self, name: &str, unload_dependents: bool) -> Result<(), InferError>;
+
+    /// The generations of every model of that name that are remembered.
+    ///
+    /// # Errors
+    /// `NotFound`: nothing is known of such a model.
+    fn history(&self, name: &str) -> Result<Vec<ModelHistory>, InferError> {
+        Err(InferError::unsupported(format!("the generations of model '{name}' are not remembered here")))
+    }
+
+    /// Serves the generation before the one that is served now; returns when it does. Blocks the calling thread.
+    /// `requested_by` is who asks, for the history.
+    ///
+    /// # Errors
+    /// There is none, or what it was loaded from is gone.
+    fn roll_back(&self, name: &str, _requested_by: &str) -> Result<(), InferError> {
+        Err(InferError::unsupported(format!("model '{name}' cannot be rolled back here")))
+    }
 }
 
 /// Turns a directory and a configuration into a served model. The repository calls it and knows nothing of backends.

@@ -21,6 +21,7 @@ mod recorder;
 mod roster;
 mod scheduling;
 mod sequences;
+mod swap_guard;
 mod warmup;
 
 pub use crate::{

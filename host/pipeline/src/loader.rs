@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     InstanceRules, PipelineLimits, cache_use::CacheUse, ensemble::Ensemble, instances::wanted_instances,
-    model::BackendModel, scheduling::scheduler_settings,
+    model::BackendModel, scheduling::scheduler_settings, swap_guard,
 };
 
 /// The word that a configuration's `platform` has for ensembles.
@@ -136,7 +136,9 @@ impl ModelLoader for Loader {
         }
         Signature::of_backend(&source.config)?;
         BatchForms::of(&source.config)?;
-        self.check_decoupled(&source.config, self.backend(source)?)?;
+        let backend = self.backend(source)?;
+        self.check_decoupled(&source.config, backend)?;
+        swap_guard::settings(&source.config, backend.guards_swaps())?;
         wanted_instances(&source.config)?;
         scheduler_settings(source).map(|_| ())
     }

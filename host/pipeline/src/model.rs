@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Instant};
 
 use nereid_backend::Backend;
 use nereid_inference::{
-    CheckedRequest, DecisionLog, InferError, InferRequest, ModelConfig, ModelIdentity, ModelSource, ModelStatistics,
-    Reshapes, ResponseSender, ResponseStream, ServedModel, Signature, response_channel,
+    CheckedRequest, DecisionLog, Generation, InferError, InferRequest, ModelConfig, ModelIdentity, ModelSource,
+    ModelStatistics, Reshapes, ResponseSender, ResponseStream, SequenceId, ServedModel, Signature, SwapGuardSettings,
+    Tally, response_channel,
 };
 use nereid_scheduler::{Observer, Scheduler, SchedulerSettings, on_cores};
 use parking_lot::Mutex;
@@ -22,6 +23,7 @@ use crate::{
     recorder::{Recorder, ResponseCounter},
     roster::{Maker, Roster},
     scheduling::scheduler_settings,
+    swap_guard,
     warmup::Warmup,
 };
 
@@ -39,6 +41,9 @@ struct Core {
     labels: OutputLabels,
     roster: Roster,
     recorder: Arc<Recorder>,
+    /// How it is watched when it takes another generation's place.
+    guard: Option<SwapGuardSettings>,
+    has_sequences: bool,
     /// Answers that are kept, when the model keeps any.
     caching: Option<Arc<Caching>>,
     /// Where a store is shared with other processes.
@@ -59,6 +64,7 @@ impl BackendModel {
         loader: &LoaderSettings,
     ) -> Result<Self, InferError> {
         let started = Instant::now();
+        let guard = swap_guard::settings(&source.config, backend.guards_swaps())?;
         let signature = Signature::from_config(&source.config)?;
         let reshapes = Reshapes::of(&source.config);
         let labels = OutputLabels::read(&source)?;
@@ -81,7 +87,8 @@ impl BackendModel {
         let maker = Maker { loaded, warmup, rules: rules.clone(), runtime: runtime.clone(), warmed: Mutex::default() };
         let metrics = telemetry.model(&source.identity, &source.config);
         let decisions = Decisions::new(source.identity.clone(), limits.decisions_max);
-        let recorder = Arc::new(Recorder::new(metrics, source.config.is_decoupled()).keeping(decisions));
+        let recorder = Recorder::new(metrics, source.config.is_decoupled()).keeping(decisions);
+        let recorder = Arc::new(recorder.watched(guard.map(|guard| guard.window)));
         let observer: Arc<dyn Observer> = recorder.clone();
         let start = |instances| Scheduler::start(settings, instances, observer);
         let described = description(&wanted);
@@ -93,8 +100,19 @@ impl BackendModel {
         });
         recorder.loaded(started.elapsed());
         tracing::info!("{} has {}", source.identity, described);
-        let core =
-            Core { identity: source.identity, signature, reshapes, labels, roster, recorder, caching, files, memory };
+        let core = Core {
+            identity: source.identity,
+            signature,
+            reshapes,
+            labels,
+            roster,
+            recorder,
+            guard,
+            has_sequences: source.config.sequences().is_some(),
+            caching,
+            files,
+            memory,
+        };
         Ok(Self { config: source.config, core: Arc::new(core) })
     }
 }
@@ -120,6 +138,7 @@ impl ServedModel for BackendModel {
         if let Some(caching) = &self.core.caching {
             caching.prepare(&mut request);
         }
+        let received = request.received;
         match self.core.signature.check(request) {
             Ok(mut request) => {
                 let (mut sender, stream) = response_channel();
@@ -149,7 +168,10 @@ impl ServedModel for BackendModel {
                 }
                 stream
             }
-            Err(error) => ResponseStream::ready(Err(error)),
+            Err(error) => {
+                self.core.recorder.unfit(received.elapsed());
+                ResponseStream::ready(Err(error))
+            }
         }
     }
 
@@ -170,6 +192,11 @@ impl ServedModel for BackendModel {
         self.core.files.as_ref()?.fingerprint()
     }
 
+    fn generation(&self) -> Option<&dyn Generation> {
+        let core = &*self.core;
+        (core.guard.is_some() || core.has_sequences || core.digest().is_some()).then_some(core)
+    }
+
     fn reconfigured(&self, config: &ModelConfig) -> Result<Option<Arc<dyn ServedModel>>, InferError> {
         let wanted = wanted_instances(config)?;
         let change = || self.core.roster.change(config);
@@ -183,6 +210,24 @@ impl ServedModel for BackendModel {
 }
 
 // === impl Core ===
+
+impl Generation for Core {
+    fn guard(&self) -> Option<SwapGuardSettings> {
+        self.guard
+    }
+
+    fn recent(&self, now: Instant) -> Tally {
+        self.recorder.recent(now)
+    }
+
+    fn digest(&self) -> Option<&str> {
+        self.roster.digest()
+    }
+
+    fn has_open_sequence(&self, id: Option<&SequenceId>) -> bool {
+        self.has_sequences && self.roster.scheduler().has_open_sequence(id)
+    }
+}
 
 impl Executor for Core {
     fn execute(&self, request: CheckedRequest, sender: ResponseSender) {

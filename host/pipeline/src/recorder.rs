@@ -8,13 +8,13 @@ use std::{
 
 use nereid_inference::{
     BatchDecision, BatchStatistics, DecisionLog, DurationStatistic, InferStatistics, ModelIdentity, ModelStatistics,
-    ResponseObserver, ResponseOutcome, ResponseRecord, ResponseStatistics,
+    ResponseObserver, ResponseOutcome, ResponseRecord, ResponseStatistics, Tally,
 };
 use nereid_scheduler::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord};
 use nereid_telemetry::{CacheHit, ModelMetrics, RequestDurations};
 use parking_lot::Mutex;
 
-use crate::decisions::Decisions;
+use crate::{decisions::Decisions, swap_guard::RecentTally};
 
 /// Statistics are kept for this many responses of a request; what comes later is counted with the request only. A page
 /// of statistics grows by 200 bytes with each.
@@ -27,6 +27,8 @@ pub(crate) struct Recorder {
     counts_responses: bool,
     /// `None` for a model without a scheduler of its own.
     decisions: Option<Decisions>,
+    /// `None` for a model whose generations are not watched.
+    recent: Option<RecentTally>,
     counted: Mutex<Counted>,
 }
 
@@ -53,7 +55,7 @@ impl Recorder {
     /// For a model whose requests have one response each; or, with `counts_responses`, for a decoupled one, of whose
     /// requests each needs a [`ResponseCounter`].
     pub(crate) fn new(metrics: ModelMetrics, counts_responses: bool) -> Self {
-        Self { metrics, counts_responses, decisions: None, counted: Mutex::default() }
+        Self { metrics, counts_responses, decisions: None, recent: None, counted: Mutex::default() }
     }
 
     /// The same recorder, which keeps the decisions of the model's scheduler.
@@ -61,6 +63,25 @@ impl Recorder {
         let mut recorder = self;
         recorder.decisions = Some(decisions);
         recorder
+    }
+
+    /// The same recorder, which remembers for as long what came of requests, for whoever watches the generation.
+    pub(crate) fn watched(self, window: Option<Duration>) -> Self {
+        let mut recorder = self;
+        recorder.recent = window.map(|window| RecentTally::new(window, Instant::now()));
+        recorder
+    }
+
+    /// What came of requests of late.
+    pub(crate) fn recent(&self, now: Instant) -> Tally {
+        self.recent.as_ref().map(|recent| recent.read(now)).unwrap_or_default()
+    }
+
+    /// A request was refused because it does not fit the model.
+    pub(crate) fn unfit(&self, waited: Duration) {
+        if let Some(recent) = &self.recent {
+            recent.record(Instant::now(), waited, true);
+        }
     }
 
     pub(crate) fn counts_responses(&self) -> bool {
@@ -161,6 +182,9 @@ impl Observer for Recorder {
         if !self.counts_responses && request.outcome != Outcome::Step {
             self.metrics.record_first_response(request.total());
         }
+        if let Some(recent) = &self.recent {
+            note(recent, request, self.counts_responses);
+        }
         match (request.outcome, request.execution) {
             (Outcome::Success | Outcome::Step, Some(execution)) => self.succeeded(request, &execution),
             (Outcome::Failure(reason), _) => self.failed(request, reason),
@@ -223,6 +247,9 @@ impl ResponseObserver for ResponseCounter {
         if response.index == 0 {
             self.recorder.metrics.record_first_response(response.ended.saturating_duration_since(self.received));
         }
+        if let Some(recent) = self.recorder.recent.as_ref().filter(|_| response.outcome == ResponseOutcome::Failure) {
+            recent.record_failure(response.ended);
+        }
         let index = usize::try_from(response.index).unwrap_or(usize::MAX);
         let Some(started) = response.started.filter(|_| index < RESPONSE_INDEXES_MAX) else { return };
         let mut counted = self.recorder.counted.lock();
@@ -233,6 +260,16 @@ impl ResponseObserver for ResponseCounter {
             add_response(statistics, response, started);
         }
     }
+}
+
+/// What a client did is nothing that its model can be blamed for. Of a decoupled model, responses are failures.
+fn note(recent: &RecentTally, request: &RequestRecord, counts_responses: bool) {
+    let is_failure = match request.outcome {
+        Outcome::Step | Outcome::Failure(FailureReason::Cancelled) => return,
+        Outcome::Failure(_) => !counts_responses,
+        Outcome::Success => false,
+    };
+    recent.record(request.ended, request.total(), is_failure);
 }
 
 fn add_response(statistics: &mut ResponseStatistics, response: &ResponseRecord, started: Instant) {

@@ -108,6 +108,11 @@ impl Roster {
         self.maker.loaded.readiness()
     }
 
+    /// What the backend says that the model's own file is.
+    pub(crate) fn digest(&self) -> Option<&str> {
+        self.maker.loaded.digest()
+    }
+
     /// What the loaded model occupies, as far as its backend can tell.
     pub(crate) fn memory_usage(&self) -> Vec<MemoryUsage> {
         self.maker.loaded.memory_usage()

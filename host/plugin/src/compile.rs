@@ -31,6 +31,7 @@ const ADVICE: &str = "Build one with a Nereid SDK (Rust: linker wasm-component-l
 #[derive(Clone)]
 pub struct CompiledPlugin {
     origin: Arc<str>,
+    digest: Arc<str>,
     pre: InstancePre<PluginState>,
     exports: Exports,
 }
@@ -74,7 +75,8 @@ impl PluginEngine {
         };
         let exports = exports.map_err(misfit)?;
         component.initialize_copy_on_write_image().map_err(PluginError::engine)?;
-        Ok(CompiledPlugin { origin: origin.into(), pre, exports })
+        let digest = blake3::hash(bytes).to_hex().as_str().into();
+        Ok(CompiledPlugin { origin: origin.into(), digest, pre, exports })
     }
 
     fn component(&self, origin: &str, bytes: &[u8]) -> Result<Component, PluginError> {
@@ -134,6 +136,11 @@ impl CompiledPlugin {
     /// The file that it came from.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// The BLAKE3 hash of its bytes, in hexadecimal digits.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// Bytes of its machine code, with the data that its memories begin with.

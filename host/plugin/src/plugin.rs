@@ -97,6 +97,11 @@ impl Plugin {
         self.compiled.kind()
     }
 
+    /// The BLAKE3 hash of the component's file, in hexadecimal digits.
+    pub fn digest(&self) -> &str {
+        self.compiled.digest()
+    }
+
     /// A guest for the instance of that name. Blocks the calling thread while it starts.
     ///
     /// # Errors

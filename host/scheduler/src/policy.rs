@@ -16,6 +16,11 @@ pub(crate) trait Policy<T>: Send {
 
     /// No more requests come, and nothing waits: instances that are idle are not needed again.
     fn is_drained(&self) -> bool;
+
+    /// Whether more requests may come for a sequence, this one or any.
+    fn has_open_sequence(&self, _id: Option<&SequenceId>) -> bool {
+        false
+    }
 }
 
 /// What can happen.

@@ -26,7 +26,7 @@ use std::{
 
 use futures_util::FutureExt;
 use nereid_backend::Batch;
-use nereid_inference::{CheckedRequest, InferError, ResponseOrder, ResponseSender};
+use nereid_inference::{CheckedRequest, InferError, ResponseOrder, ResponseSender, SequenceId};
 use nereid_sync::{Mutex, mpsc};
 use tokio::runtime::Handle;
 
@@ -155,6 +155,11 @@ impl Scheduler {
         }
         let actions = self.shared.decide(queued, Event::Arrive { item: job, wish });
         self.shared.perform(actions);
+    }
+
+    /// Whether more requests may come for a sequence that began here, this one or any.
+    pub fn has_open_sequence(&self, id: Option<&SequenceId>) -> bool {
+        self.shared.policy.lock().has_open_sequence(id)
     }
 }
 

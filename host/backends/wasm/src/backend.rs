@@ -147,6 +147,10 @@ impl Backend for WasmBackend {
         true
     }
 
+    fn guards_swaps(&self) -> bool {
+        true
+    }
+
     fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError> {
         check_config(&source.config)?;
         let (limits, grants) = self.settle(source)?;

@@ -55,6 +55,10 @@ impl LoadedModel for WasmModel {
         }))
     }
 
+    fn digest(&self) -> Option<&str> {
+        Some(self.plugin.digest())
+    }
+
     fn memory_usage(&self) -> Vec<MemoryUsage> {
         vec![MemoryUsage { kind: MemoryKind::Cpu, device_id: 0, bytes: self.plugin.memory_bytes() }]
     }

@@ -96,6 +96,11 @@ impl<T: Sequenced + Send> Policy<T> for SequencePolicy<T> {
         let may_return = || self.sequences.iterative && self.benches.values().any(|bench| bench.busy);
         self.life == Life::Draining && self.waiting == 0 && !may_return()
     }
+
+    /// A request of an iterative model is a sequence of its own: no other is to come.
+    fn has_open_sequence(&self, id: Option<&SequenceId>) -> bool {
+        !self.sequences.iterative && id.map_or(!self.known.is_empty(), |id| self.known.contains_key(id))
+    }
 }
 
 impl<T: Sequenced> SequencePolicy<T> {

@@ -1,6 +1,7 @@
 //! The policy of sequences, one story per test, over time that the test makes.
 
 mod iterative;
+mod open;
 
 use std::{
     collections::BTreeMap,
