@@ -4,51 +4,54 @@
 //! under it. Changes hand out the generations they replace, for the caller to drop when the lock is free: dropping the
 //! last reference to a generation may take as long as its last request.
 
+mod model;
+mod swaps;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Weak},
+    sync::Arc,
+    time::{Instant, SystemTime},
 };
 
-use nereid_inference::{IndexEntry, InferError, ModelState, ServedModel};
+use nereid_inference::{GenerationState, IndexEntry, InferError, ServedModel};
 
+use self::model::{Model, Version};
+pub(crate) use self::{
+    model::{Previous, reason},
+    swaps::Look,
+};
 use crate::{
-    ensembles::Member,
-    lifecycle::{Event, VersionState},
-    model_id::ModelId,
-    route::{ModelRoute, Route},
-    source::Source,
-    standing::Standing,
+    ensembles::Member, lifecycle::Event, model_id::ModelId, route::Route, source::Source, standing::Standing,
+    swap::Origin,
 };
 
 /// What the loader made of each version.
-pub(crate) type Loaded = Vec<(u64, Result<Arc<dyn ServedModel>, InferError>)>;
+pub(crate) type Loaded = Vec<(u64, Result<Made, InferError>)>;
+
+/// A version that can be served.
+pub(crate) struct Made {
+    pub(crate) served: Arc<dyn ServedModel>,
+    /// Loaded for this, and not what was served before.
+    pub(crate) is_new: bool,
+}
 
 /// Generations that are no longer routed to.
 pub(crate) type Retired = Vec<Arc<dyn ServedModel>>;
 
-const SIBLING_FAILED: &str = "another version of the model failed to load";
+// === impl Made ===
 
-/// Every model that was asked for.
-#[derive(Default)]
-pub(crate) struct Book {
-    models: BTreeMap<ModelId, Model>,
+impl Made {
+    /// What was served before, perhaps with other instances.
+    pub(crate) fn kept(served: Arc<dyn ServedModel>) -> Self {
+        Self { served, is_new: false }
+    }
 }
 
-#[derive(Default)]
-struct Model {
-    versions: BTreeMap<u64, Version>,
-    /// The models that it calls, when it is an ensemble.
-    members: BTreeSet<ModelId>,
-    /// Why not even its versions are known.
-    failure: Option<String>,
-    /// Asked for by name, not only because an ensemble needs it.
-    explicit: bool,
-    /// In no repository: a client sent all its files.
-    is_ephemeral: bool,
-    /// What the generations that are served were loaded from.
-    source: Option<Arc<Source>>,
-    /// Generations that finish their requests, with the files that they may still read.
-    leaving: Vec<(Weak<dyn ServedModel>, Arc<Source>)>,
+/// Every model that was asked for.
+pub(crate) struct Book {
+    models: BTreeMap<ModelId, Model>,
+    /// Generations remembered per model.
+    history_max: usize,
 }
 
 /// A load that is over, whatever came of it.
@@ -56,21 +59,28 @@ pub(crate) struct FinishedLoad {
     pub(crate) members: BTreeSet<ModelId>,
     pub(crate) source: Arc<Source>,
     pub(crate) loaded: Loaded,
-}
-
-struct Version {
-    state: VersionState,
-    served: Option<Arc<dyn ServedModel>>,
-    /// The generation that finishes its requests.
-    draining: Option<Weak<dyn ServedModel>>,
+    pub(crate) origin: Origin,
+    pub(crate) at: SystemTime,
+    /// The same moment, for what is measured from it.
+    pub(crate) now: Instant,
 }
 
 // === impl Book: changes ===
 
 impl Book {
+    /// An empty book, which remembers so many generations of each model.
+    pub(crate) fn new(history_max: usize) -> Self {
+        Self { models: BTreeMap::new(), history_max }
+    }
+
+    fn entry(&mut self, id: &ModelId) -> &mut Model {
+        let history_max = self.history_max;
+        self.models.entry(id.clone()).or_insert_with(|| Model::new(history_max))
+    }
+
     /// The versions of a model are about to be loaded.
     pub(crate) fn begin_load(&mut self, id: &ModelId, versions: &[u64]) {
-        let model = self.models.entry(id.clone()).or_default();
+        let model = self.entry(id);
         model.failure = None;
         for version in versions {
             model.versions.entry(*version).or_insert_with(Version::new).apply(Event::LoadBegins);
@@ -78,33 +88,38 @@ impl Book {
     }
 
     /// All versions, or none: when one fails, what was ready before stays ready.
-    pub(crate) fn finish_load(&mut self, id: &ModelId, finished: FinishedLoad) -> Retired {
-        let FinishedLoad { members, source, loaded } = finished;
-        let model = self.models.entry(id.clone()).or_default();
+    pub(crate) fn finish_load(&mut self, id: &ModelId, mut finished: FinishedLoad) -> Retired {
+        let model = self.entry(id);
         let was_ready = model.is_ready();
-        if loaded.iter().any(|(_, result)| result.is_err()) {
-            let retired = model.refuse(loaded);
-            if !was_ready {
-                model.members = members;
-                if source.is_ephemeral {
-                    // Nothing is left to load it from.
-                    self.models.remove(id);
-                }
-            }
+        let error = finished.loaded.iter().find_map(|(_, result)| result.as_ref().err());
+        let Some(error) = error.map(reason) else {
+            model.members = std::mem::take(&mut finished.members);
+            model.is_ephemeral = finished.source.is_ephemeral;
+            return model.accept(finished);
+        };
+        let FinishedLoad { members, source, loaded, origin, at, .. } = finished;
+        let versions = loaded.iter().map(|(version, _)| (*version, None)).collect();
+        model.history.note((&origin, at), versions, GenerationState::Failed { reason: error.clone() });
+        let retired = model.refuse(loaded);
+        if was_ready {
+            model.update_failure = Some(failed_update(&error));
             return retired;
         }
         model.members = members;
-        model.is_ephemeral = source.is_ephemeral;
-        let before = model.source.replace(source);
-        let retired = model.accept(loaded);
-        model.leave(&retired, before);
+        if source.is_ephemeral {
+            // Nothing is left to load it from.
+            self.models.remove(id);
+        }
         retired
     }
 
     /// The model cannot even be read. What is ready stays ready.
-    pub(crate) fn fail(&mut self, id: &ModelId, reason: &str) {
-        let model = self.models.entry(id.clone()).or_default();
-        if !model.is_ready() {
+    pub(crate) fn fail(&mut self, id: &ModelId, reason: &str, (origin, at): (&Origin, SystemTime)) {
+        let model = self.entry(id);
+        model.history.note((origin, at), Vec::new(), GenerationState::Failed { reason: reason.to_owned() });
+        if model.is_ready() {
+            model.update_failure = Some(failed_update(reason));
+        } else {
             model.versions.clear();
             model.failure = Some(reason.to_owned());
         }
@@ -125,9 +140,13 @@ impl Book {
             return Retired::new();
         }
         model.explicit = false;
-        let retired = model.versions.values_mut().filter_map(|version| version.retire(Event::UnloadBegins)).collect();
+        model.history.set(model.number, GenerationState::Retired);
+        let mut retired: Retired =
+            model.versions.values_mut().filter_map(|version| version.retire(Event::UnloadBegins)).collect();
         let before = model.source.take();
         model.leave(&retired, before);
+        retired.extend(model.forget_previous());
+        retired.extend(model.line.clear());
         retired
     }
 
@@ -138,24 +157,30 @@ impl Book {
         model.versions.values_mut().filter_map(|version| version.retire(gone())).collect()
     }
 
-    /// Notices the generations whose last request was answered. Hands out what they were loaded from: dropping that may
-    /// remove files.
+    /// Notices the generations whose last request was answered, and whose last sequence is over. Hands out what they were, and
+    /// what they were loaded from: dropping that may remove files.
     #[must_use]
-    pub(crate) fn settle(&mut self) -> Vec<Arc<Source>> {
+    pub(crate) fn settle(&mut self) -> (Retired, Vec<Arc<Source>>) {
         for version in self.models.values_mut().flat_map(|model| model.versions.values_mut()) {
             if version.draining.as_ref().is_some_and(|generation| generation.strong_count() == 0) {
                 version.draining = None;
                 version.apply(Event::Drained);
             }
         }
-        let mut left = Vec::new();
+        let (mut retired, mut left) = (Retired::new(), Vec::new());
         for model in self.models.values_mut() {
+            retired.extend(model.line.settle());
             left.extend(model.leaving.extract_if(.., |(generation, _)| generation.strong_count() == 0));
         }
         // A model that was in no repository leaves no trace.
         self.models.retain(|_, model| !(model.is_ephemeral && model.is_unloaded() && model.leaving.is_empty()));
-        left.into_iter().map(|(_, source)| source).collect()
+        (retired, left.into_iter().map(|(_, source)| source).collect())
     }
+}
+
+/// As the index tells it of a model that is ready.
+fn failed_update(reason: &str) -> String {
+    format!("the last update failed, what was served before still is: {reason}")
 }
 
 // === impl Book: questions ===
@@ -194,7 +219,7 @@ impl Book {
         let served = model.ready().map(|(version, served)| (version, served.clone())).collect();
         let others = model.versions.values().filter(|version| version.served.is_none());
         let is_whole = model.is_ready() && others.into_iter().all(|version| version.state.is_unloaded());
-        Some(Standing { source, served, is_whole })
+        Some(Standing { source, served, is_whole, is_rolled_back: model.is_rolled_back })
     }
 
     /// The models of which not even the versions are known.
@@ -271,124 +296,5 @@ impl Book {
     pub(crate) fn index(&self) -> Vec<(ModelId, IndexEntry)> {
         let models = self.models.iter();
         models.flat_map(|(id, model)| model.index(&id.name).into_iter().map(|entry| (id.clone(), entry))).collect()
-    }
-}
-
-// === impl Model ===
-
-impl Model {
-    fn ready(&self) -> impl Iterator<Item = (u64, &Arc<dyn ServedModel>)> {
-        self.versions.iter().filter_map(|(number, version)| Some((*number, version.served.as_ref()?)))
-    }
-
-    fn is_ready(&self) -> bool {
-        self.ready().next().is_some()
-    }
-
-    /// Keeps the files of generations that may still read them.
-    fn leave(&mut self, retired: &Retired, source: Option<Arc<Source>>) {
-        let Some(source) = source.filter(|source| source.has_files()) else { return };
-        self.leaving.extend(retired.iter().map(|served| (Arc::downgrade(served), source.clone())));
-    }
-
-    fn is_unloaded(&self) -> bool {
-        let gone = |version: &Version| version.state.is_unloaded() || version.state == VersionState::Unloading;
-        self.failure.is_none() && self.versions.values().all(gone)
-    }
-
-    /// Why it does not answer; `None` when it was unloaded or never loaded.
-    fn reason(&self) -> Option<&str> {
-        if self.is_unloaded() {
-            return None;
-        }
-        let of_version =
-            |version: &Version| !version.state.reason().is_empty() && version.state.reason() != SIBLING_FAILED;
-        let failed = self.versions.values().find(|version| of_version(version));
-        self.failure.as_deref().or_else(|| failed.map(|version| version.state.reason()))
-    }
-
-    /// Every version loaded: the new generations take over, and versions that were not loaded go.
-    fn accept(&mut self, loaded: Loaded) -> Retired {
-        let mut retired = Retired::new();
-        for (number, version) in &mut self.versions {
-            if !loaded.iter().any(|(loaded, _)| loaded == number) {
-                retired.extend(version.retire(Event::UnloadBegins));
-            }
-        }
-        for (number, served) in loaded {
-            let version = self.versions.entry(number).or_insert_with(Version::new);
-            version.apply(Event::LoadSucceeds);
-            version.draining = None;
-            retired.extend(std::mem::replace(&mut version.served, served.ok()));
-        }
-        retired
-    }
-
-    /// Some version failed: the new generations are given up.
-    fn refuse(&mut self, loaded: Loaded) -> Retired {
-        let mut retired = Retired::new();
-        for (number, result) in loaded {
-            let version = self.versions.entry(number).or_insert_with(Version::new);
-            let reason = match result {
-                Ok(served) => {
-                    retired.push(served);
-                    SIBLING_FAILED.to_owned()
-                }
-                Err(error) => reason(&error),
-            };
-            version.apply(Event::LoadFails(reason));
-        }
-        retired
-    }
-
-    fn route(&self, id: &ModelId) -> ModelRoute {
-        let others = self.versions.iter().filter(|(_, version)| version.served.is_none()).map(|(number, _)| *number);
-        ModelRoute {
-            title: id.to_string().into(),
-            ready: self.ready().map(|(number, served)| (number, served.clone())).collect(),
-            others: others.collect(),
-        }
-    }
-
-    fn index(&self, name: &str) -> Vec<IndexEntry> {
-        let entry = |version, state, reason: &str| IndexEntry {
-            name: name.to_owned(),
-            version,
-            state,
-            reason: reason.to_owned(),
-        };
-        if let Some(failure) = &self.failure {
-            return vec![entry(None, Some(ModelState::Unavailable), failure)];
-        }
-        let versions = self.versions.iter();
-        versions
-            .map(|(number, version)| entry(Some(*number), Some(version.state.shown()), version.state.reason()))
-            .collect()
-    }
-}
-
-/// A failed load as the index tells it.
-pub(crate) fn reason(error: &InferError) -> String {
-    format!("{}: {}", error.kind().title(), error.message())
-}
-
-// === impl Version ===
-
-impl Version {
-    fn new() -> Self {
-        Self { state: VersionState::new(), served: None, draining: None }
-    }
-
-    fn apply(&mut self, event: Event) {
-        let state = std::mem::replace(&mut self.state, VersionState::Unloading);
-        self.state = state.after(event);
-    }
-
-    /// Takes the generation out of the route.
-    fn retire(&mut self, event: Event) -> Option<Arc<dyn ServedModel>> {
-        self.apply(event);
-        let served = self.served.take()?;
-        self.draining = Some(Arc::downgrade(&served));
-        Some(served)
     }
 }

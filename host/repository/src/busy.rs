@@ -31,6 +31,16 @@ impl Busy {
         held.extend(models.iter().cloned());
         Held { busy: self, models }
     }
+
+    /// Takes all of `models`, when they are free.
+    pub(crate) fn try_hold(&self, models: BTreeSet<ModelId>) -> Option<Held<'_>> {
+        let mut held = self.models.lock();
+        if !held.is_disjoint(&models) {
+            return None;
+        }
+        held.extend(models.iter().cloned());
+        Some(Held { busy: self, models })
+    }
 }
 
 impl Drop for Held<'_> {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use nereid_inference::{IndexEntry, InferError, LoadOverrides, ModelControl, ModelState};
+use nereid_inference::{IndexEntry, InferError, LoadOverrides, ModelControl, ModelHistory, ModelState};
 
 use crate::{
     ControlMode, Repository,
@@ -17,6 +17,7 @@ use crate::{
     plan::{AMBIGUOUS, Planner},
     repository::to_load,
     source::Given,
+    swap::Origin,
 };
 
 const NOT_EXPLICIT: &str = "explicit model load / unload is not allowed if polling is enabled";
@@ -25,13 +26,15 @@ const NOT_EXPLICIT: &str = "explicit model load / unload is not allowed if polli
 const NAME_BYTES_MAX: usize = 255;
 
 /// What is to be loaded.
-#[derive(Default)]
 pub(crate) struct Load {
     pub(crate) wanted: BTreeSet<ModelId>,
     /// What a client sent for the one model that is wanted.
-    given: Option<Arc<Given>>,
+    pub(crate) given: Option<Arc<Given>>,
+    /// What was sent with an earlier load does not count.
+    pub(crate) is_fresh: bool,
     /// Ensembles whose members have changed.
-    relinks: bool,
+    pub(crate) relinks: bool,
+    pub(crate) origin: Origin,
 }
 
 impl ModelControl for Repository {
@@ -63,14 +66,18 @@ impl ModelControl for Repository {
 
     fn load(&self, name: &str, overrides: LoadOverrides) -> Result<(), InferError> {
         self.check_load(name)?;
-        let given = Given::read(name, overrides, &self.override_use, &self.settings.limits);
+        let origin = Origin::request(&overrides.requested_by, !overrides.is_empty());
+        let given = match overrides.overlay {
+            true => self.overlaid(name, overrides).map(Some),
+            false => Given::read(name, overrides, &self.override_use, &self.settings.limits),
+        };
         let given = given.map_err(|error| poll_failure(&ModelId::plain(name), &error))?.map(Arc::new);
         let wanted = match given.as_ref().is_some_and(|given| given.files.is_some()) {
             // Its files come from no repository.
             true => BTreeSet::from([ModelId::plain(name)]),
             false => to_load(&Places::open(&self.settings)?, name),
         };
-        let mut outcomes = self.load_and_relink(Load { wanted: wanted.clone(), given, relinks: false })?;
+        let mut outcomes = self.load_and_relink(Load { given, ..Load::of(wanted.clone(), origin) })?;
         let mut failures = Vec::new();
         for id in &wanted {
             match outcomes.remove(id) {
@@ -90,6 +97,26 @@ impl ModelControl for Repository {
         }
         self.unload_models(&wanted, unload_dependents);
         Ok(())
+    }
+
+    fn history(&self, name: &str) -> Result<Vec<ModelHistory>, InferError> {
+        let histories = self.book.lock().histories(name);
+        if histories.is_empty() {
+            return Err(InferError::not_found(format!("Request for unknown model: '{name}' is not found")));
+        }
+        Ok(histories)
+    }
+
+    fn roll_back(&self, name: &str, requested_by: &str) -> Result<(), InferError> {
+        if self.exiting.load(Ordering::Acquire) {
+            return Err(InferError::unavailable("Server exiting"));
+        }
+        let called: Vec<ModelId> = self.book.lock().called(name).into_iter().collect();
+        match called.as_slice() {
+            [id] => self.roll_back_to_previous(id, requested_by),
+            [] => Err(InferError::not_found(format!("Request for unknown model: '{name}' is not found"))),
+            _ => Err(InferError::invalid_argument(format!("there are {} models called '{name}'", called.len()))),
+        }
     }
 }
 
@@ -149,7 +176,7 @@ impl Repository {
         drop(book);
         let wanted: BTreeSet<ModelId> = dependents.into_iter().filter(|id| !outcomes.contains_key(id)).collect();
         if !wanted.is_empty() {
-            self.load_all(Load { wanted, given: None, relinks: true })?;
+            self.load_all(Load { relinks: true, ..Load::of(wanted, Origin::relink()) })?;
         }
         Ok(outcomes)
     }
@@ -162,6 +189,7 @@ impl Repository {
         let planner = Planner::new(&self.settings, &places, &*self.loader, wanted.clone())
             .over(&standing)
             .given(load.given)
+            .fresh(load.is_fresh)
             .relinking(load.relinks);
         let mut models = planner.models();
         loop {
@@ -184,7 +212,7 @@ impl Repository {
             let book = self.book.lock();
             plan.retain(|id, prepared| prepared.is_ok() || book.knows(id) || !places.find(id).is_empty());
             drop(book);
-            let mut outcomes = self.execute(plan, if load.relinks { &wanted } else { &[] });
+            let mut outcomes = self.execute(plan, if load.relinks { &wanted } else { &[] }, &load.origin);
             outcomes.extend(refused);
             drop(held);
             return Ok(outcomes);
@@ -221,8 +249,8 @@ fn poll_failure(name: &ModelId, error: &InferError) -> InferError {
 
 impl Load {
     /// Of these models, as they lie in the repositories.
-    pub(crate) fn of(wanted: BTreeSet<ModelId>) -> Self {
-        Self { wanted, ..Self::default() }
+    pub(crate) fn of(wanted: BTreeSet<ModelId>, origin: Origin) -> Self {
+        Self { wanted, given: None, is_fresh: false, relinks: false, origin }
     }
 }
 

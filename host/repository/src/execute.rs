@@ -3,14 +3,18 @@
 //! Of a model that is served, only the versions that changed are loaded; when nothing but the instances is to change, the
 //! generation that serves gets others.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
-use nereid_inference::{InferError, ServedModel};
+use nereid_inference::{Generation, InferError, ServedModel};
 use nereid_sync::{Condvar, Mutex};
 
 use crate::{
     Repository,
-    book::{FinishedLoad, Loaded, Retired, reason},
+    book::{FinishedLoad, Loaded, Made, Retired, reason},
     ensembles,
     guard::guarded,
     model_id::ModelId,
@@ -19,6 +23,7 @@ use crate::{
     plan::{self, Plan},
     prepare::Prepared,
     standing::Step,
+    swap::Origin,
 };
 
 /// What became of each model of a plan.
@@ -36,12 +41,12 @@ pub(crate) enum Change {
 impl Repository {
     /// Loads every model of the plan and returns when the last one is ready or has failed. The models of `relinked`
     /// are loaded even if nothing of them has changed. All names must be held.
-    pub(crate) fn execute(&self, plan: Plan, relinked: &[ModelId]) -> Outcomes {
+    pub(crate) fn execute(&self, plan: Plan, relinked: &[ModelId], origin: &Origin) -> Outcomes {
         self.change(|book| {
             for (id, prepared) in &plan {
                 match prepared {
                     Ok(prepared) => book.begin_load(id, &prepared.versions),
-                    Err(error) => book.fail(id, error.message()),
+                    Err(error) => book.fail(id, error.message(), (origin, SystemTime::now())),
                 }
             }
             Retired::new()
@@ -55,7 +60,7 @@ impl Repository {
                     let has_changed =
                         |member: &ModelId| matches!(outcomes.lock().get(member), Some(Ok(Change::Loaded)));
                     let relink = relinked.contains(&id) || ensembles::members(&prepared.config).iter().any(has_changed);
-                    let outcome = self.load_model(prepared, relink);
+                    let outcome = self.load_model(prepared, relink, origin);
                     outcomes.lock().insert(id.clone(), outcome);
                 }
                 order.lock().done(&id);
@@ -71,7 +76,7 @@ impl Repository {
     }
 
     /// Loads the versions of one model that need it; they become ready together.
-    fn load_model(&self, prepared: &Prepared, relink: bool) -> Result<Change, InferError> {
+    fn load_model(&self, prepared: &Prepared, relink: bool, origin: &Origin) -> Result<Change, InferError> {
         let name = &prepared.id;
         prepared.warnings.iter().for_each(|warning| tracing::warn!("model '{name}': {warning}"));
         let standing = self.book.lock().standing(name).filter(|_| !relink);
@@ -86,7 +91,7 @@ impl Repository {
             .collect();
         let loads = steps.iter().filter(|(_, step)| matches!(step, Step::Load)).count();
         let loaded = match &members_ready {
-            Ok(()) => self.take(prepared, steps),
+            Ok(()) => self.take(prepared, steps, origin),
             Err(error) => prepared.versions.iter().map(|version| (*version, Err(error.clone()))).collect(),
         };
         let outcome = match &members_ready {
@@ -98,38 +103,57 @@ impl Repository {
             Err(_) => log_failure(name, &outcome),
         }
         let members = ensembles::members(&prepared.config);
-        let finished = FinishedLoad { members, source: prepared.source.clone(), loaded };
+        let (source, origin) = (prepared.source.clone(), origin.clone());
+        let (at, now) = (SystemTime::now(), Instant::now());
+        let finished = FinishedLoad { members, source, loaded, origin, at, now };
         self.change(|book| book.finish_load(name, finished));
+        if self.book.lock().has_swaps() {
+            self.swap_bell.ring();
+        }
         outcome
     }
 
     /// Takes every step. Instances are changed last, when nothing else can fail: a generation that serves is not loaded
     /// anew when that fails.
-    fn take(&self, prepared: &Prepared, steps: Vec<(u64, Step)>) -> Loaded {
+    fn take(&self, prepared: &Prepared, steps: Vec<(u64, Step)>, origin: &Origin) -> Loaded {
         let mut loaded = Loaded::new();
         let mut reconfigured = Vec::new();
         for (version, step) in steps {
             match step {
-                Step::Keep(served) => loaded.push((version, Ok(served))),
-                Step::Load => loaded.push((version, self.load_version(prepared, version))),
+                Step::Keep(served) => loaded.push((version, Ok(Made::kept(served)))),
+                Step::Load => loaded.push((version, self.load_new(prepared, version, origin))),
                 Step::Reconfigure(served) => reconfigured.push((version, served)),
             }
         }
         if loaded.iter().any(|(_, result)| result.is_err()) {
-            loaded.extend(reconfigured.into_iter().map(|(version, served)| (version, Ok(served))));
+            loaded.extend(reconfigured.into_iter().map(|(version, served)| (version, Ok(Made::kept(served)))));
             return loaded;
         }
         for (version, served) in reconfigured {
             tracing::info!("updating the instances of {}:{version}", prepared.id);
             let update = || served.clone().reconfigured(&prepared.config);
             let result = match guarded("updating the instances", update) {
-                Ok(Some(updated)) => Ok(updated),
-                Ok(None) => self.load_version(prepared, version),
+                Ok(Some(updated)) => Ok(Made::kept(updated)),
+                Ok(None) => self.load_new(prepared, version, origin),
                 Err(error) => Err(error),
             };
             loaded.push((version, result));
         }
         loaded
+    }
+
+    /// Loads a version, unless it is what was rolled back and nobody asks for it.
+    fn load_new(&self, prepared: &Prepared, version: u64, origin: &Origin) -> Result<Made, InferError> {
+        let served = self.load_version(prepared, version)?;
+        let digest = served.generation().and_then(Generation::digest);
+        if let Some(digest) = digest.filter(|_| origin.is_poll)
+            && self.book.lock().is_rejected(&prepared.id, digest, served.config())
+        {
+            return Err(InferError::unavailable(format!(
+                "this file (BLAKE3 {digest}) with this configuration was rolled back; change it, or ask for it by a load request"
+            )));
+        }
+        Ok(Made { served, is_new: true })
     }
 
     fn load_version(&self, prepared: &Prepared, version: u64) -> Result<Arc<dyn ServedModel>, InferError> {

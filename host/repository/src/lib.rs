@@ -6,6 +6,7 @@
 //! Deliberately absent: knowledge of what loading means (that is the loader's), wire formats, and any runtime: loading
 //! blocks the thread that asks for it.
 
+mod bell;
 mod book;
 mod busy;
 mod changes;
@@ -22,6 +23,7 @@ mod limits;
 mod model_id;
 mod ondemand;
 mod order;
+mod overlay;
 mod override_files;
 mod parallel;
 mod places;
@@ -37,6 +39,7 @@ mod settings;
 mod snapshot;
 mod source;
 mod standing;
+mod swap;
 mod unserved;
 mod validate;
 mod versions;

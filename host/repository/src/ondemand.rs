@@ -20,21 +20,23 @@ use std::{
     collections::BTreeSet,
     sync::{Arc, Weak, mpsc},
     thread::JoinHandle,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use nereid_inference::{
-    IndexEntry, InferError, InferenceService, LoadOverrides, ModelControl, ModelState, ServedModel, ServerState,
+    IndexEntry, InferError, InferenceService, LoadOverrides, ModelControl, ModelHistory, ModelState, ServedModel,
+    ServerState,
 };
 use nereid_sync::{ArcSwap, Mutex};
 
 use self::{
     catalogue::Catalogue,
-    desk::{Bell, Waiter},
+    desk::Waiter,
     policy::{Policy, PolicySettings, Slot},
 };
 use crate::{
     Repository, StartReport,
+    bell::Bell,
     book::Retired,
     control::{Load, one_error},
     ensembles::Member,
@@ -43,6 +45,7 @@ use crate::{
     plan::{Plan, Planner},
     repository::to_load,
     route::Route,
+    swap::Origin,
 };
 
 /// Why a model is not loaded, in the index.
@@ -136,7 +139,7 @@ impl OnDemand {
             for (id, prepared) in plan {
                 if let Err(error) = prepared {
                     tracing::error!("model '{id}' cannot be loaded: {error}");
-                    book.fail(id, error.message());
+                    book.fail(id, error.message(), (&Origin::start(), SystemTime::now()));
                 }
             }
             Retired::new()
@@ -236,6 +239,10 @@ impl ModelControl for OnDemand {
         called.iter().for_each(|id| self.unload_by_name(id, unload_dependents));
         Ok(())
     }
+
+    fn history(&self, name: &str) -> Result<Vec<ModelHistory>, InferError> {
+        self.repository.history(name)
+    }
 }
 
 // === impl OnDemand: loads and unloads by name ===
@@ -273,7 +280,7 @@ impl OnDemand {
 
     /// Changes what is loaded, in place.
     fn load_now(&self, id: &ModelId) -> Result<(), InferError> {
-        let mut outcomes = self.repository.load_and_relink(Load::of(BTreeSet::from([id.clone()])))?;
+        let mut outcomes = self.repository.load_and_relink(Load::of(BTreeSet::from([id.clone()]), Origin::demand()))?;
         self.describe(outcomes.keys());
         self.reconcile();
         match outcomes.remove(id) {

@@ -33,6 +33,8 @@ pub(crate) struct Planner<'a> {
     wanted: Vec<ModelId>,
     /// What a client sent for the one model that is wanted.
     given: Option<Arc<Given>>,
+    /// A configuration that was sent with an earlier load does not count.
+    is_fresh: bool,
     /// The wanted models stay what they are and are linked to their members anew.
     relinks: bool,
     /// What is served of a model.
@@ -49,7 +51,7 @@ impl<'a> Planner<'a> {
         loader: &'a dyn ModelLoader,
         wanted: Vec<ModelId>,
     ) -> Self {
-        Self { settings, places, loader, wanted, given: None, relinks: false, standing: &|_| None }
+        Self { settings, places, loader, wanted, given: None, is_fresh: false, relinks: false, standing: &|_| None }
     }
 
     /// The same planner, which knows what is served.
@@ -62,6 +64,12 @@ impl<'a> Planner<'a> {
     #[must_use]
     pub(crate) fn given(self, given: Option<Arc<Given>>) -> Self {
         Self { given, ..self }
+    }
+
+    /// The same planner, for what lies in the repository alone, but for what a client sent now.
+    #[must_use]
+    pub(crate) fn fresh(self, is_fresh: bool) -> Self {
+        Self { is_fresh, ..self }
     }
 
     /// The same planner, for ensembles whose members have changed.
@@ -103,10 +111,10 @@ impl<'a> Planner<'a> {
         models
     }
 
-    /// Members that came from a client are left as they are.
+    /// Members that came from a client, or were rolled back, are left as they are.
     fn is_to_be_loaded(&self, member: &ModelId) -> bool {
-        let came_from_a_client = || (self.standing)(member).is_some_and(|standing| standing.source.has_files());
-        !self.places.find(member).is_empty() && !came_from_a_client()
+        let is_held = |standing: Standing| standing.source.has_files() || standing.is_rolled_back;
+        !self.places.find(member).is_empty() && !(self.standing)(member).is_some_and(is_held)
     }
 
     fn written_config(&self, id: &ModelId) -> Option<ModelConfig> {
@@ -176,7 +184,7 @@ impl<'a> Planner<'a> {
         // A configuration that was sent earlier stays until somebody touches the file.
         let sent_earlier = standing.filter(|standing| {
             let earlier = &standing.source;
-            given.is_none() && !earlier.has_files() && source.keeps_config(earlier)
+            given.is_none() && !self.is_fresh && !earlier.has_files() && source.keeps_config(earlier)
         });
         if let Some(sent) = sent_earlier.and_then(|standing| standing.source.given.clone()) {
             source.given = Some(sent);

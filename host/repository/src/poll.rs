@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use nereid_inference::InferError;
 
-use crate::{Repository, changes, control::Load, places::Places, snapshot};
+use crate::{Repository, changes, control::Load, places::Places, snapshot, swap::Origin};
 
 impl Repository {
     /// Looks at the directories once and does what changed since the look before, or since the start. Blocks the calling
@@ -29,7 +29,7 @@ impl Repository {
         let mut loads = changes.loads;
         // A model may be unreadable because of another one: a cycle of ensembles ends where one of them is edited.
         loads.extend(self.book.lock().unread().into_iter().filter(|id| now.contains_key(id)));
-        self.load_and_relink(Load::of(loads))?;
+        self.load_and_relink(Load::of(loads, Origin::poll()))?;
         for id in changes.unloads {
             self.unload_models(&BTreeSet::from([id]), false);
         }

@@ -13,6 +13,7 @@ use nereid_sync::{ArcSwap, Mutex};
 
 use crate::{
     ControlMode, RepositorySettings, StartReport,
+    bell::Bell,
     book::{Book, Retired},
     busy::Busy,
     model_id::ModelId,
@@ -22,6 +23,7 @@ use crate::{
     route::Route,
     settings::EVERY_MODEL,
     snapshot::{self, Snapshot},
+    swap::Origin,
 };
 
 /// Models by name, as they are loaded, served, replaced and unloaded.
@@ -38,6 +40,8 @@ pub struct Repository {
     pub(crate) override_use: Arc<OverrideUse>,
     pub(crate) started: AtomicBool,
     pub(crate) exiting: AtomicBool,
+    /// Wakes who watches new generations.
+    pub(crate) swap_bell: Arc<Bell>,
     /// Whether every version is ready, or unloaded on purpose.
     pub(crate) as_wanted: AtomicBool,
 }
@@ -48,16 +52,18 @@ impl Repository {
     /// A repository that serves nothing until it is started.
     pub fn new(settings: RepositorySettings, loader: Arc<dyn ModelLoader>) -> Arc<Self> {
         let route = Route::new(settings.has_namespaces);
+        let book = Book::new(settings.limits.generations_max);
         Arc::new(Self {
             settings,
             loader,
             route: ArcSwap::new(Arc::new(route)),
-            book: Mutex::default(),
+            book: Mutex::new(book),
             busy: Busy::default(),
             seen: Mutex::default(),
             override_use: Arc::default(),
             started: AtomicBool::new(false),
             exiting: AtomicBool::new(false),
+            swap_bell: Arc::default(),
             as_wanted: AtomicBool::new(true),
         })
     }
@@ -76,7 +82,7 @@ impl Repository {
         let wanted = self.wanted(&places)?;
         let plan = Planner::new(&self.settings, &places, &*self.loader, wanted.clone()).plan();
         let held = self.busy.hold(plan.keys().cloned().collect());
-        self.execute(plan, &[]);
+        self.execute(plan, &[], &Origin::start());
         drop(held);
         let mut book = self.book.lock();
         wanted.iter().for_each(|id| book.mark_explicit(id));
@@ -87,6 +93,7 @@ impl Repository {
     /// From now on the server is not ready and models are neither loaded nor unloaded; those that are ready answer on.
     pub fn begin_exit(&self) {
         self.exiting.store(true, Ordering::Release);
+        self.swap_bell.stop();
     }
 
     fn wanted(&self, places: &Places) -> Result<Vec<ModelId>, InferError> {
@@ -120,6 +127,13 @@ impl Repository {
         let old_route = self.route.swap(Arc::new(book.route(self.settings.has_namespaces)));
         drop(book);
         drop((old_route, retired, left));
+    }
+}
+
+impl Drop for Repository {
+    /// Who watches new generations ends.
+    fn drop(&mut self) {
+        self.swap_bell.stop();
     }
 }
 

@@ -4,11 +4,13 @@
 //! the file system's clock before it was looked at may be written again unseen; it counts as changed.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use nereid_inference::{InferError, LoadOverrides, ModelConfig};
 
 use crate::{
@@ -71,20 +73,41 @@ impl Given {
             let text = "Load parameter 'config' must be specified for model file override";
             return Err(InferError::invalid_argument(text));
         };
-        let (bytes, bytes_max) = (config.len(), limits.override_config_bytes_max);
-        if bytes > bytes_max {
-            let text = format!("Invalid config override: it has {bytes} bytes, expected at most {bytes_max}");
-            return Err(InferError::resource_exhausted(text));
+        let config = parse_config(&config, name, limits)?;
+        match sent.files.is_empty() {
+            true => Ok(Some(Self { config, files: None })),
+            false => Self::of_files(config, &sent.files, used, limits).map(Some),
         }
-        let config = nereid_config::parse_json(&config)
-            .map_err(|error| InferError::invalid_argument(format!("Invalid config override: {error}")))?;
-        config_file::check_name(&config, name)?;
-        let files = match sent.files.is_empty() {
-            true => None,
-            false => Some(OverrideFiles::write(&sent.files, used, limits)?),
-        };
-        Ok(Some(Self { config, files }))
     }
+
+    /// A model that is made of these files.
+    ///
+    /// # Errors
+    /// They are not allowed, or cannot be written.
+    pub(crate) fn of_files(
+        config: ModelConfig,
+        files: &BTreeMap<String, Bytes>,
+        used: &Arc<OverrideUse>,
+        limits: &RepositoryLimits,
+    ) -> Result<Self, InferError> {
+        Ok(Self { config, files: Some(OverrideFiles::write(files, used, limits)?) })
+    }
+}
+
+/// The configuration that a client sent for the model called `name`.
+///
+/// # Errors
+/// It is too long, is none, or is another model's.
+pub(crate) fn parse_config(json: &str, name: &str, limits: &RepositoryLimits) -> Result<ModelConfig, InferError> {
+    let (bytes, bytes_max) = (json.len(), limits.override_config_bytes_max);
+    if bytes > bytes_max {
+        let text = format!("Invalid config override: it has {bytes} bytes, expected at most {bytes_max}");
+        return Err(InferError::resource_exhausted(text));
+    }
+    let config = nereid_config::parse_json(json)
+        .map_err(|error| InferError::invalid_argument(format!("Invalid config override: {error}")))?;
+    config_file::check_name(&config, name)?;
+    Ok(config)
 }
 
 // === impl Source ===

@@ -14,6 +14,8 @@ pub(crate) struct Standing {
     pub(crate) served: BTreeMap<u64, Arc<dyn ServedModel>>,
     /// Every version that was to be loaded is served.
     pub(crate) is_whole: bool,
+    /// It was served before, and is not what lies in its place: only who asks for it by name changes that.
+    pub(crate) is_rolled_back: bool,
 }
 
 /// What becomes of one version.

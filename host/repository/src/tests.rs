@@ -13,6 +13,7 @@ mod overrides;
 mod poll;
 mod precision;
 mod startup;
+mod swaps;
 
 use std::{
     sync::{

@@ -65,6 +65,7 @@ impl Host {
         let (service, control) = host.ports();
         ports.service.set(&service);
         ports.control.set(&control);
+        host.repository.watch_swaps()?;
         Ok(host)
     }
 

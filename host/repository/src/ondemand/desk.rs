@@ -5,14 +5,15 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{self, Arc, PoisonError, Weak, mpsc},
+    sync::{Arc, Weak, mpsc},
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use nereid_inference::{InferError, InferRequest, ModelIdentity, ResponseSender, ServedModel};
 
 use crate::{
+    bell::Bell,
     control::Load,
     execute::Outcomes,
     guard::guarded,
@@ -23,6 +24,7 @@ use crate::{
         policy::{Action, Answer, Finished, Refusal, Slot},
         standin::Door,
     },
+    swap::Origin,
 };
 
 /// Somebody who waits for a model.
@@ -35,19 +37,6 @@ pub(super) enum Waiter {
     },
     /// Who asked for the load by name.
     Load(mpsc::Sender<Result<(), InferError>>),
-}
-
-/// Wakes the thread that does things.
-#[derive(Debug, Default)]
-pub(super) struct Bell {
-    state: sync::Mutex<Rung>,
-    changed: sync::Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Rung {
-    rung: bool,
-    stopped: bool,
 }
 
 /// The thread that begins what is to be done.
@@ -76,40 +65,6 @@ fn work(bell: &Bell, service: &Weak<OnDemand>) {
         if thread.join().is_err() {
             tracing::error!("a thread that loads models on demand ended early");
         }
-    }
-}
-
-// === impl Bell ===
-
-impl Bell {
-    pub(super) fn ring(&self) {
-        self.lock().rung = true;
-        self.changed.notify_one();
-    }
-
-    /// The thread ends when it has done what it is at.
-    pub(super) fn stop(&self) {
-        self.lock().stopped = true;
-        self.changed.notify_one();
-    }
-
-    /// Waits for a ring or the time; `false` when it is stopped.
-    fn wait(&self, until: Option<Instant>) -> bool {
-        let mut state = self.lock();
-        while !state.rung && !state.stopped {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            state = match left {
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(Duration::ZERO) => break,
-                Some(left) => self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
-            };
-        }
-        state.rung = false;
-        !state.stopped
-    }
-
-    fn lock(&self) -> sync::MutexGuard<'_, Rung> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -265,7 +220,7 @@ impl OnDemand {
 
     /// What became of the model and its members.
     fn load_id(&self, id: &ModelId) -> Outcomes {
-        let load = || self.repository.load_and_relink(Load::of(BTreeSet::from([id.clone()])));
+        let load = || self.repository.load_and_relink(Load::of(BTreeSet::from([id.clone()]), Origin::demand()));
         guarded("loading on demand", load).unwrap_or_else(|error| Outcomes::from([(id.clone(), Err(error))]))
     }
 

@@ -1,6 +1,7 @@
 //! A loader whose models are text files: what is written in `model.fake` decides what becomes of a load.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     path::Path,
     sync::Arc,
@@ -8,8 +9,9 @@ use std::{
 };
 
 use nereid_inference::{
-    InferError, InferRequest, ModelConfig, ModelIdentity, ModelLoader, ModelSource, ModelState, ModelStatistics,
-    ResponseSender, ResponseStream, ServedModel, Signature, response_channel,
+    Generation, InferError, InferRequest, ModelConfig, ModelIdentity, ModelLoader, ModelSource, ModelState,
+    ModelStatistics, ResponseSender, ResponseStream, SequenceFlags, SequenceId, ServedModel, Signature,
+    SwapGuardSettings, Tally, response_channel,
 };
 use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
@@ -29,7 +31,8 @@ pub(super) type Held = Arc<Mutex<Vec<(InferRequest, ResponseSender)>>>;
 
 /// Loads `model.fake`: a number is a generation, `error TEXT` and `panic TEXT` are what they say, `meet` waits for
 /// another load that meets, `takes N` takes that much of the room for as long as it is loaded, `flaky` fails twice, `sick` loads and is not ready while the file says so. Requests are
-/// held for the test.
+/// held for the test. `watched N` is generation N, whose successor it is kept warm for: it has a digest, counts what the test
+/// says, and holds the sequences that it is given a START of, until their END.
 #[derive(Default)]
 pub(super) struct FakeLoader {
     pub(super) held: Held,
@@ -38,6 +41,7 @@ pub(super) struct FakeLoader {
     pub(super) loaded: Mutex<Vec<String>>,
     /// What models that take any may take.
     pub(super) room: Arc<Mutex<u64>>,
+    pub(super) tallies: Arc<Mutex<BTreeMap<u64, Tally>>>,
     failed: Mutex<usize>,
     meeting: Mutex<usize>,
     met: Condvar,
@@ -48,7 +52,18 @@ struct FakeModel {
     signature: Signature,
     generation: u64,
     held: Held,
+    watched: Option<Watched>,
     _taken: Option<Taken>,
+}
+
+/// What a generation says that is watched.
+#[derive(Clone, Default)]
+pub(super) struct Watched {
+    digest: String,
+    /// By generation; what a test says.
+    tallies: Arc<Mutex<BTreeMap<u64, Tally>>>,
+    generation: u64,
+    sequences: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// Room that is given back.
@@ -184,10 +199,15 @@ impl ModelLoader for FakeLoader {
     fn load(&self, source: ModelSource) -> Result<Arc<dyn ServedModel>, InferError> {
         drop(self.gate.lock());
         let text = Self::text(&source);
-        let (mut generation, mut taken) = (0, None);
+        let (mut generation, mut taken, mut watched) = (0, None, None);
         match text.split_once(' ') {
             Some(("error", why)) => return Err(InferError::internal(why)),
             Some(("panic", why)) => panic!("{why}"),
+            Some(("watched", number)) => {
+                generation = number.parse().unwrap();
+                let (digest, tallies) = (format!("digest of {number}"), self.tallies.clone());
+                watched = Some(Watched { digest, tallies, generation, sequences: Arc::default() });
+            }
             Some(("takes", share)) => taken = Some(self.take(&source, share.parse().unwrap())?),
             _ if text == "meet" => self.meet()?,
             _ if text == "flaky" => self.fail_twice()?,
@@ -195,7 +215,7 @@ impl ModelLoader for FakeLoader {
         }
         self.loaded.lock().push(source.identity.to_string());
         let signature = Signature::from_config(&source.config)?;
-        Ok(Arc::new(FakeModel { source, signature, generation, held: self.held.clone(), _taken: taken }))
+        Ok(Arc::new(FakeModel { source, signature, generation, held: self.held.clone(), watched, _taken: taken }))
     }
 }
 
@@ -226,7 +246,14 @@ impl ServedModel for FakeModel {
         }
         let source = ModelSource { config: config.clone(), ..self.source.clone() };
         let (signature, held) = (self.signature.clone(), self.held.clone());
-        Ok(Some(Arc::new(Self { source, signature, generation: self.generation, held, _taken: None })))
+        Ok(Some(Arc::new(Self {
+            source,
+            signature,
+            generation: self.generation,
+            held,
+            watched: self.watched.clone(),
+            _taken: None,
+        })))
     }
 
     fn readiness(&self) -> Result<(), InferError> {
@@ -236,13 +263,52 @@ impl ServedModel for FakeModel {
         }
     }
 
+    fn generation(&self) -> Option<&dyn Generation> {
+        self.watched.as_ref().map(|watched| watched as _)
+    }
+
     fn infer(&self, request: InferRequest) -> ResponseStream {
         let (sender, stream) = response_channel();
+        if let (Some(watched), Some(SequenceFlags { id: SequenceId::Text(id), start, end })) =
+            (&self.watched, &request.sequence)
+        {
+            let mut sequences = watched.sequences.lock();
+            let known = if *start { sequences.insert(id.clone()) } else { sequences.contains(id) };
+            sequences.retain(|known| !(end & (known == id)));
+            let said = if known { format!("generation {}", self.generation) } else { "not started".to_owned() };
+            sender.respond(Err(InferError::internal(said)));
+            return stream;
+        }
         self.held.lock().push((request, sender));
         stream
     }
 
     fn statistics(&self) -> ModelStatistics {
         ModelStatistics { execution_count: self.generation, ..ModelStatistics::new(self.source.identity.clone()) }
+    }
+}
+
+// === impl Watched ===
+
+impl Generation for Watched {
+    fn guard(&self) -> Option<SwapGuardSettings> {
+        Some(SwapGuardSettings::DEFAULT)
+    }
+
+    fn recent(&self, _: Instant) -> Tally {
+        self.tallies.lock().get(&self.generation).cloned().unwrap_or_default()
+    }
+
+    fn digest(&self) -> Option<&str> {
+        Some(&self.digest)
+    }
+
+    fn has_open_sequence(&self, id: Option<&SequenceId>) -> bool {
+        let sequences = self.sequences.lock();
+        match id {
+            Some(SequenceId::Text(id)) => sequences.contains(id),
+            Some(SequenceId::Number(_)) => false,
+            None => !sequences.is_empty(),
+        }
     }
 }

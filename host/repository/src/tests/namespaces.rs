@@ -226,6 +226,7 @@ fn files_that_a_client_sends_are_in_no_namespace() {
     let sent = || LoadOverrides {
         config: Some(r#"{"backend": "fake"}"#.to_owned()),
         files: [("1/model.fake".to_owned(), "9".into())].into(),
+        ..LoadOverrides::default()
     };
     repository.load("sent", sent()).unwrap();
     assert_eq!(generation(&repository, "sent"), 9);

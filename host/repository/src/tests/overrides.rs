@@ -10,7 +10,7 @@ use crate::model_id::ModelId;
 fn sent(config: &str, files: &[(&str, &str)]) -> LoadOverrides {
     let content = |text: &str| Bytes::copy_from_slice(text.as_bytes());
     let files: BTreeMap<String, Bytes> = files.iter().map(|(path, text)| ((*path).to_owned(), content(text))).collect();
-    LoadOverrides { config: (!config.is_empty()).then(|| config.to_owned()), files }
+    LoadOverrides { config: (!config.is_empty()).then(|| config.to_owned()), files, ..LoadOverrides::default() }
 }
 
 fn repository(models: &Models) -> Arc<Repository> {

@@ -72,7 +72,8 @@ fn instances_that_cannot_be_made_leave_everything_as_it_is() {
         "{error}"
     );
     assert_eq!(instances(&repository, 1), 1);
-    assert_eq!(index(&repository), ["model:1 READY", "model:2 READY"]);
+    let failed = "READY the last update failed, what was served before still is: Unavailable: no room for that many";
+    assert_eq!(index(&repository), [format!("model:1 {failed}"), format!("model:2 {failed}")]);
 }
 
 #[test]

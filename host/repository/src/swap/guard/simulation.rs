@@ -1,0 +1,57 @@
+//! Random traffic before and after a swap, looked at as the keeper does, in virtual time. Whoever is as good as the one before
+//! stays, whatever that one's error rate was; whoever is far worse goes, once enough is known; and nobody comes back.
+
+use nereid_seeds::{Random, for_every_seed};
+
+use super::*;
+
+const LOOKS: u64 = 300;
+
+/// Requests with this error rate.
+fn serve(random: &mut Random, tally: &mut Tally, requests: u64, error_percent: u64) {
+    for _ in 0..requests {
+        tally.record(Duration::from_micros(1_000 + random.below(2_000)));
+        if random.chance(error_percent) {
+            tally.record_failure();
+        }
+    }
+}
+
+/// Watches a generation to the end of its window; says when it tripped.
+fn watch(random: &mut Random, start: Instant, baseline: Tally, error_percent: u64) -> Option<u64> {
+    let mut guard = SwapGuard::new(SwapGuardSettings::DEFAULT, baseline, start);
+    let (mut tally, mut tripped) = (Tally::default(), None);
+    for look in 1..=LOOKS {
+        let requests = random.below(8);
+        serve(random, &mut tally, requests, error_percent);
+        let now =
+            start + SwapGuardSettings::DEFAULT.window * u32::try_from(look).unwrap() / u32::try_from(LOOKS).unwrap();
+        match guard.look(now, &tally) {
+            Verdict::Watching => assert!(look < LOOKS && tripped.is_none(), "the window is over"),
+            Verdict::Passed => assert!(look == LOOKS && tripped.is_none(), "passed at look {look}"),
+            Verdict::Tripped { .. } => tripped = tripped.or(Some(look)),
+        }
+    }
+    tripped
+}
+
+fn story(seed: u64, start: Instant) {
+    let mut random = Random::new(seed);
+    let error_percent = random.below(40);
+    let mut baseline = Tally::default();
+    let requests = random.below(3_000);
+    serve(&mut random, &mut baseline, requests, error_percent);
+    let tripped = watch(&mut random, start, baseline.clone(), error_percent);
+    assert_eq!(tripped, None, "as good as before: {error_percent} % of {requests} requests");
+    let worse = error_percent + 30 + random.below(30);
+    let tripped = watch(&mut random, start, baseline, worse);
+    // Of a generation with few requests little is known.
+    if requests > 100 {
+        assert!(tripped.is_some_and(|look| look < LOOKS / 2), "{worse} % after {error_percent} %: {tripped:?}");
+    }
+}
+
+#[test]
+fn the_good_stay_and_the_bad_go() {
+    for_every_seed(500, story);
+}
