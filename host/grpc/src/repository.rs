@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use nereid_inference::{InferError, ModelControl};
+use nereid_inference::{InferError, LoadOverrides, ModelControl};
 use nereid_protocol::grpc::{
     decode_load_request, encode_index,
     proto::{
@@ -28,6 +28,7 @@ pub(crate) async fn load(
     request: RepositoryModelLoadRequest,
 ) -> Result<RepositoryModelLoadResponse, InferError> {
     let (model_name, overrides) = decode_load_request(request)?;
+    let overrides = LoadOverrides { requested_by: "grpc".to_owned(), ..overrides };
     blocking(running, move |control| control.load(&model_name, overrides)).await?;
     Ok(RepositoryModelLoadResponse {})
 }

@@ -16,6 +16,7 @@ mod diagnostics;
 mod error;
 mod frame_body;
 mod generate;
+mod generations;
 mod health;
 mod infer;
 mod limits;

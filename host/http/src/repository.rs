@@ -11,7 +11,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use nereid_inference::{InferError, ModelControl, ModelState};
+use nereid_inference::{InferError, LoadOverrides, ModelControl, ModelState};
 use nereid_protocol::http::{decode_index_request, decode_load_request, decode_unload_request, encode_index};
 
 use crate::{
@@ -19,6 +19,9 @@ use crate::{
     body::{BodyLimits, gather},
     error::{Refusal, empty_response, error_response, json_response},
 };
+
+/// Who asks, in a model's history.
+pub(crate) const REQUESTED_BY: &str = "http";
 
 /// `POST /v2/repository/index` and `POST /v2/repository/{repository}/index`; the repository's name changes nothing.
 pub(crate) async fn index(
@@ -42,7 +45,11 @@ pub(crate) async fn load(
         return Ok(error_response(StatusCode::NOT_FOUND, "Not Found"));
     }
     // Decoding the base64 of a large file takes its time too.
-    blocking(&frontend, move |control| control.load(&model, decode_load_request(&body)?)).await?;
+    let load = move |control: &dyn ModelControl| {
+        let overrides = decode_load_request(&body)?;
+        control.load(&model, LoadOverrides { requested_by: REQUESTED_BY.to_owned(), ..overrides })
+    };
+    blocking(&frontend, load).await?;
     Ok(empty_response(StatusCode::OK))
 }
 
@@ -69,7 +76,7 @@ async fn read(frontend: &HttpFrontend, request: Request<AxumBody>) -> Result<Byt
     gather(pin!(request.into_body()), BodyLimits::new(&frontend.settings), 0).await
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     frontend: &HttpFrontend,
     act: impl FnOnce(&dyn ModelControl) -> Result<T, InferError> + Send + 'static,
 ) -> Result<T, InferError> {

@@ -10,8 +10,8 @@ use http::{Response, StatusCode, Uri};
 use nereid_access::Category;
 
 use crate::{
-    FrameBody, HttpFrontend, access, config, decisions, diagnostics, error::error_response, generate, health, infer,
-    metadata, model_path::ModelPath, repository, shared_memory, statistics,
+    FrameBody, HttpFrontend, access, config, decisions, diagnostics, error::error_response, generate, generations,
+    health, infer, metadata, model_path::ModelPath, repository, shared_memory, statistics,
 };
 
 /// Handlers by method, before they know their frontend.
@@ -54,9 +54,11 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/v2/logging", Category::Logging, || get(diagnostics::log_settings).post(diagnostics::change_log_settings)),
     route("/v2/debug/models/{model}/decisions", Category::Statistics, || get(decisions::model)),
     route("/v2/debug/models/{model}/versions/{version}/decisions", Category::Statistics, || get(decisions::model)),
+    route("/v2/debug/models/{model}/generations", Category::Statistics, || get(generations::history)),
     route("/v2/repository/index", Category::ModelRepository, || post(repository::index)),
     route("/v2/repository/models/{model}/load", Category::ModelRepository, || post(repository::load)),
     route("/v2/repository/models/{model}/unload", Category::ModelRepository, || post(repository::unload)),
+    route("/v2/repository/models/{model}/rollback", Category::ModelRepository, || post(generations::roll_back)),
     route("/v2/repository/{repository}/index", Category::ModelRepository, || post(repository::index)),
     route("/v2/repository/{repository}/models/{model}/load", Category::ModelRepository, || {
         post(repository::named_repository)

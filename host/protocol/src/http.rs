@@ -10,6 +10,7 @@ mod elements;
 mod generate;
 mod generate_response;
 mod header_length;
+mod history;
 mod load_metrics;
 mod log_settings;
 mod metadata;
@@ -31,6 +32,7 @@ pub use self::{
     generate::decode_generate_request,
     generate_response::{encode_event, encode_generate_response},
     header_length::{HeaderLength, INFERENCE_HEADER_CONTENT_LENGTH},
+    history::encode_history,
     load_metrics::{LOAD_METRICS, LOAD_METRICS_FORMAT, LoadFormat, encode_load_metrics},
     log_settings::{decode_log_change, encode_log_settings},
     metadata::{

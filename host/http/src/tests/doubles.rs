@@ -1,15 +1,18 @@
 //! Models that echo, hold, or panic, and a repository that remembers what it was told.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use nereid_inference::{
-    IndexEntry, InferError, InferRequest, InferResponse, InferenceService, LoadOverrides, ModelConfig, ModelControl,
-    ModelIdentity, ModelState, ModelStatistics, ResponseSender, ResponseStream, ServedModel, ServerState, Signature,
-    TensorSpec, config::TransactionPolicy, response_channel,
+    GenerationRecord, GenerationState, IndexEntry, InferError, InferRequest, InferResponse, InferenceService,
+    LoadOverrides, ModelConfig, ModelControl, ModelHistory, ModelIdentity, ModelState, ModelStatistics, ResponseSender,
+    ResponseStream, ServedModel, ServerState, Signature, TensorSpec, config::TransactionPolicy, response_channel,
 };
 use nereid_shared_memory::{SharedMemory, SharedMemorySettings};
 use nereid_telemetry::ServerDiagnostics;
@@ -214,6 +217,23 @@ impl ModelControl for ControlDouble {
 
     fn unload(&self, name: &str, unload_dependents: bool) -> Result<(), InferError> {
         self.0.send(format!("unload {name} {unload_dependents}")).unwrap();
+        Ok(())
+    }
+
+    fn history(&self, name: &str) -> Result<Vec<ModelHistory>, InferError> {
+        let record = GenerationRecord {
+            number: 3,
+            at: UNIX_EPOCH + Duration::from_secs(5),
+            requested_by: "http".to_owned(),
+            is_override: true,
+            versions: vec![(1, Some("ab12".to_owned())), (2, None)],
+            state: GenerationState::RolledBack { reason: "it was bad".to_owned() },
+        };
+        Ok(vec![ModelHistory { model: name.to_owned(), generations: vec![record] }])
+    }
+
+    fn roll_back(&self, name: &str, requested_by: &str) -> Result<(), InferError> {
+        self.0.send(format!("roll back {name} for {requested_by}")).unwrap();
         Ok(())
     }
 }

@@ -108,6 +108,18 @@ async fn decisions_are_of_every_ready_version_or_of_one() {
 }
 
 #[tokio::test]
+async fn generations_are_shown_and_the_one_before_can_be_had_back() {
+    let history = concat!(
+        r#"{"models":[{"name":"m","generations":[{"generation":3,"time_us":5000000,"requested_by":"http","override":true,"#,
+        r#""versions":[{"version":"1","blake3":"ab12"},{"version":"2"}],"state":"rolled_back","reason":"it was bad"}]}]}"#
+    );
+    check("GET /v2/debug/models/m/generations", "", (200, history)).await;
+    check("POST /v2/debug/models/m/generations", "", (405, r#"{"error":"Method Not Allowed"}"#)).await;
+    check("GET /v2/debug/models/a%2Fb/generations", "", (404, r#"{"error":"Not Found"}"#)).await;
+    check("POST /v2/repository/models/a%2Fb/rollback", "", (404, r#"{"error":"Not Found"}"#)).await;
+}
+
+#[tokio::test]
 async fn inference_answers_in_json_or_in_binary_as_asked() {
     let json =
         r#"{"model_name":"m","model_version":"1","outputs":[{"name":"X","datatype":"FP32","shape":[1],"data":[1.5]}]}"#;
@@ -248,6 +260,8 @@ async fn the_repository_is_told_what_the_client_asked() {
     let dependents = r#"{"parameters":{"unload_dependents":true}}"#;
     assert_eq!(send(&router, post("/v2/repository/models/m/unload", dependents)).await.status, 200);
     assert_eq!(calls.recv().await.unwrap(), "unload m true");
+    assert_eq!(send(&router, post("/v2/repository/models/a%20b/rollback", "")).await.status, 200);
+    assert_eq!(calls.recv().await.unwrap(), "roll back a b for http");
     assert_eq!(send(&router, post("/v2/repository/models/broken/load", "")).await.status, 500);
     let named = send(&router, post("/v2/repository/r/models/m/load", "")).await;
     assert_eq!(&named.body[..], br#"{"error":"'repository_name' specification is not supported"}"#);

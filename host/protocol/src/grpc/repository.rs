@@ -33,6 +33,8 @@ pub fn decode_load_request(request: RepositoryModelLoadRequest) -> Result<(Strin
     for (name, parameter) in request.parameters {
         match (name.strip_prefix(FILE_PREFIX), parameter.parameter_choice) {
             (None, Some(ParameterChoice::StringParam(config))) if name == "config" => overrides.config = Some(config),
+            (None, Some(ParameterChoice::BoolParam(overlay))) if name == "overlay" => overrides.overlay = overlay,
+            (None, _) if name == "overlay" => return Err(wrong_load_type(&name, "bool_param")),
             (None, _) if name == "config" => return Err(wrong_load_type(&name, "string_param")),
             (None, _) => {
                 return Err(InferError::invalid_argument(format!("unrecognized load parameter '{name}'.")));

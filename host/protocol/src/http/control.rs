@@ -17,6 +17,9 @@ use super::{
 /// What the name of a file parameter begins with.
 const FILE_PREFIX: &str = "file:";
 
+/// Whether the files are laid over those of the model as it is; ours.
+const OVERLAY: &str = "overlay";
+
 const STANDARD_PADDING_INDIFFERENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -54,6 +57,10 @@ pub fn decode_load_request(body: &[u8]) -> Result<LoadOverrides, InferError> {
     let mut overrides = LoadOverrides::default();
     let Some(parameters) = control_parameters(body)? else { return Ok(overrides) };
     for (name, value) in parameters.into_entries("parameters")? {
+        if name == OVERLAY {
+            overrides.overlay = value.boolean(&name)?;
+            continue;
+        }
         let text = value.text(&name)?;
         if name == "config" {
             overrides.config = Some(text.to_owned());

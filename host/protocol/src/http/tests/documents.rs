@@ -138,6 +138,8 @@ fn control_bodies_may_be_empty_and_refuse_what_is_unknown() {
     let loaded = decode_load_request(br#"{"parameters":{"config":"{}","file:1/m":"b25ueA","file:2/m":""}}"#).unwrap();
     assert_eq!(loaded.config.as_deref(), Some("{}"));
     assert_eq!((&*loaded.files["1/m"], loaded.files["2/m"].len()), (b"onnx".as_slice(), 0));
+    assert!(!loaded.overlay);
+    assert!(decode_load_request(br#"{"parameters":{"overlay":true}}"#).unwrap().overlay);
     let error = decode_load_request(br#"{"parameters":{"file:1/m":"b2*u"}}"#).unwrap_err();
     assert!(error.message().starts_with("load parameter 'file:1/m' has invalid content, expected base64: "), "{error}");
     let error = decode_load_request(br#"{"parameters":{"config":{}}}"#).unwrap_err();
