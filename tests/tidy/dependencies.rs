@@ -6,7 +6,7 @@ use super::house::{expect_none, read, texts};
 
 /// STYLE.md, "Direction", with the two edges that host/ARCHITECTURE.md defends. Left may depend on right, and on
 /// whatever right may depend on. A new edge is a design change: change those pages and this table together.
-const DIRECTION: [(&str, &[&str]); 28] = [
+const DIRECTION: [(&str, &[&str]); 29] = [
     ("sync", &[]),
     ("tensor", &[]),
     ("inference", &["sync", "tensor"]),
@@ -28,7 +28,8 @@ const DIRECTION: [(&str, &[&str]); 28] = [
     ("pipeline", &["scheduler", "cache", "memory", "plugin", "telemetry"]),
     ("repository", &["config"]),
     ("protocol", &["config"]),
-    ("access", &[]),
+    ("tenants", &["inference"]),
+    ("access", &["tenants"]),
     ("shared-memory", &["inference"]),
     ("http", &["access", "protocol", "shared-memory", "telemetry"]),
     ("client", &["grpc"]),

@@ -1,3 +1,5 @@
+//! What the operator's file may say, and how its mistakes are shown.
+
 use super::*;
 
 fn parsed(text: &str) -> Result<PluginPolicy, String> {

@@ -1,3 +1,5 @@
+//! Quotas in virtual time.
+
 use nereid_seeds::for_every_random;
 
 use super::*;

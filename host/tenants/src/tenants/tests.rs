@@ -1,3 +1,5 @@
+//! Who is a tenant, and what counts against one.
+
 use nereid_inference::{ErrorKind, TenantReading};
 
 use super::*;

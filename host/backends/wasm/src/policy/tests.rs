@@ -1,3 +1,5 @@
+//! What is asked for against what is allowed, grant by grant.
+
 use nereid_inference::{ErrorKind, ModelConfig, ModelIdentity};
 use tempfile::TempDir;
 
