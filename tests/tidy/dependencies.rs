@@ -6,7 +6,7 @@ use super::house::{expect_none, read, texts};
 
 /// STYLE.md, "Direction", with the two edges that host/ARCHITECTURE.md defends. Left may depend on right, and on
 /// whatever right may depend on. A new edge is a design change: change those pages and this table together.
-const DIRECTION: [(&str, &[&str]); 29] = [
+const DIRECTION: [(&str, &[&str]); 31] = [
     ("sync", &[]),
     ("tensor", &[]),
     ("inference", &["sync", "tensor"]),
@@ -34,9 +34,11 @@ const DIRECTION: [(&str, &[&str]); 29] = [
     ("http", &["access", "protocol", "shared-memory", "telemetry"]),
     ("client", &["grpc"]),
     ("grpc", &["access", "protocol", "shared-memory", "telemetry"]),
+    ("workshop", &["plugin", "toolchains"]),
     (
         "server",
         &[
+            "workshop",
             "http",
             "grpc",
             "client",
@@ -50,7 +52,8 @@ const DIRECTION: [(&str, &[&str]); 29] = [
             "telemetry",
         ],
     ),
-    ("xtask", &[]),
+    ("toolchains", &[]),
+    ("xtask", &["toolchains"]),
 ];
 
 /// Crates for whom the table does not hold: they look at the whole.

@@ -14,19 +14,19 @@
 //! A copy whose content is the same is not written again: a server that watches the file does not reload it.
 
 mod languages;
-mod manifest;
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
+use nereid_toolchains::{manifest::Manifest, rust::GuestToolchain};
+
 use crate::{
     arguments::Arguments,
     command::{announce, run as run_command},
     failure::Failure,
-    guests::manifest::Manifest,
-    setup::{self, guest_toolchain::GuestToolchain},
+    setup,
     workspace::{Workspace, create_folder, list_folder},
 };
 
@@ -40,7 +40,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: Arguments) -> Result<(), Fai
 /// Builds and installs every guest; sets up the compiler first if there is none.
 pub(crate) fn build(workspace: &Workspace) -> Result<(), Failure> {
     setup::ensure(workspace, &[&setup::GUESTS])?;
-    let toolchain = GuestToolchain::find(workspace).ok_or_else(|| Failure::new("the compiler for guests is gone"))?;
+    let toolchain =
+        GuestToolchain::find(&workspace.home()).ok_or_else(|| Failure::new("the compiler for guests is gone"))?;
     let target_folder = workspace.path("target/guests");
     for name in WORKSPACES {
         let folder = workspace.path(name);

@@ -2,14 +2,12 @@
 //!
 //! Promises: every command says what it is about to do and where before it does it, does nothing that is already
 //! done, and keeps what it fetches inside the repository (`.nereid/`, `target/`). The one exception, Debian packages
-//! that need root, is announced with the exact command. Costs: no dependencies, so it compiles in seconds.
+//! that need root, is announced with the exact command. Costs: one small crate besides itself, so it compiles in seconds.
 
 mod arguments;
 mod checks;
 mod clients;
-mod command;
 mod demo;
-mod failure;
 mod fuzz;
 mod guests;
 mod mutants;
@@ -19,6 +17,8 @@ mod tally;
 mod workspace;
 
 use std::process::ExitCode;
+
+use nereid_toolchains::{command, failure};
 
 use crate::{arguments::Arguments, failure::Failure, workspace::Workspace};
 

@@ -3,15 +3,15 @@
 //! Everything lands in `.nereid/` (git-ignored, safe to delete). A component that is there is left alone, so a second
 //! run takes no time.
 
-pub(crate) mod debian;
-pub(crate) mod guest_toolchain;
 pub(crate) mod model_analyzer;
 pub(crate) mod onnxruntime;
 pub(crate) mod perf_analyzer;
-pub(crate) mod plugin_javascript;
-pub(crate) mod plugin_python;
 pub(crate) mod python;
 pub(crate) mod redis;
+
+use nereid_toolchains::Toolchain;
+
+pub(crate) use nereid_toolchains::debian;
 
 use crate::{arguments::Arguments, command::announce, failure::Failure, workspace::Workspace};
 
@@ -35,9 +35,9 @@ pub(crate) const ONNXRUNTIME: Component = Component {
 /// The compiler that turns plugins into components.
 pub(crate) const GUESTS: Component = Component {
     name: "guests",
-    purpose: "a Rust compiler for WebAssembly components",
-    find: guest_toolchain::describe,
-    fetch: guest_toolchain::fetch,
+    purpose: Toolchain::RUST.purpose,
+    find: |workspace| (Toolchain::RUST.find)(&workspace.home()),
+    fetch: |workspace| (Toolchain::RUST.fetch)(&workspace.home()),
 };
 /// The clients that users have.
 pub(crate) const PYTHON: Component = Component {
@@ -72,17 +72,17 @@ pub(crate) const REDIS: Component = Component {
 /// What makes components of Python plugins.
 pub(crate) const PLUGIN_PYTHON: Component = Component {
     name: "plugin-python",
-    purpose: "componentize-py, which compiles Python plugins (30 MB download)",
-    find: plugin_python::find,
-    fetch: plugin_python::fetch,
+    purpose: Toolchain::PYTHON.purpose,
+    find: |workspace| (Toolchain::PYTHON.find)(&workspace.home()),
+    fetch: |workspace| (Toolchain::PYTHON.fetch)(&workspace.home()),
 };
 
 /// What makes components of JavaScript plugins.
 pub(crate) const PLUGIN_JAVASCRIPT: Component = Component {
     name: "plugin-javascript",
-    purpose: "componentize-qjs, which compiles JavaScript plugins (15 MB download, 60 more without Node.js)",
-    find: plugin_javascript::find,
-    fetch: plugin_javascript::fetch,
+    purpose: Toolchain::JAVASCRIPT.purpose,
+    find: |workspace| (Toolchain::JAVASCRIPT.find)(&workspace.home()),
+    fetch: |workspace| (Toolchain::JAVASCRIPT.fetch)(&workspace.home()),
 };
 
 /// The compilers for plugins in languages other than Rust.

@@ -1,9 +1,10 @@
 //! Where things lie in the repository: every path that xtask uses, once.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+
+use nereid_toolchains::Home;
+
+pub(crate) use nereid_toolchains::folders::{create_folder, find_file, list_folder};
 
 use crate::failure::Failure;
 
@@ -41,36 +42,13 @@ impl Workspace {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 
+    /// The folder of all that.
+    pub(crate) fn home(&self) -> Home {
+        Home::new(self.root.join(".nereid"))
+    }
+
     /// An empty folder for a download, below `.nereid/`, on the same file system as its destination.
     pub(crate) fn scratch(&self, name: &str) -> Result<PathBuf, Failure> {
-        let folder = self.fetched("scratch").join(name);
-        if folder.exists() {
-            fs::remove_dir_all(&folder).map_err(Failure::io(format_args!("empty {}", folder.display())))?;
-        }
-        create_folder(&folder)?;
-        Ok(folder)
+        self.home().scratch(name)
     }
-}
-
-pub(crate) fn create_folder(folder: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(folder).map_err(Failure::io(format_args!("create {}", folder.display())))
-}
-
-/// The entries of a folder in the order of their names.
-pub(crate) fn list_folder(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let entries = fs::read_dir(folder).map_err(Failure::io(format_args!("list {}", folder.display())))?;
-    let mut paths: Vec<_> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
-    paths.sort();
-    Ok(paths)
-}
-
-/// The one file of `folder` whose name begins and ends so: wheels and packages carry their version in between.
-pub(crate) fn find_file(folder: &Path, prefix: &str, suffix: &str) -> Result<PathBuf, Failure> {
-    let is_match = |path: &PathBuf| {
-        path.file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(|name| name.starts_with(prefix) && name.ends_with(suffix))
-    };
-    let found = list_folder(folder)?.into_iter().find(is_match);
-    found.ok_or_else(|| Failure::new(format!("no file {prefix}*{suffix} in {}", folder.display())))
 }

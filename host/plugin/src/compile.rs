@@ -79,7 +79,7 @@ impl PluginEngine {
         Ok(CompiledPlugin { origin: origin.into(), digest, pre, exports })
     }
 
-    fn component(&self, origin: &str, bytes: &[u8]) -> Result<Component, PluginError> {
+    pub(crate) fn component(&self, origin: &str, bytes: &[u8]) -> Result<Component, PluginError> {
         let key = self.key(bytes);
         if let Some((recent, component)) = &*self.recent().lock()
             && *recent == key
@@ -128,6 +128,23 @@ fn deserialize(engine: &PluginEngine, artefact: &[u8]) -> Option<Component> {
     // holds the hash of the engine's settings and wasmtime's version, which wasmtime checks again.
     let component = unsafe { Component::deserialize(engine.engine(), artefact) };
     component.inspect_err(|error| tracing::warn!("a cached plugin is compiled again: {error:#}")).ok()
+}
+
+// === impl PluginKind ===
+
+impl PluginKind {
+    /// The world of the contract that a plugin of this kind is built for.
+    pub fn world(self) -> &'static str {
+        match self {
+            Self::Transform => "transform-plugin",
+            Self::Model => "model-plugin",
+        }
+    }
+
+    /// From the interface that it exports.
+    pub(crate) fn of_interface(interface: &str) -> Self {
+        if interface == contract::MODEL { Self::Model } else { Self::Transform }
+    }
 }
 
 // === impl CompiledPlugin ===
@@ -181,7 +198,7 @@ impl Hasher for HashInto<'_> {
 }
 
 /// Says what the file is when it is not a component.
-fn recognise(origin: &str, bytes: &[u8]) -> Result<(), PluginError> {
+pub(crate) fn recognise(origin: &str, bytes: &[u8]) -> Result<(), PluginError> {
     let refuse = |found: &str, advice: &str| {
         let (found, advice) = (found.to_owned(), advice.to_owned());
         Err(PluginError::NotAComponent { origin: origin.to_owned(), found, advice })

@@ -7,13 +7,13 @@ use wasmtime::{Engine, component::Component};
 use crate::failure::PluginError;
 
 /// The package that `wit/` holds.
-const PACKAGE: &str = "nereid:plugin";
+pub(crate) const PACKAGE: &str = "nereid:plugin";
 
 /// The version of the contract that this host serves.
 pub const CONTRACT_VERSION: &str = "1.0.0";
 
 /// The interfaces that a plugin may import.
-const OFFERED: [&str; 12] = [
+pub(crate) const OFFERED: [&str; 12] = [
     "types",
     "tensors",
     "operations",
@@ -104,7 +104,7 @@ pub(crate) fn exported(origin: &str, engine: &Engine, component: &Component) -> 
 }
 
 /// Why an import cannot be had; `None` when it can.
-fn why_missing(import: &str) -> Option<String> {
+pub(crate) fn why_missing(import: &str) -> Option<String> {
     let (name, version) = import.split_once('@').unwrap_or((import, ""));
     let Some((package, interface)) = name.split_once('/') else {
         return Some(format!("plugins may import interfaces of {PACKAGE} only"));

@@ -19,6 +19,7 @@ mod ticker;
 mod artefact_cache;
 mod compile;
 mod contract;
+mod inspect;
 
 mod account;
 mod clock;
@@ -46,6 +47,7 @@ pub use crate::{
     engine::PluginEngine,
     failure::PluginError,
     grants::{Clocks, FolderGrant, Grants, ModelGrant, Secret},
+    inspect::{ImportedInterface, Inspection, Language, Maker},
     limits::PluginLimits,
     model_guest::{ModelGuest, Outcome},
     names::NamePatterns,

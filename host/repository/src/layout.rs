@@ -12,6 +12,9 @@ use nereid_inference::InferError;
 /// Directories that a model may have beside its versions.
 const NEVER_VERSIONS: [&str; 3] = ["configs", "warmup", "initial_state"];
 
+/// Directories of a plugin that is written where it is served; nothing in them is part of the model.
+const DEVELOPMENT: [&str; 7] = ["src", "sdk", "wit", "tests", "target", "node_modules", "__pycache__"];
+
 /// The version directories of one model.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct VersionDirectories {
@@ -89,7 +92,7 @@ pub(crate) fn version_directories(model_directory: &Path) -> Result<VersionDirec
 }
 
 fn version_name(name: &str) -> VersionName {
-    if NEVER_VERSIONS.contains(&name) || name.starts_with('.') {
+    if NEVER_VERSIONS.contains(&name) || is_development(name) || name.starts_with('.') {
         return VersionName::Other;
     }
     if !name.chars().all(|c| c.is_ascii_digit()) {
@@ -102,6 +105,11 @@ fn version_name(name: &str) -> VersionName {
         Ok(version) if i64::try_from(version).is_ok() => VersionName::Version(version),
         _ => VersionName::Odd("its name is too large a number"),
     }
+}
+
+/// Whether a directory of that name, in a model's, is its author's and not the model's.
+pub(crate) fn is_development(name: &str) -> bool {
+    DEVELOPMENT.contains(&name)
 }
 
 /// Names of the directories in `path`, sorted. A name that is not UTF-8 cannot be asked for and is left out.
@@ -134,7 +142,7 @@ mod tests {
         for (name, version) in cases {
             assert_eq!(version_name(name), VersionName::Version(version.unwrap()), "{name}");
         }
-        for name in ["configs", "warmup", "initial_state", ".ipynb_checkpoints"] {
+        for name in ["configs", "warmup", "initial_state", ".ipynb_checkpoints", "src", "target"] {
             assert_eq!(version_name(name), VersionName::Other, "{name}");
         }
         for name in ["01", "0", "v1", "1.0", "-1", "+1", "9223372036854775808", "99999999999999999999", "１"] {

@@ -1,11 +1,12 @@
 //! What the repositories look like at one moment: every model with its files, and when each was written.
 //!
 //! Costs one listing per directory and one look per file; nothing is read. Names that begin with a dot are left out:
-//! they belong to editors and tools. A file rewritten with the same size within one tick of the file system's clock
+//! they belong to editors and tools; so are the folders that a plugin's author works in. A file rewritten with the same size within one tick of the file system's clock
 //! looks unchanged.
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs::{self, Metadata},
     path::{Path, PathBuf},
     time::SystemTime,
@@ -13,7 +14,7 @@ use std::{
 
 use nereid_inference::InferError;
 
-use crate::{model_id::ModelId, places::Places};
+use crate::{layout, model_id::ModelId, places::Places};
 
 /// Directories below a model that are looked into: `<version>/model/variables/` and some to spare. Ends cycles of
 /// symbolic links.
@@ -66,7 +67,8 @@ pub(crate) fn model_files(directories: &[PathBuf]) -> ModelFiles {
             continue;
         };
         files.insert(directory, Stamp::Directory);
-        for path in paths {
+        let is_model = |path: &PathBuf| depth > 0 || !path.file_name().is_some_and(is_development);
+        for path in paths.into_iter().filter(is_model) {
             match stamp(&path) {
                 Stamp::Directory if depth < DEPTH_MAX => unexplored.push((path, depth + 1)),
                 stamp => {
@@ -76,6 +78,10 @@ pub(crate) fn model_files(directories: &[PathBuf]) -> ModelFiles {
         }
     }
     files
+}
+
+fn is_development(name: &OsStr) -> bool {
+    name.to_str().is_some_and(layout::is_development)
 }
 
 /// What is in the directory, without hidden names.

@@ -225,6 +225,8 @@ mod tests {
         check("config.pbtxt", (true, true, false));
         check("configs/mine.pbtxt", (true, true, false));
         check("3/m", (true, true, false));
+        check("src/lib.rs", (true, true, true));
+        check("1/src/m", (false, true, false));
     }
 
     #[test]

@@ -21,6 +21,8 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, error::ErrorKind};
 
+use crate::plugin;
+
 pub use self::{
     access::{AccessArguments, ApiKeyArguments, ApiKeyCommand},
     cache::{CacheArguments, CacheChoice, CacheSetting},
@@ -35,6 +37,7 @@ pub use self::{
     trace::TraceArguments,
     values::{BackendSetting, ControlMode},
 };
+pub use crate::plugin::PluginArguments;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -43,6 +46,7 @@ pub enum Command {
     Check(CheckArguments),
     ApiKey(ApiKeyArguments),
     Infer(Box<InferArguments>),
+    Plugin(Box<PluginArguments>),
     /// Print the text on standard output: help, version or a table.
     Print(String),
 }
@@ -101,6 +105,9 @@ enum Verb {
     /// Send one request to a running server and print the answer
     #[command(args_override_self = true, after_help = infer::EXAMPLES)]
     Infer(Box<InferArguments>),
+    /// Write plugins, look at them and bring them to a server
+    #[command(args_override_self = true, disable_help_subcommand = true, after_help = plugin::EXAMPLES)]
+    Plugin(Box<PluginArguments>),
     /// Show every limit with its default; with --limit, as it would be
     #[command(args_override_self = true)]
     Limits(LimitArguments),
@@ -119,6 +126,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, A
         Ok(CommandLine { command: Verb::Check(check) }) => Ok(Command::Check(check)),
         Ok(CommandLine { command: Verb::ApiKey(api_key) }) => Ok(Command::ApiKey(api_key)),
         Ok(CommandLine { command: Verb::Infer(infer) }) => Ok(Command::Infer(infer)),
+        Ok(CommandLine { command: Verb::Plugin(plugin) }) => Ok(Command::Plugin(plugin)),
         Ok(CommandLine { command: Verb::Limits(limits) }) => Ok(Command::Print(limits.limits()?.to_string())),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Command::Print(error.render().to_string()))

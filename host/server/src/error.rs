@@ -10,6 +10,7 @@ use nereid_access::{KeyFileError, NewKeyError, TlsError};
 use nereid_cache::RedisStartError;
 use nereid_inference::InferError;
 use nereid_telemetry::{LogError, TraceError};
+use nereid_workshop::WorkshopError;
 
 use crate::{arguments::ArgumentError, sockets::Service};
 
@@ -52,6 +53,8 @@ pub(crate) enum ServerError {
     },
     #[error(transparent)]
     Client(nereid_client::ClientError),
+    #[error(transparent)]
+    Workshop(#[from] WorkshopError),
     #[error("the runtime cannot be started: {0}")]
     Runtime(io::Error),
     #[error("{} service ended by itself: {problem}", service.name())]

@@ -17,6 +17,7 @@ mod limits;
 mod memory_budget;
 mod metrics_service;
 mod operator_file;
+mod plugin;
 mod polling;
 mod response_cache;
 mod run;

@@ -37,6 +37,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode, S
             new_key(&name, categories)
         }
         Command::Infer(arguments) => infer(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Plugin(arguments) => arguments.run(),
         Command::Print(text) => {
             // A reader that closes the pipe early, `head` for example, has read enough.
             let _ = io::stdout().write_all(text.as_bytes());

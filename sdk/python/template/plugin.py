@@ -1,4 +1,4 @@
-"""Twice its input. Change it, build it, copy `model.wasm` into the repository: README.md has the three commands."""
+"""Its input, times a factor. README.md has the three commands that build, test and serve it."""
 
 import nereid
 

@@ -8,10 +8,11 @@ use std::{
     process::Command,
 };
 
+use nereid_toolchains::environment;
+
 use crate::{
     command::{run, run_with_heartbeat, succeeds},
     failure::Failure,
-    setup::debian,
     workspace::{Workspace, find_file},
 };
 
@@ -45,13 +46,7 @@ pub(crate) fn fetch(workspace: &Workspace) -> Result<(), Failure> {
 
 /// Makes the environment with nothing but pip in it; a broken one (its Python was removed) is made anew.
 pub(crate) fn ensure_environment(workspace: &Workspace) -> Result<(), Failure> {
-    if succeeds(Command::new(interpreter(workspace)).args(["-m", "pip", "--version"])) {
-        return Ok(());
-    }
-    if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
-        debian::install(&["python3", "python3-venv"], "the Python environment of the demo and the client tests")?;
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(workspace.fetched("venv")))
+    environment::ensure(&workspace.fetched("venv"))
 }
 
 fn pip(workspace: &Workspace) -> Command {

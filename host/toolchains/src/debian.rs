@@ -1,31 +1,31 @@
 //! Debian packages: unpacked into a folder of ours where that is enough, installed on the system where it is not.
 //!
 //! Promises: nothing is installed on the system before the exact command was printed, and nothing is ever removed from
-//! it. Without root and sudo the command is printed and xtask stops.
+//! it. Without root and sudo the command is printed and the program stops.
 
 use std::{path::Path, process::Command};
 
 use crate::{
+    Failure,
     command::{announce, capture, run, succeeds},
-    failure::Failure,
-    workspace::{create_folder, list_folder},
+    folders::{create_folder, list_folder},
 };
 
 /// The version that apt would install, if it knows the package.
-pub(crate) fn candidate(package: &str) -> Option<String> {
+pub fn candidate(package: &str) -> Option<String> {
     let policy = capture(Command::new("apt-cache").args(["policy", package]).env("LC_ALL", "C")).ok()?;
     let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
     (version != "(none)").then(|| version.to_owned())
 }
 
 /// Makes sure that apt's lists are there; a fresh container has none.
-pub(crate) fn ensure_lists(package: &str) -> Result<(), Failure> {
+pub fn ensure_lists(package: &str) -> Result<(), Failure> {
     ensure_lists_offer(package, |_| true)
 }
 
 /// Makes sure that apt's lists offer a version of `package` that suits, or are as new as they can be: an image's lists are
 /// as old as the image.
-pub(crate) fn ensure_lists_offer(package: &str, suits: impl Fn(&str) -> bool) -> Result<(), Failure> {
+pub fn ensure_lists_offer(package: &str, suits: impl Fn(&str) -> bool) -> Result<(), Failure> {
     let offered = candidate(package);
     if offered.as_deref().is_some_and(suits) || !succeeds(Command::new("apt-get").arg("--version")) {
         return Ok(());
@@ -38,7 +38,7 @@ pub(crate) fn ensure_lists_offer(package: &str, suits: impl Fn(&str) -> bool) ->
 }
 
 /// Installs packages on the system, after saying so.
-pub(crate) fn install(packages: &[&str], purpose: &str) -> Result<(), Failure> {
+pub fn install(packages: &[&str], purpose: &str) -> Result<(), Failure> {
     if !succeeds(Command::new("apt-get").arg("--version")) {
         let names = packages.join(" and ");
         return Err(Failure::new(format!("{names} must be installed for {purpose}, and there is no apt-get here")));
@@ -53,7 +53,7 @@ pub(crate) fn install(packages: &[&str], purpose: &str) -> Result<(), Failure> {
 }
 
 /// What must be downloaded so that `packages` work here: themselves and what the system lacks below them.
-pub(crate) fn missing_below(packages: &[&str]) -> Result<Vec<String>, Failure> {
+pub fn missing_below(packages: &[&str]) -> Result<Vec<String>, Failure> {
     let mut command = Command::new("apt-get");
     command.args(["install", "--simulate", "--no-install-recommends"]).args(packages).env("LC_ALL", "C");
     let plan = capture(&mut command)?;
@@ -62,7 +62,7 @@ pub(crate) fn missing_below(packages: &[&str]) -> Result<Vec<String>, Failure> {
 }
 
 /// Downloads packages into `scratch` and unpacks their files below `folder`; the system stays as it is, no root needed.
-pub(crate) fn unpack(packages: &[String], scratch: &Path, folder: &Path) -> Result<(), Failure> {
+pub fn unpack(packages: &[String], scratch: &Path, folder: &Path) -> Result<(), Failure> {
     for package in packages {
         ensure_lists(package)?;
     }

@@ -1,19 +1,19 @@
-//! The one error of xtask: a text for the person at the keyboard that says what failed and what to do about it.
+//! The one error of this crate: a text for the person at the keyboard that says what failed and what to do about it.
 
 use std::fmt;
 
 #[derive(Debug)]
-pub(crate) struct Failure(String);
+pub struct Failure(String);
 
 // === impl Failure ===
 
 impl Failure {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
+    pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
     /// For `map_err` on I/O: "cannot read /x/y: no such file".
-    pub(crate) fn io(action: impl fmt::Display) -> impl FnOnce(std::io::Error) -> Self {
+    pub fn io(action: impl fmt::Display) -> impl FnOnce(std::io::Error) -> Self {
         move |error| Self(format!("cannot {action}: {error}"))
     }
 }

@@ -1,29 +1,36 @@
-//! The two facts that xtask needs of a guest's Cargo.toml: its name and where its component goes.
+//! The few facts that are needed of a guest's Cargo.toml: its name, its library's and where its component goes.
 //!
 //! This reads the small part of TOML that these take (tables, strings, lists of strings) and refuses the rest of it where
-//! it would matter; a TOML library would cost xtask its quick build.
+//! it would matter; a TOML library would cost those who use this their quick build.
 
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Manifest {
-    pub(crate) name: String,
+pub struct Manifest {
+    pub name: String,
+    /// The library's name where it has one of its own.
+    library: Option<String>,
     /// Paths from the root of the repository.
-    pub(crate) installs: Vec<String>,
+    pub installs: Vec<String>,
 }
 
 // === impl Manifest ===
 
 impl Manifest {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// There is no name, or it is written in a way that is not understood here.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let name = value_of(text, "package", "name").ok_or("no name in [package]")?;
         let name = strings(&name)?.pop().ok_or("the name in [package] is not a string")?;
         let installs = value_of(text, "package.metadata.nereid", "installs");
         let installs = installs.map_or(Ok(Vec::new()), |value| strings(&value))?;
-        Ok(Self { name, installs })
+        let library = value_of(text, "lib", "name").map(|value| strings(&value)).transpose()?;
+        Ok(Self { name, library: library.and_then(|mut names| names.pop()), installs })
     }
 
     /// Cargo's name of the file: dashes become underscores.
-    pub(crate) fn artifact_name(&self) -> String {
-        self.name.replace('-', "_")
+    pub fn artifact_name(&self) -> String {
+        self.library.clone().unwrap_or_else(|| self.name.replace('-', "_"))
     }
 }
 
@@ -75,6 +82,13 @@ mod tests {
             "a",
             &["x", "y"],
         );
+    }
+
+    #[test]
+    fn the_component_has_the_library_s_name() {
+        let artifact = |text: &str| Manifest::parse(text).unwrap().artifact_name();
+        assert_eq!(artifact("[package]\nname = \"a-b\"\n[lib]\ncrate-type = [\"cdylib\"]\n"), "a_b");
+        assert_eq!(artifact("[package]\nname = \"a-b\"\n[lib]\nname = \"c\"\n"), "c");
     }
 
     #[test]

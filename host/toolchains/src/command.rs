@@ -9,18 +9,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::failure::Failure;
+use crate::Failure;
 
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Says what comes next, so that a silence of a minute has an explanation above it.
-pub(crate) fn announce(text: impl std::fmt::Display) {
+pub fn announce(text: impl std::fmt::Display) {
     println!("==> {text}");
     let _ = std::io::stdout().flush();
 }
 
 /// Runs `command` with its output on ours.
-pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
+pub fn run(command: &mut Command) -> Result<(), Failure> {
     println!("    $ {}", describe(command));
     let status =
         command.stdin(Stdio::null()).status().map_err(Failure::io(format_args!("start {}", describe(command))))?;
@@ -31,7 +31,7 @@ pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
 }
 
 /// Runs a program that says nothing while it works, and says for it that it still does.
-pub(crate) fn run_with_heartbeat(command: &mut Command) -> Result<(), Failure> {
+pub fn run_with_heartbeat(command: &mut Command) -> Result<(), Failure> {
     println!("    $ {}", describe(command));
     let started = Instant::now();
     let mut next_line = HEARTBEAT;
@@ -51,7 +51,7 @@ pub(crate) fn run_with_heartbeat(command: &mut Command) -> Result<(), Failure> {
 }
 
 /// Runs `command` quietly and returns its standard output; its standard error only shows in the failure.
-pub(crate) fn capture(command: &mut Command) -> Result<String, Failure> {
+pub fn capture(command: &mut Command) -> Result<String, Failure> {
     let output =
         command.stdin(Stdio::null()).output().map_err(Failure::io(format_args!("start {}", describe(command))))?;
     match output.status.success() {
@@ -64,7 +64,7 @@ pub(crate) fn capture(command: &mut Command) -> Result<String, Failure> {
 }
 
 /// True if the program starts and ends well.
-pub(crate) fn succeeds(command: &mut Command) -> bool {
+pub fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -76,7 +76,7 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
 /// Runs `command`, passes its output on and shows every line of it to `observe`.
 ///
 /// Two threads read the two pipes and this one prints, so neither pipe can fill up and stall the program.
-pub(crate) fn run_observed(command: &mut Command, mut observe: impl FnMut(&str)) -> Result<(), Failure> {
+pub fn run_observed(command: &mut Command, mut observe: impl FnMut(&str)) -> Result<(), Failure> {
     println!("    $ {}", describe(command));
     if std::io::stdout().is_terminal() {
         command.env("CARGO_TERM_COLOR", "always");
@@ -121,7 +121,7 @@ fn forward_lines(stream: impl Read, sender: &mpsc::Sender<String>) {
 }
 
 /// The `cargo` that runs us, so that a toolchain chosen with `cargo +x xtask` is kept.
-pub(crate) fn cargo(folder: &Path) -> Command {
+pub fn cargo(folder: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(folder);
     command

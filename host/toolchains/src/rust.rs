@@ -12,10 +12,9 @@ use std::{
 };
 
 use crate::{
+    Failure, Home,
     command::{announce, capture, cargo, run, succeeds},
-    failure::Failure,
-    setup::debian,
-    workspace::Workspace,
+    debian,
 };
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -25,25 +24,25 @@ const RUST_FLAGS: &str = "-C linker=wasm-component-ld -C target-feature=+simd128
 const MINOR_MIN: u32 = 95;
 
 /// A compiler that can build guests.
-pub(crate) enum GuestToolchain {
+pub enum GuestToolchain {
     /// The active toolchain has the target installed.
     Installed,
     /// This compiler has the sources of the standard library beside it; `libraries` are its own shared libraries.
     FromSource { rustc: PathBuf, libraries: Option<PathBuf> },
 }
 
-pub(crate) fn describe(workspace: &Workspace) -> Option<String> {
-    Some(match GuestToolchain::find(workspace)? {
+pub fn describe(home: &Home) -> Option<String> {
+    Some(match GuestToolchain::find(home)? {
         GuestToolchain::Installed => format!("{TARGET} of the active toolchain"),
-        GuestToolchain::FromSource { rustc, .. } => format!("{} with its own standard library", workspace.show(&rustc)),
+        GuestToolchain::FromSource { rustc, .. } => format!("{} with its own standard library", home.show(&rustc)),
     })
 }
 
-pub(crate) fn fetch(workspace: &Workspace) -> Result<(), Failure> {
+pub fn fetch(home: &Home) -> Result<(), Failure> {
     let is_new_enough = |version: &str| minor_version(version) >= MINOR_MIN;
     debian::ensure_lists_offer("rustc-web", is_new_enough)?;
     if debian::candidate("rustc-web").as_deref().is_some_and(is_new_enough) {
-        return unpack_debian_compiler(workspace);
+        return unpack_debian_compiler(home);
     }
     if succeeds(Command::new("rustup").arg("--version")) {
         announce(format_args!("adding the target {TARGET} to the active Rust toolchain"));
@@ -54,16 +53,17 @@ pub(crate) fn fetch(workspace: &Workspace) -> Result<(), Failure> {
     )))
 }
 
-fn unpack_debian_compiler(workspace: &Workspace) -> Result<(), Failure> {
-    let scratch = workspace.scratch("rust-web")?;
+fn unpack_debian_compiler(home: &Home) -> Result<(), Failure> {
+    let scratch = home.scratch("rust-web")?;
     let packages = debian_packages()?;
     announce(format_args!(
-        "unpacking into .nereid/rust-web (750 MB, the system stays as it is): {}",
+        "unpacking into {} (750 MB, the system stays as it is): {}",
+        home.show(&home.path("rust-web")),
         packages.join(" ")
     ));
     let unpacked = scratch.join("root");
     debian::unpack(&packages, &scratch, &unpacked)?;
-    let folder = workspace.fetched("rust-web");
+    let folder = home.path("rust-web");
     if folder.exists() {
         fs::remove_dir_all(&folder).map_err(Failure::io(format_args!("remove {}", folder.display())))?;
     }
@@ -91,11 +91,11 @@ fn minor_version(version: &str) -> u32 {
 // === impl GuestToolchain ===
 
 impl GuestToolchain {
-    pub(crate) fn find(workspace: &Workspace) -> Option<Self> {
+    pub fn find(home: &Home) -> Option<Self> {
         if active_toolchain_has_target() {
             return Some(Self::Installed);
         }
-        let unpacked = workspace.fetched("rust-web/usr");
+        let unpacked = home.path("rust-web/usr");
         Self::with_sources(Path::new("/usr"), None)
             .or_else(|| Self::with_sources(&unpacked, Some(unpacked.join("lib").join(multiarch()))))
     }
@@ -114,7 +114,7 @@ impl GuestToolchain {
     }
 
     /// `cargo build` for the guests of the cargo workspace in `folder`.
-    pub(crate) fn build_command(&self, folder: &Path, target_folder: &Path) -> Result<Command, Failure> {
+    pub fn build_command(&self, folder: &Path, target_folder: &Path) -> Result<Command, Failure> {
         let mut command = cargo(folder);
         command.args(["build", "--release", "--target", TARGET, "--target-dir"]).arg(target_folder);
         // Flags meant for the host must not reach the guest.
@@ -131,7 +131,7 @@ impl GuestToolchain {
     }
 
     /// Where the build leaves its components.
-    pub(crate) fn output_folder(target_folder: &Path) -> PathBuf {
+    pub fn output_folder(target_folder: &Path) -> PathBuf {
         target_folder.join(TARGET).join("release")
     }
 }

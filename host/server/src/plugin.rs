@@ -1,0 +1,85 @@
+//! `nereid plugin`: the commands of those who write plugins and bring them to a server.
+//!
+//! A command is a file in `plugin/`, with its flags and what it does, and an arm of [`PluginCommand`] here.
+
+mod build;
+mod inspect;
+mod new;
+mod setup;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use self::{build::BuildArguments, inspect::InspectArguments, new::NewArguments, setup::SetupArguments};
+use crate::error::ServerError;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  nereid plugin new --lang python models/double
+  nereid plugin build models/double
+  nereid plugin inspect models/double/1/model.wasm";
+
+/// Which of them.
+#[derive(Args, Clone, Debug)]
+pub struct PluginArguments {
+    #[command(subcommand)]
+    command: PluginCommand,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum PluginCommand {
+    /// Begin a plugin: write a folder that builds
+    #[command(args_override_self = true)]
+    New(NewArguments),
+    /// Compile a plugin into the folder that it is served from
+    #[command(args_override_self = true)]
+    Build(BuildArguments),
+    /// Fetch the compiler for plugins in a language
+    #[command(args_override_self = true)]
+    Setup(SetupArguments),
+    /// Show what a plugin imports, exports and needs, and where it does not fit; exit code 1 when it does not
+    #[command(args_override_self = true)]
+    Inspect(InspectArguments),
+}
+
+// === impl PluginArguments ===
+
+impl PluginArguments {
+    /// Does what was asked for.
+    pub(crate) fn run(&self) -> Result<ExitCode, ServerError> {
+        match &self.command {
+            PluginCommand::New(arguments) => new::run(arguments),
+            PluginCommand::Build(arguments) => build::run(arguments),
+            PluginCommand::Setup(arguments) => setup::run(arguments),
+            PluginCommand::Inspect(arguments) => inspect::run(arguments),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::arguments::parse;
+
+    fn check_refused(command_line: &str, expected: &str) {
+        let words = std::iter::once("nereid").chain(command_line.split_whitespace()).map(Into::into);
+        match parse(words) {
+            Err(error) => assert_eq!(error.to_string(), expected),
+            Ok(other) => panic!("{command_line}: understood as {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_command_for_plugin_authors_is_explained_by_its_own_help() {
+        check_refused(
+            "plugin inspec a",
+            "unknown command 'inspec' (did you mean 'inspect'?); 'nereid plugin --help' lists the commands",
+        );
+        check_refused("plugin inspect", "<FILE> is missing; 'nereid plugin inspect --help' shows how to call it");
+        check_refused(
+            "plugin inspect a --jsn",
+            "unknown flag '--jsn' (did you mean '--json'?); 'nereid plugin inspect --help' lists the flags",
+        );
+        check_refused("plugin inspect a b", "'b' is one argument too many");
+    }
+}

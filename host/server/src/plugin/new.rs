@@ -1,0 +1,32 @@
+//! `nereid plugin new`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args;
+use nereid_workshop::{Language, World};
+
+use crate::error::ServerError;
+
+/// What is begun.
+#[derive(Args, Clone, Debug)]
+pub(super) struct NewArguments {
+    /// The folder to write; its last part is the name of the model
+    #[arg(value_name = "NAME")]
+    folder: PathBuf,
+
+    /// The language: rust, python or javascript
+    #[arg(long = "lang", value_name = "LANGUAGE")]
+    language: Language,
+
+    /// What the plugin is: 'transform', a function for each request, or 'model', which gets whole batches (rust)
+    #[arg(long, value_name = "WORLD", default_value = "transform")]
+    world: World,
+}
+
+/// Writes the folder and says what comes next.
+pub(super) fn run(arguments: &NewArguments) -> Result<ExitCode, ServerError> {
+    let folder = nereid_workshop::new(arguments.language, arguments.world, &arguments.folder)?;
+    println!("{} is begun; what comes next:", folder.display());
+    println!("  cd {}\n  nereid plugin build\n  nereid serve --model-repository=..", folder.display());
+    Ok(ExitCode::SUCCESS)
+}

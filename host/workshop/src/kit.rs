@@ -1,0 +1,151 @@
+//! What travels inside the program: the SDKs with their templates, and the contract.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    WorkshopError,
+    language::{Language, World},
+};
+
+/// Path from the repository's root, and text.
+const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/kit.rs"));
+
+/// The exact crates that the SDK of Rust is tested with; cargo drops those that a plugin has no use for.
+const CARGO_LOCK: &str = include_str!("../../../plugins/Cargo.lock");
+
+/// The manifest that the SDK of Rust has outside this repository, whose workspace it belongs to.
+const SDK_MANIFEST: &str = "sdk.toml";
+
+/// The name that the templates give to their model.
+const TEMPLATE_NAME: &str = "double";
+
+/// Files of a template in which the model's name stands.
+const NAMING_FILES: [&str; 3] = ["README.md", "Cargo.toml", "package.json"];
+
+/// A file of a folder that is begun: where, and what.
+pub(crate) type File = (PathBuf, String);
+
+/// Every file of a new plugin's folder.
+pub(crate) fn plugin(language: Language, world: World, name: &str) -> Vec<File> {
+    let mut files: Vec<File> = Vec::new();
+    let overlay = format!("sdk/{}/template_model/", language.name());
+    if world == World::Model {
+        files.extend(below(&overlay).map(|(path, text)| (path.into(), text.to_owned())));
+    }
+    for (path, text) in below(&format!("sdk/{}/template/", language.name())) {
+        let is_replaced = files.iter().any(|(there, _)| there == Path::new(path));
+        if !is_replaced && path != SDK_MANIFEST {
+            let text = if NAMING_FILES.contains(&path) { text.replace(TEMPLATE_NAME, name) } else { text.to_owned() };
+            files.push((path.into(), text));
+        }
+    }
+    if language == Language::Rust {
+        files.push(("Cargo.lock".into(), CARGO_LOCK.to_owned()));
+    }
+    files.push((".gitignore".into(), "/1/\n/target/\n__pycache__/\nnode_modules/\n".to_owned()));
+    files.extend(sdk(language));
+    files
+}
+
+/// The SDK of a language and the contract, as they lie in a plugin's folder.
+pub(crate) fn sdk(language: Language) -> Vec<File> {
+    let folder = format!("sdk/{}/", language.name());
+    let manifest = text_of(&format!("{folder}template/{SDK_MANIFEST}"));
+    let sources = below(&folder).filter(|(path, _)| !path.starts_with("template"));
+    let sources = sources.map(|(path, text)| match (path, manifest) {
+        ("Cargo.toml", Some(manifest)) => (format!("{folder}{path}").into(), manifest.to_owned()),
+        _ => (format!("{folder}{path}").into(), text.to_owned()),
+    });
+    let contract = below("wit/").map(|(path, text)| (format!("wit/{path}").into(), text.to_owned()));
+    sources.chain(contract).collect()
+}
+
+/// Writes files into a folder; none of them may be there.
+///
+/// # Errors
+/// One is there, or cannot be written.
+pub(crate) fn write(folder: &Path, files: &[File]) -> Result<(), WorkshopError> {
+    for (path, text) in files {
+        let path = folder.join(path);
+        let failed = |source| WorkshopError::Write { path: path.clone(), source };
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(failed)?;
+        }
+        let mut file = fs::File::create_new(&path).map_err(failed)?;
+        file.write_all(text.as_bytes()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn below(folder: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    FILES.iter().filter_map(move |(path, text)| Some((path.strip_prefix(folder)?, *text)))
+}
+
+fn text_of(path: &str) -> Option<&'static str> {
+    FILES.iter().find(|(there, _)| *there == path).map(|(_, text)| *text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(files: &[File]) -> Vec<String> {
+        files.iter().map(|(path, _)| path.display().to_string()).collect()
+    }
+
+    fn text(files: &[File], name: &str) -> String {
+        files.iter().find(|(path, _)| path == Path::new(name)).unwrap().1.clone()
+    }
+
+    #[test]
+    fn a_folder_has_what_its_readme_says_and_each_file_once() {
+        for (language, world, source, sdk) in [
+            (Language::Rust, World::Transform, "src/lib.rs", "sdk/rust/src/lib.rs"),
+            (Language::Rust, World::Model, "src/lib.rs", "sdk/rust/src/tensor/element.rs"),
+            (Language::Python, World::Transform, "plugin.py", "sdk/python/nereid/__init__.py"),
+            (Language::JavaScript, World::Transform, "plugin.js", "sdk/javascript/index.js"),
+        ] {
+            let mut found = names(&plugin(language, world, "thing"));
+            for name in ["config.pbtxt", "plugin.toml", "README.md", "wit/worlds.wit", source, sdk] {
+                assert!(found.iter().any(|there| there == name), "{language:?}: {name} in {found:?}");
+            }
+            assert!(!found.iter().any(|name| name.contains("template") || name.contains("compiler")), "{found:?}");
+            let count = found.len();
+            found.sort();
+            found.dedup();
+            assert_eq!(found.len(), count);
+        }
+    }
+
+    #[test]
+    fn the_model_has_the_name_that_was_given() {
+        let files = plugin(Language::Rust, World::Transform, "thing-2");
+        assert!(text(&files, "Cargo.toml").contains("name = \"thing-2\""));
+        let readme = text(&files, "README.md");
+        assert!(readme.contains("/v2/models/thing-2/infer") && !readme.contains(TEMPLATE_NAME), "{readme}");
+    }
+
+    #[test]
+    fn a_world_of_its_own_has_sources_of_its_own() {
+        let files = |world| plugin(Language::Rust, world, "thing");
+        assert!(text(&files(World::Model), "src/lib.rs").contains("export_model!"));
+        assert!(text(&files(World::Model), "config.pbtxt").contains("max_batch_size: 8"));
+        assert!(text(&files(World::Transform), "src/lib.rs").contains("export_transform!"));
+    }
+
+    #[test]
+    fn the_sdk_of_rust_stands_alone_with_the_versions_that_it_has_here() {
+        let files = sdk(Language::Rust);
+        let manifest = text(&files, "sdk/rust/Cargo.toml");
+        assert!(!manifest.contains("workspace"), "{manifest}");
+        let here = include_str!("../../../plugins/Cargo.toml");
+        for line in manifest.lines().filter(|line| line.starts_with("wit-bindgen") || line.starts_with("rust-version"))
+        {
+            assert!(here.contains(line), "plugins/Cargo.toml lacks {line}");
+        }
+    }
+}

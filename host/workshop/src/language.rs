@@ -1,0 +1,148 @@
+//! The languages that plugins are written in, and what tells a folder of one from that of another.
+
+use std::{path::Path, str::FromStr};
+
+use nereid_plugin::PluginKind;
+use nereid_toolchains::Toolchain;
+
+use crate::WorkshopError;
+
+/// One that there is an SDK for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    Rust,
+    Python,
+    JavaScript,
+}
+
+/// What a plugin is built as, by the word that commands take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum World {
+    Transform,
+    Model,
+}
+
+// === impl Language ===
+
+impl Language {
+    const ALL: [Self; 3] = [Self::Rust, Self::Python, Self::JavaScript];
+
+    /// The word that commands take, and the SDK's folder.
+    pub fn name(self) -> &'static str {
+        self.toolchain().language
+    }
+
+    /// What compiles it.
+    pub fn toolchain(self) -> Toolchain {
+        match self {
+            Self::Rust => Toolchain::RUST,
+            Self::Python => Toolchain::PYTHON,
+            Self::JavaScript => Toolchain::JAVASCRIPT,
+        }
+    }
+
+    /// The file that every plugin in it has.
+    pub(crate) fn telling_file(self) -> &'static str {
+        match self {
+            Self::Rust => "Cargo.toml",
+            Self::Python => "plugin.py",
+            Self::JavaScript => "plugin.js",
+        }
+    }
+
+    /// What a folder's plugin is written in.
+    ///
+    /// # Errors
+    /// No file tells, or files of several languages do.
+    pub(crate) fn of_folder(folder: &Path) -> Result<Self, WorkshopError> {
+        let is_there = |language: &Self| folder.join(language.telling_file()).is_file();
+        let found: Vec<Self> = Self::ALL.into_iter().filter(is_there).collect();
+        let folder = folder.to_owned();
+        match found.as_slice() {
+            [only] => Ok(*only),
+            [] if folder.join("plugin.ts").is_file() => Err(WorkshopError::TypeScript { folder }),
+            [] => Err(WorkshopError::NoSource { folder }),
+            several => {
+                let files: Vec<&str> = several.iter().map(|language| language.telling_file()).collect();
+                Err(WorkshopError::SeveralSources { folder, files: files.join(" and ") })
+            }
+        }
+    }
+
+    /// Whether its SDK knows the world.
+    pub(crate) fn serves(self, world: World) -> bool {
+        self == Self::Rust || world == World::Transform
+    }
+}
+
+impl FromStr for Language {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|language| language.name() == text);
+        known.ok_or_else(|| match text {
+            "c" | "go" => "there is no SDK for it yet; there are rust, python and javascript".to_owned(),
+            "typescript" | "ts" | "js" => "expected 'javascript', whose compiler takes what tsc makes too".to_owned(),
+            _ => "expected 'rust', 'python' or 'javascript'".to_owned(),
+        })
+    }
+}
+
+// === impl World ===
+
+impl World {
+    pub(crate) fn kind(self) -> PluginKind {
+        match self {
+            Self::Transform => PluginKind::Transform,
+            Self::Model => PluginKind::Model,
+        }
+    }
+}
+
+impl FromStr for World {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "transform" => Ok(Self::Transform),
+            "model" => Ok(Self::Model),
+            _ => Err("expected 'transform' (a function for each request) or 'model' (whole batches)".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(files: &[&str], expected: Result<Language, &str>) {
+        let folder = tempfile::tempdir().unwrap();
+        files.iter().for_each(|file| fs::write(folder.path().join(file), "").unwrap());
+        match (Language::of_folder(folder.path()), expected) {
+            (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+            (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
+            (found, expected) => panic!("{found:?}, expected {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn one_file_tells_the_language() {
+        check(&["Cargo.toml", "README.md"], Ok(Language::Rust));
+        check(&["plugin.py", "config.pbtxt"], Ok(Language::Python));
+        check(&["plugin.js", "package.json", "plugin.ts"], Ok(Language::JavaScript));
+        check(&["plugin.ts"], Err("tsc --module es2022"));
+        check(&["main.go"], Err("no Cargo.toml, plugin.py or plugin.js"));
+        check(&["Cargo.toml", "plugin.js"], Err("Cargo.toml and plugin.js"));
+    }
+
+    #[test]
+    fn languages_without_an_sdk_are_said_to_be_that() {
+        assert_eq!("python".parse(), Ok(Language::Python));
+        for (text, part) in [("c", "no SDK for it yet"), ("go", "no SDK for it yet"), ("ruby", "expected 'rust'")] {
+            assert!(text.parse::<Language>().unwrap_err().contains(part), "{text}");
+        }
+    }
+}
