@@ -1,7 +1,9 @@
 //! Reaches for what a request names: the parameter `what` says in which way, `name` for which thing. What it got is answered as
 //! text in `REACHED`; what it was refused is the request's error.
 
-use nereid_sdk::{Error, Inputs, Request, Response, Tensor, Transform, control, export_transform, files, model_ready, secret};
+use nereid_sdk::{
+    Error, Inputs, Request, Response, Tensor, Transform, control, export_transform, files, model_ready, secret,
+};
 
 struct Reach;
 
