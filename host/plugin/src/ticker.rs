@@ -13,9 +13,9 @@ use std::{
 
 use wasmtime::Engine;
 
-/// How often a running guest looks at its clocks and lets others use its thread. Ten milliseconds cost nothing that can be
-/// measured and keep a spinning guest from holding up a worker for longer than a client would notice.
-pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(10);
+/// How often a running guest looks at its clocks and lets others use its thread: what a spinning guest can add to its neighbours'
+/// latency (benches/README.md, "Neighbours"). The thread that ticks takes half a percent of a core while calls are under way.
+pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(1);
 
 /// Owns the thread.
 pub(crate) struct Ticker {
