@@ -115,7 +115,11 @@ def test_a_plugin_writes_where_it_may(client, outside):
     assert "for reading only" in refusal(client, "granted", "remove", "/data/words.txt")
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "/data/../../../etc/passwd", "words.txt", "", "/", "/database", "/data/out/secret"])
+# Of those that exist on the machine none is read or listed, whether they are written out, climbed to or linked.
+OUTSIDE = ["/etc/passwd", "/etc", "/data/" + "../" * 40 + "etc/passwd", "/data/" + "../" * 40 + "etc", "/data/out/passwd", "/data/out"]
+
+
+@pytest.mark.parametrize("path", [*OUTSIDE, "words.txt", "", "/", "/database"])
 def test_no_path_leads_out(client, outside, reached, path):
     link = reached.models / "granted/1/data/out"
     if not link.is_symlink():
@@ -144,6 +148,8 @@ def test_models_are_unloaded_and_loaded(client, reached):
     reach(client, "granted", "unload", "other")
     assert reach(client, "granted", "ready", "other") == "false"
     reach(client, "granted", "load", "other")
+    history = json.loads(reached.get("/v2/debug/models/other/generations").body)["models"][0]["generations"]
+    assert "plugin of granted" in [generation["requested_by"] for generation in history]
     assert reach(client, "granted", "ready", "other") == "true"
     assert reach(client, "granted", "ready", "bare") == "false", "a model that it may not call is not ready for it"
     for what in ("load", "unload"):

@@ -64,7 +64,8 @@ impl Host for PluginState {
 
     async fn load(&mut self, model: String, config: Option<String>) -> wasmtime::Result<Result<(), Error>> {
         let control = self.controlled("load", &model);
-        let overrides = LoadOverrides { config, ..LoadOverrides::default() };
+        let requested_by = format!("plugin of {}", self.spec.model.name);
+        let overrides = LoadOverrides { config, requested_by, ..LoadOverrides::default() };
         self.wait_for_control(control, move |control| control.load(&model, overrides)).await
     }
 
