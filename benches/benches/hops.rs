@@ -168,6 +168,7 @@ fn sandbox_pool(engine: &PluginEngine, guest: &str, fresh_guest_per_call: bool) 
         state: Arc::new(StateStore::new()),
         meters: Arc::new(CustomMetrics::default()).of_model(&guest.into()),
         usage: Default::default(),
+        listener: None,
         fresh_guest_per_call,
     };
     SandboxPool::start(Plugin::new(engine, compiled, spec), "bench_0_0").unwrap()

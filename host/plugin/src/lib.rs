@@ -22,6 +22,7 @@ mod contract;
 mod inspect;
 
 mod account;
+mod call_report;
 mod clock;
 mod guest_clock;
 mod guest_log;
@@ -42,6 +43,7 @@ mod sandbox;
 
 pub use crate::{
     artefact_cache::{ARTEFACT_BYTES_MAX, ArtefactCache},
+    call_report::{CallListener, CallReport},
     compile::{CompiledPlugin, PluginKind},
     contract::CONTRACT_VERSION,
     engine::PluginEngine,

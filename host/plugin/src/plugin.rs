@@ -18,6 +18,7 @@ use nereid_telemetry::{ModelMeters, ModelUsage};
 use parking_lot::Mutex;
 
 use crate::{
+    call_report::CallListener,
     compile::{CompiledPlugin, PluginKind},
     engine::PluginEngine,
     failure::PluginError,
@@ -55,6 +56,8 @@ pub struct PluginSpec {
     pub meters: Arc<ModelMeters>,
     /// What it uses, for whom.
     pub usage: Arc<ModelUsage>,
+    /// Who hears what each call used; a server has nobody who asks.
+    pub listener: Option<CallListener>,
     /// Every call gets a fresh guest, so that nothing is remembered from one to the next.
     pub fresh_guest_per_call: bool,
 }

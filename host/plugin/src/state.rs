@@ -15,6 +15,7 @@ use wasmtime::{ResourceLimiter, UpdateDeadline, component::Resource};
 use crate::{
     account::Account,
     bindings::nereid::plugin::{serving::Response, tensors::Named},
+    call_report::CallReporter,
     clock::CallClock,
     convert,
     failure::Stop,
@@ -71,6 +72,8 @@ pub(crate) struct CallState {
     pub(crate) model_calls: u32,
     /// The last thing that was refused for a limit: what a guest traps over shortly after.
     pub(crate) refusal: Option<String>,
+    /// Of a call that somebody asks about.
+    pub(crate) reporter: Option<Box<CallReporter>>,
 }
 
 /// The request under way, or what the requests of a batch have in common.
@@ -128,6 +131,7 @@ impl PluginState {
     /// Begins a call.
     pub(crate) fn begin(&mut self, serving: Serving) {
         self.call = CallState::new(&self.spec.limits, Some(serving));
+        self.call.reporter = self.spec.listener.as_ref().map(CallReporter::new);
         self.meter.refusal = None;
         self.time.move_on();
         self.log.begin_call();
@@ -195,15 +199,6 @@ impl PluginState {
     pub(crate) fn take_response(&mut self, response: Response) -> wasmtime::Result<Result<InferResponse, InferError>> {
         let parameters = convert::parameters_in(response.parameters);
         Ok(self.take_outputs(response.outputs)?.map(|outputs| InferResponse { outputs, parameters }))
-    }
-
-    /// The first step of every import: counts.
-    pub(crate) fn enter(&mut self) -> wasmtime::Result<()> {
-        self.call.host_calls += 1;
-        if self.call.host_calls > self.limits().host_calls_max {
-            return Err(Stop::HostCalls(self.limits().host_calls_max).into());
-        }
-        Ok(())
     }
 
     pub(crate) fn tensor(&self, handle: &Resource<TensorHandle>) -> wasmtime::Result<&TensorHandle> {
@@ -329,6 +324,7 @@ impl CallState {
             host_calls: 0,
             model_calls: 0,
             refusal: None,
+            reporter: None,
         }
     }
 }

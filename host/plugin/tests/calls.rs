@@ -5,12 +5,12 @@
 mod support;
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use nereid_inference::{ErrorKind, InferError, InferResponse, ParameterValue, SequenceFlags, SequenceId};
-use nereid_plugin::{PluginLimits, PluginSpec};
+use nereid_plugin::{CallListener, PluginLimits, PluginSpec};
 use support::*;
 
 /// Calls the model named at 300 with its own inputs, and answers what that answers.
@@ -48,6 +48,23 @@ async fn a_guest_writes_to_a_copy_of_its_input() {
     let response = pool.run(&request, || false).await.unwrap();
     assert_eq!(values(&response), [1.0, 9.0, 3.0]);
     assert_eq!(request.input("X").unwrap().elements::<f32>().unwrap().as_ref(), [1.0, 2.0, 3.0]);
+}
+
+#[tokio::test]
+async fn whoever_listens_hears_what_each_call_used() {
+    let (server, service) = Server::start();
+    server.serve("other", |request, sender| sender.respond(Ok(InferResponse::new(request.inputs))));
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let heard = reports.clone();
+    let listener = CallListener::new(move |report| heard.lock().unwrap().push(report));
+    let listened =
+        |bytes: &[u8]| pool(bytes, PluginSpec { listener: Some(listener.clone()), service: service.clone(), ..spec() });
+    listened(&caller_of("other")).run(&request(&[1.0]), || false).await.unwrap();
+    listened(&component(&[], "unreachable")).run(&request(&[1.0]), || false).await.unwrap_err();
+    let reports = reports.lock().unwrap();
+    let used: Vec<_> = reports.iter().map(|report| (report.imports.clone(), report.model_calls)).collect();
+    assert_eq!(used, [([("inference.infer", 1)].into(), 1), ([].into(), 0)]);
+    assert!(reports.iter().all(|report| report.memory_bytes >= 65_536 && !report.cpu_time.is_zero()), "{reports:?}");
 }
 
 /// Counts its calls in a global, and answers with an error once there were three.

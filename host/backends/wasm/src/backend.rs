@@ -14,7 +14,8 @@ use nereid_inference::{
     ControlHandle, InferError, ModelConfig, ModelIdentity, ModelSource, NAMESPACE_SEPARATOR, ServiceHandle, Signature,
 };
 use nereid_plugin::{
-    CompiledPlugin, Grants, Plugin, PluginEngine, PluginError, PluginKind, PluginLimits, PluginSpec, StateStore,
+    CallListener, CompiledPlugin, Grants, Plugin, PluginEngine, PluginError, PluginKind, PluginLimits, PluginSpec,
+    StateStore,
 };
 use nereid_telemetry::{CustomMetrics, PluginUsage};
 use parking_lot::Mutex;
@@ -40,6 +41,8 @@ pub struct PluginSettings {
     pub metrics: Arc<CustomMetrics>,
     /// Where what they use is counted.
     pub usage: Arc<PluginUsage>,
+    /// Who hears what each call used; a server has nobody who asks.
+    pub listener: Option<CallListener>,
 }
 
 /// Whom plugins call, and whom they ask for models.
@@ -70,6 +73,7 @@ impl PluginSettings {
             policy: PluginPolicy::default(),
             metrics: Arc::default(),
             usage: Arc::default(),
+            listener: None,
         }
     }
 }
@@ -170,6 +174,7 @@ impl Backend for WasmBackend {
             state: self.state_of(&full_name),
             meters: self.settings.metrics.of_model(&full_name),
             usage: self.settings.usage.of_model(&full_name),
+            listener: self.settings.listener.clone(),
             fresh_guest_per_call: wants_fresh_guests(&source.config)?,
         };
         Ok(Arc::new(WasmModel::new(Plugin::new(self.engine()?, compiled, spec))))

@@ -34,7 +34,7 @@ type Read = (Result<Bytes, Error>,);
 
 fn read(mut context: Context<'_>, (handle, offset, length): (Handle, u32, u32)) -> wasmtime::Result<Read> {
     let state = context.data_mut();
-    state.enter()?;
+    state.enter("tensors.read")?;
     let view = state.tensor(&handle)?.read(offset, length);
     Ok((view.map(|view| view.into_bytes()).map_err(convert::error),))
 }
@@ -43,7 +43,7 @@ type Written = (Result<(), Error>,);
 
 fn write(mut context: Context<'_>, (handle, offset, data): (Handle, u32, WasmList<u8>)) -> wasmtime::Result<Written> {
     let state = context.data_mut();
-    state.enter()?;
+    state.enter("tensors.write")?;
     let account = state.call.account.clone();
     // Taken out for the copy, because guest memory and host state belong to the same store.
     let taken = state.tensors.get_mut(handle.rep()).map(TensorHandle::take);
@@ -60,7 +60,7 @@ fn from_bytes(
     mut context: Context<'_>,
     (dtype, shape, data): (Dtype, Vec<u64>, WasmList<u8>),
 ) -> wasmtime::Result<Made> {
-    context.data_mut().enter()?;
+    context.data_mut().enter("tensors.from-bytes")?;
     let account = context.data().call.account.clone();
     let (data_type, shape) = (convert::data_type(dtype), Shape::new(&shape));
     let made = TensorHandle::copy_of(data_type, shape, data.as_le_slice(&context), &account);

@@ -30,10 +30,11 @@ impl PluginState {
 
     async fn wait_for_control<R: Send + 'static>(
         &mut self,
+        import: &'static str,
         control: Result<Arc<dyn ModelControl>, InferError>,
         work: impl FnOnce(&dyn ModelControl) -> Result<R, InferError> + Send + 'static,
     ) -> wasmtime::Result<Result<R, Error>> {
-        self.enter()?;
+        self.enter(import)?;
         if self.call.serving.is_none() {
             return Err(Stop::NotServing.into());
         }
@@ -59,19 +60,19 @@ impl Host for PluginState {
             });
             Ok(entries.collect())
         };
-        self.wait_for_control(control, index).await
+        self.wait_for_control("control.index", control, index).await
     }
 
     async fn load(&mut self, model: String, config: Option<String>) -> wasmtime::Result<Result<(), Error>> {
         let control = self.controlled("load", &model);
         let requested_by = format!("plugin of {}", self.spec.model.name);
         let overrides = LoadOverrides { config, requested_by, ..LoadOverrides::default() };
-        self.wait_for_control(control, move |control| control.load(&model, overrides)).await
+        self.wait_for_control("control.load", control, move |control| control.load(&model, overrides)).await
     }
 
     async fn unload(&mut self, model: String, dependents: bool) -> wasmtime::Result<Result<(), Error>> {
         let control = self.controlled("unload", &model);
-        self.wait_for_control(control, move |control| control.unload(&model, dependents)).await
+        self.wait_for_control("control.unload", control, move |control| control.unload(&model, dependents)).await
     }
 }
 

@@ -61,10 +61,11 @@ impl PluginState {
 
     async fn with_place<R: Send + 'static>(
         &mut self,
+        import: &'static str,
         place: Result<Place, InferError>,
         work: impl FnOnce(Place) -> Result<R, InferError> + Send + 'static,
     ) -> wasmtime::Result<Result<R, Error>> {
-        self.enter()?;
+        self.enter(import)?;
         let done = match place {
             Ok(place) if self.may_block() => work(place),
             Ok(place) => self.compute_elsewhere(move || work(place)).await?,
@@ -78,19 +79,21 @@ impl PluginState {
 impl Host for PluginState {
     async fn read(&mut self, path: String) -> wasmtime::Result<Result<Vec<u8>, Error>> {
         let (place, account) = (self.place(path).map(|(place, _)| place), self.call.account.clone());
-        let read = self.with_place(place, move |place| place.read(&account, 0, u64::MAX)).await?;
+        let read = self.with_place("files.read", place, move |place| place.read(&account, 0, u64::MAX)).await?;
         Ok(read.map(|(bytes, _charge)| bytes))
     }
 
     async fn read_range(&mut self, path: String, offset: u32, length: u32) -> wasmtime::Result<Result<Vec<u8>, Error>> {
         let (place, account) = (self.place(path).map(|(place, _)| place), self.call.account.clone());
-        let read = self.with_place(place, move |place| place.read(&account, offset.into(), length.into())).await?;
+        let read = self
+            .with_place("files.read-range", place, move |place| place.read(&account, offset.into(), length.into()))
+            .await?;
         Ok(read.map(|(bytes, _charge)| bytes))
     }
 
     async fn write(&mut self, path: String, data: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
         let place = self.writable_place(path);
-        self.with_place(place, move |place| {
+        self.with_place("files.write", place, move |place| {
             place.directory.write(&place.inside, data).map_err(|error| place.failed("written", &error))
         })
         .await
@@ -98,7 +101,7 @@ impl Host for PluginState {
 
     async fn remove(&mut self, path: String) -> wasmtime::Result<Result<(), Error>> {
         let place = self.writable_place(path);
-        self.with_place(place, |place| {
+        self.with_place("files.remove", place, |place| {
             place.directory.remove_file(&place.inside).map_err(|error| place.failed("removed", &error))
         })
         .await
@@ -106,7 +109,7 @@ impl Host for PluginState {
 
     async fn list_folder(&mut self, path: String) -> wasmtime::Result<Result<Vec<Entry>, Error>> {
         let place = self.place(path).map(|(place, _)| place);
-        self.with_place(place, |place| place.list()).await
+        self.with_place("files.list-folder", place, |place| place.list()).await
     }
 }
 

@@ -105,8 +105,8 @@ impl PendingCall {
 // === impl PluginState ===
 
 impl PluginState {
-    fn start_call(&mut self, call: Call) -> wasmtime::Result<Result<PendingCall, InferError>> {
-        self.enter()?;
+    fn start_call(&mut self, import: &'static str, call: Call) -> wasmtime::Result<Result<PendingCall, InferError>> {
+        self.enter(import)?;
         let serving = self.call.serving.clone().ok_or(Stop::NotServing)?;
         let (inputs, charges) = self.take_inputs(call.inputs)?;
         let limit = self.limits().model_calls_max;
@@ -266,7 +266,7 @@ impl PluginState {
 
 impl Host for PluginState {
     async fn infer(&mut self, call: Call) -> wasmtime::Result<Result<Response, Error>> {
-        let answer = match self.start_call(call)? {
+        let answer = match self.start_call("inference.infer", call)? {
             Ok(pending) => self.receive_only(pending).await?,
             Err(error) => Err(error),
         };
@@ -274,7 +274,7 @@ impl Host for PluginState {
     }
 
     fn submit(&mut self, call: Call) -> wasmtime::Result<Result<Handle, Error>> {
-        let started = self.start_call(call)?;
+        let started = self.start_call("inference.submit", call)?;
         let kept = self.keep_pending(started);
         Ok(kept.inspect_err(|error| self.note_refusal(error)).map_err(convert::error))
     }
@@ -284,7 +284,7 @@ impl Host for PluginState {
         calls: Vec<Handle>,
         timeout_ms: Option<u32>,
     ) -> wasmtime::Result<Result<Option<u32>, Error>> {
-        self.enter()?;
+        self.enter("inference.wait-any")?;
         if calls.is_empty() {
             let error = InferError::invalid_argument("wait-any needs at least one call to wait for");
             return Ok(Err(convert::error(error)));
@@ -311,7 +311,7 @@ impl Host for PluginState {
     }
 
     fn model_ready(&mut self, model: String, version: Option<u64>) -> wasmtime::Result<bool> {
-        self.enter()?;
+        self.enter("inference.model-ready")?;
         let is_granted = self.spec.grants.models.contains(&model);
         Ok(is_granted && self.spec.service.get().is_ok_and(|service| service.model(&model, version).is_ok()))
     }
@@ -319,7 +319,7 @@ impl Host for PluginState {
 
 impl HostPending for PluginState {
     async fn receive(&mut self, handle: Handle) -> wasmtime::Result<Result<Option<Response>, Error>> {
-        self.enter()?;
+        self.enter("inference.pending.receive")?;
         // Taken out while it is waited for: nothing else runs in this store meanwhile.
         let mut pending = std::mem::replace(&mut self.pending, crate::handles::Arena::new());
         let answer = match pending.get_mut(handle.rep()) {
@@ -331,13 +331,13 @@ impl HostPending for PluginState {
     }
 
     fn ready(&mut self, handle: Handle) -> wasmtime::Result<bool> {
-        self.enter()?;
+        self.enter("inference.pending.ready")?;
         let pending = self.pending.get_mut(handle.rep()).ok_or(Stop::StaleHandle("pending"))?;
         Ok(pending.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready())
     }
 
     fn cancel(&mut self, handle: Handle) -> wasmtime::Result<()> {
-        self.enter()?;
+        self.enter("inference.pending.cancel")?;
         self.pending.get_mut(handle.rep()).ok_or(Stop::StaleHandle("pending"))?.cancel();
         Ok(())
     }

@@ -8,12 +8,12 @@ use crate::{
 
 impl Host for PluginState {
     fn enabled(&mut self, level: Level) -> wasmtime::Result<bool> {
-        self.enter()?;
+        self.enter("logging.enabled")?;
         Ok(GuestLog::is_enabled(tracing_level(level)))
     }
 
     fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
-        self.enter()?;
+        self.enter("logging.log")?;
         self.log.write(tracing_level(level), &message);
         Ok(())
     }

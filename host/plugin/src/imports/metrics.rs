@@ -40,14 +40,14 @@ impl PluginState {
         opened.inspect_err(|error| self.note_refusal(error))
     }
 
-    fn counter(&mut self, handle: &Resource<CounterHandle>) -> wasmtime::Result<&CustomSeries> {
-        self.enter()?;
+    fn counter(&mut self, import: &'static str, handle: &Resource<CounterHandle>) -> wasmtime::Result<&CustomSeries> {
+        self.enter(import)?;
         let found = self.counters.get(handle.rep()).ok_or(Stop::StaleHandle("counter"))?;
         Ok(&found.0)
     }
 
-    fn gauge(&mut self, handle: &Resource<GaugeHandle>) -> wasmtime::Result<&CustomSeries> {
-        self.enter()?;
+    fn gauge(&mut self, import: &'static str, handle: &Resource<GaugeHandle>) -> wasmtime::Result<&CustomSeries> {
+        self.enter(import)?;
         let found = self.gauges.get(handle.rep()).ok_or(Stop::StaleHandle("gauge"))?;
         Ok(&found.0)
     }
@@ -57,14 +57,14 @@ impl Host for PluginState {}
 
 impl HostCounter for PluginState {
     fn open(&mut self, name: String, description: String, labels: Vec<Label>) -> Opened<CounterHandle> {
-        self.enter()?;
+        self.enter("metrics.counter.open")?;
         let opened = self.open_metric(MetricHead { name, description, kind: CustomKind::Counter }, labels);
         let kept = opened.map(|series| Resource::new_own(self.counters.insert(CounterHandle(series))));
         Ok(kept.map_err(convert::error))
     }
 
     fn add(&mut self, handle: Resource<CounterHandle>, amount: f64) -> wasmtime::Result<Result<(), Error>> {
-        let series = self.counter(&handle)?;
+        let series = self.counter("metrics.counter.add", &handle)?;
         if amount.is_finite() && amount >= 0.0 {
             series.add(amount);
             return Ok(Ok(()));
@@ -74,7 +74,7 @@ impl HostCounter for PluginState {
     }
 
     fn value(&mut self, handle: Resource<CounterHandle>) -> wasmtime::Result<f64> {
-        Ok(self.counter(&handle)?.value())
+        Ok(self.counter("metrics.counter.value", &handle)?.value())
     }
 
     fn drop(&mut self, handle: Resource<CounterHandle>) -> wasmtime::Result<()> {
@@ -85,24 +85,24 @@ impl HostCounter for PluginState {
 
 impl HostGauge for PluginState {
     fn open(&mut self, name: String, description: String, labels: Vec<Label>) -> Opened<GaugeHandle> {
-        self.enter()?;
+        self.enter("metrics.gauge.open")?;
         let opened = self.open_metric(MetricHead { name, description, kind: CustomKind::Gauge }, labels);
         let kept = opened.map(|series| Resource::new_own(self.gauges.insert(GaugeHandle(series))));
         Ok(kept.map_err(convert::error))
     }
 
     fn set(&mut self, handle: Resource<GaugeHandle>, value: f64) -> wasmtime::Result<()> {
-        self.gauge(&handle)?.set(value);
+        self.gauge("metrics.gauge.set", &handle)?.set(value);
         Ok(())
     }
 
     fn add(&mut self, handle: Resource<GaugeHandle>, amount: f64) -> wasmtime::Result<()> {
-        self.gauge(&handle)?.add(amount);
+        self.gauge("metrics.gauge.add", &handle)?.add(amount);
         Ok(())
     }
 
     fn value(&mut self, handle: Resource<GaugeHandle>) -> wasmtime::Result<f64> {
-        Ok(self.gauge(&handle)?.value())
+        Ok(self.gauge("metrics.gauge.value", &handle)?.value())
     }
 
     fn drop(&mut self, handle: Resource<GaugeHandle>) -> wasmtime::Result<()> {
@@ -119,14 +119,14 @@ impl HostHistogram for PluginState {
         labels: Vec<Label>,
         bounds: Vec<f64>,
     ) -> Opened<HistogramHandle> {
-        self.enter()?;
+        self.enter("metrics.histogram.open")?;
         let opened = self.open_metric(MetricHead { name, description, kind: CustomKind::Histogram(bounds) }, labels);
         let kept = opened.map(|series| Resource::new_own(self.histograms.insert(HistogramHandle(series))));
         Ok(kept.map_err(convert::error))
     }
 
     fn observe(&mut self, handle: Resource<HistogramHandle>, value: f64) -> wasmtime::Result<()> {
-        self.enter()?;
+        self.enter("metrics.histogram.observe")?;
         self.histograms.get(handle.rep()).ok_or(Stop::StaleHandle("histogram"))?.0.observe(value);
         Ok(())
     }

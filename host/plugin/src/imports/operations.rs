@@ -39,7 +39,7 @@ impl Host for PluginState {
         channels: u32,
         options: Vec<Parameter>,
     ) -> Answer<Handle> {
-        let operands = self.operands([&files])?;
+        let operands = self.operands("operations.decode-image", [&files])?;
         let decode = match decode_options(channels, options) {
             Ok(decode) => decode,
             Err(error) => return Ok(Err(error)),
@@ -51,7 +51,7 @@ impl Host for PluginState {
     }
 
     async fn resize(&mut self, image: Handle, height: u32, width: u32, resampling: Resampling) -> Answer<Handle> {
-        let operands = self.operands([&image])?;
+        let operands = self.operands("operations.resize", [&image])?;
         let to = host::Resize { height, width, filter: filter(resampling) };
         let result_bytes = u64::from(height).saturating_mul(width.into()).saturating_mul(4);
         self.operate_one(operands, Weight::Passes { count: 4, result_bytes }, move |[image], budget| {
@@ -61,7 +61,7 @@ impl Host for PluginState {
     }
 
     async fn crop(&mut self, image: Handle, part: Window) -> Answer<Handle> {
-        let operands = self.operands([&image])?;
+        let operands = self.operands("operations.crop", [&image])?;
         let Window { top, left, height, width } = part;
         let window = host::Window { top, left, height, width };
         self.operate_one(operands, Weight::PASS, move |[image], budget| host::crop(&image, window, budget)).await
@@ -75,7 +75,7 @@ impl Host for PluginState {
         deviation: Vec<f32>,
         axis: i32,
     ) -> Answer<Handle> {
-        let operands = self.operands([&tensor])?;
+        let operands = self.operands("operations.normalise", [&tensor])?;
         self.operate_one(operands, Weight::passes(2), move |[tensor], budget| {
             let arguments = Normalise { scale, mean: &mean, deviation: &deviation, axis };
             host::normalise(&tensor, &arguments, budget)
@@ -84,7 +84,7 @@ impl Host for PluginState {
     }
 
     async fn affine(&mut self, tensor: Handle, scale: Vec<f32>, bias: Vec<f32>, axis: i32) -> Answer<Handle> {
-        let operands = self.operands([&tensor])?;
+        let operands = self.operands("operations.affine", [&tensor])?;
         self.operate_one(operands, Weight::passes(2), move |[tensor], budget| {
             host::affine(&tensor, &Affine { scale: &scale, bias: &bias, axis }, budget)
         })
@@ -92,23 +92,23 @@ impl Host for PluginState {
     }
 
     async fn to_channels_first(&mut self, tensor: Handle) -> Answer<Handle> {
-        let operands = self.operands([&tensor])?;
+        let operands = self.operands("operations.to-channels-first", [&tensor])?;
         self.operate_one(operands, Weight::passes(2), |[tensor], budget| host::to_channels_first(&tensor, budget)).await
     }
 
     async fn to_channels_last(&mut self, tensor: Handle) -> Answer<Handle> {
-        let operands = self.operands([&tensor])?;
+        let operands = self.operands("operations.to-channels-last", [&tensor])?;
         self.operate_one(operands, Weight::passes(2), |[tensor], budget| host::to_channels_last(&tensor, budget)).await
     }
 
     async fn transpose(&mut self, tensor: Handle, axes: Vec<u32>) -> Answer<Handle> {
-        let operands = self.operands([&tensor])?;
+        let operands = self.operands("operations.transpose", [&tensor])?;
         self.operate_one(operands, Weight::passes(2), move |[tensor], budget| host::transpose(&tensor, &axes, budget))
             .await
     }
 
     async fn cast(&mut self, tensor: Handle, to: Dtype, options: Vec<Parameter>) -> Answer<Handle> {
-        let operands = self.operands([&tensor])?;
+        let operands = self.operands("operations.cast", [&tensor])?;
         let mut options = Options::of("cast", options);
         let rules =
             CastRules { refuse_overflow: options.flag("refuse-overflow"), round_to_nearest: options.flag("round") };
@@ -120,17 +120,17 @@ impl Host for PluginState {
     }
 
     async fn concat(&mut self, tensors: Vec<Handle>, axis: i32) -> Answer<Handle> {
-        let operands = self.operand_list(&tensors)?;
+        let operands = self.operand_list("operations.concat", &tensors)?;
         self.operate_one(operands, Weight::PASS, move |tensors, budget| host::concat(&tensors, axis, budget)).await
     }
 
     async fn stack(&mut self, tensors: Vec<Handle>, axis: i32) -> Answer<Handle> {
-        let operands = self.operand_list(&tensors)?;
+        let operands = self.operand_list("operations.stack", &tensors)?;
         self.operate_one(operands, Weight::PASS, move |tensors, budget| host::stack(&tensors, axis, budget)).await
     }
 
     async fn split(&mut self, tensor: Handle, extents: Vec<u32>, axis: i32) -> Answer<Vec<Handle>> {
-        let operands = self.operands([&tensor])?;
+        let operands = self.operands("operations.split", [&tensor])?;
         let parts =
             self.operate(&operands, Weight::PASS, move |[tensor], budget| host::split(&tensor, &extents, axis, budget));
         let parts = parts.await?;
@@ -138,7 +138,7 @@ impl Host for PluginState {
     }
 
     async fn pad(&mut self, tensor: Handle, before: Vec<u32>, after: Vec<u32>, value: f64) -> Answer<Handle> {
-        let operands = self.operands([&tensor])?;
+        let operands = self.operands("operations.pad", [&tensor])?;
         let [source] = &operands.tensors;
         let around = before.iter().zip(&after).map(|(before, after)| u64::from(*before) + u64::from(*after));
         let extents = source.shape().iter().zip(around).map(|(extent, around)| extent.saturating_add(around));
@@ -151,18 +151,18 @@ impl Host for PluginState {
     }
 
     async fn softmax(&mut self, tensor: Handle, axis: i32) -> Answer<Handle> {
-        let operands = self.operands([&tensor])?;
+        let operands = self.operands("operations.softmax", [&tensor])?;
         self.operate_one(operands, Weight::passes(4), move |[tensor], budget| host::softmax(&tensor, axis, budget))
             .await
     }
 
     async fn argmax(&mut self, tensor: Handle, axis: i32) -> Answer<Handle> {
-        let operands = self.operands([&tensor])?;
+        let operands = self.operands("operations.argmax", [&tensor])?;
         self.operate_one(operands, Weight::passes(2), move |[tensor], budget| host::argmax(&tensor, axis, budget)).await
     }
 
     async fn top_k(&mut self, tensor: Handle, k: u32, axis: i32) -> Answer<Ranked> {
-        let operands = self.operands([&tensor])?;
+        let operands = self.operands("operations.top-k", [&tensor])?;
         let ranked =
             self.operate(&operands, Weight::passes(8), move |[tensor], budget| host::top_k(&tensor, k, axis, budget));
         let ranked = ranked.await?.and_then(|ranked| {
@@ -180,9 +180,9 @@ impl Host for PluginState {
         overlap: f32,
         options: Vec<Parameter>,
     ) -> Answer<Handle> {
-        let operands = self.operands([&boxes, &scores])?;
+        let operands = self.operands("operations.non-maximum-suppression", [&boxes, &scores])?;
         let classes = match classes {
-            Some(classes) => Some(self.operands([&classes])?.tensors),
+            Some(classes) => Some(self.operands("operations.non-maximum-suppression", [&classes])?.tensors),
             None => None,
         };
         let options = match suppression_options(options) {
@@ -200,7 +200,7 @@ impl Host for PluginState {
     }
 
     async fn encode_base64(&mut self, tensor: Handle, options: Vec<Parameter>) -> Answer<Handle> {
-        let operands = self.operands([&tensor])?;
+        let operands = self.operands("operations.encode-base64", [&tensor])?;
         let mut options = Options::of("encode-base64", options);
         let form = Base64 { url_safe: options.flag("url-safe"), unpadded: options.flag("unpadded") };
         if let Err(error) = options.finish() {
@@ -213,7 +213,7 @@ impl Host for PluginState {
     }
 
     async fn decode_base64(&mut self, tensor: Handle, options: Vec<Parameter>) -> Answer<Handle> {
-        let operands = self.operands([&tensor])?;
+        let operands = self.operands("operations.decode-base64", [&tensor])?;
         let mut options = Options::of("decode-base64", options);
         let form = Base64 { url_safe: options.flag("url-safe"), unpadded: false };
         if let Err(error) = options.finish() {
@@ -226,14 +226,14 @@ impl Host for PluginState {
     }
 
     async fn texts(&mut self, tensor: Handle, first: u32, count: u32) -> Answer<Vec<String>> {
-        let operands = self.operands([&tensor])?;
+        let operands = self.operands("operations.texts", [&tensor])?;
         let texts =
             self.operate(&operands, Weight::PASS, move |[tensor], budget| host::texts(&tensor, first, count, budget));
         Ok(texts.await?.map_err(convert::error))
     }
 
     async fn from_texts(&mut self, shape: Vec<u64>, texts: Vec<String>) -> Answer<Handle> {
-        let operands = self.operands([])?;
+        let operands = self.operands("operations.from-texts", [])?;
         let result_bytes = texts.iter().map(|text| text.len() as u64 + 4).sum();
         self.operate_one(operands, Weight::Passes { count: 1, result_bytes }, move |[], budget| {
             host::from_texts(Shape::new(&shape), &texts, budget)
@@ -242,7 +242,7 @@ impl Host for PluginState {
     }
 
     async fn blob_bytes(&mut self, tensor: Handle, index: u32) -> Answer<Handle> {
-        let operands = self.operands([&tensor])?;
+        let operands = self.operands("operations.blob-bytes", [&tensor])?;
         self.operate_one(operands, Weight::Nothing, move |[tensor], _| host::blob_bytes(&tensor, index)).await
     }
 }

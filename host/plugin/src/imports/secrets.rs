@@ -10,7 +10,7 @@ use crate::{
 
 impl Host for PluginState {
     fn get(&mut self, name: String) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        self.enter()?;
+        self.enter("secrets.get")?;
         Ok(match self.spec.grants.secrets.get(&name) {
             Some(secret) => Ok(secret.bytes().to_vec()),
             None => {

@@ -19,15 +19,15 @@ type Handle = Resource<SenderHandle>;
 // === impl PluginState ===
 
 impl PluginState {
-    fn sender(&mut self, handle: &Handle) -> wasmtime::Result<&SenderHandle> {
-        self.enter()?;
+    fn sender(&mut self, import: &'static str, handle: &Handle) -> wasmtime::Result<&SenderHandle> {
+        self.enter(import)?;
         self.senders.get(handle.rep()).ok_or_else(|| Stop::StaleHandle("sender").into())
     }
 }
 
 impl HostSender for PluginState {
     async fn send(&mut self, handle: Handle, response: Response, last: bool) -> wasmtime::Result<Result<(), Error>> {
-        self.enter()?;
+        self.enter("serving.sender.send")?;
         let response = match self.take_response(response)? {
             Ok(response) => response,
             Err(error) => return Ok(Err(convert::error(error))),
@@ -45,17 +45,17 @@ impl HostSender for PluginState {
     fn fail(&mut self, handle: Handle, error: Error) -> wasmtime::Result<()> {
         let subject = self.spec.subject();
         let error = convert::infer_error(error).prefixed(&format!("{subject}: "));
-        self.sender(&handle)?.slot().fail(error);
+        self.sender("serving.sender.fail", &handle)?.slot().fail(error);
         Ok(())
     }
 
     fn finish(&mut self, handle: Handle) -> wasmtime::Result<()> {
-        self.sender(&handle)?.finish();
+        self.sender("serving.sender.finish", &handle)?.finish();
         Ok(())
     }
 
     fn cancelled(&mut self, handle: Handle) -> wasmtime::Result<bool> {
-        Ok(self.sender(&handle)?.slot().is_over())
+        Ok(self.sender("serving.sender.cancelled", &handle)?.slot().is_over())
     }
 
     fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {

@@ -62,8 +62,8 @@ impl RequestHandle {
 // === impl PluginState ===
 
 impl PluginState {
-    fn request(&mut self, handle: &Handle) -> wasmtime::Result<&RequestHandle> {
-        self.enter()?;
+    fn request(&mut self, import: &'static str, handle: &Handle) -> wasmtime::Result<&RequestHandle> {
+        self.enter(import)?;
         self.requests.get(handle.rep()).ok_or_else(|| Stop::StaleHandle("request").into())
     }
 
@@ -84,11 +84,11 @@ impl Host for PluginState {}
 
 impl HostRequest for PluginState {
     fn id(&mut self, handle: Handle) -> wasmtime::Result<String> {
-        Ok(self.request(&handle)?.id.clone())
+        Ok(self.request("serving.request.id", &handle)?.id.clone())
     }
 
     fn inputs(&mut self, handle: Handle) -> wasmtime::Result<Result<Vec<Named>, Error>> {
-        let inputs = self.request(&handle)?.inputs.clone();
+        let inputs = self.request("serving.request.inputs", &handle)?.inputs.clone();
         let given = inputs.into_iter().map(|input| {
             let data = self.keep(Ok(TensorHandle::free_of_charge(input.tensor)))?;
             Ok(Named { name: input.name.to_string(), data })
@@ -101,51 +101,56 @@ impl HostRequest for PluginState {
         handle: Handle,
         name: String,
     ) -> wasmtime::Result<Result<Option<Resource<TensorHandle>>, Error>> {
-        let Some(input) = self.request(&handle)?.input(&name) else { return Ok(Ok(None)) };
+        let Some(input) = self.request("serving.request.input", &handle)?.input(&name) else { return Ok(Ok(None)) };
         Ok(self.keep(Ok(input)).map(Some).map_err(convert::error))
     }
 
     fn rows(&mut self, handle: Handle) -> wasmtime::Result<u64> {
-        Ok(self.request(&handle)?.rows)
+        Ok(self.request("serving.request.rows", &handle)?.rows)
     }
 
     fn parameters(&mut self, handle: Handle) -> wasmtime::Result<Vec<Parameter>> {
-        Ok(convert::parameters_out(&self.request(&handle)?.parameters))
+        Ok(convert::parameters_out(&self.request("serving.request.parameters", &handle)?.parameters))
     }
 
     fn wanted_outputs(&mut self, handle: Handle) -> wasmtime::Result<Vec<String>> {
-        Ok(self.request(&handle)?.requested_outputs.iter().map(|name| name.to_string()).collect())
+        Ok(self
+            .request("serving.request.wanted-outputs", &handle)?
+            .requested_outputs
+            .iter()
+            .map(|name| name.to_string())
+            .collect())
     }
 
     fn wants(&mut self, handle: Handle, name: String) -> wasmtime::Result<bool> {
-        let requested = &self.request(&handle)?.requested_outputs;
+        let requested = &self.request("serving.request.wants", &handle)?.requested_outputs;
         Ok(requested.is_empty() || requested.iter().any(|output| **output == *name))
     }
 
     fn sequence(&mut self, handle: Handle) -> wasmtime::Result<Option<Sequence>> {
-        Ok(self.request(&handle)?.sequence.as_ref().map(convert::sequence_out))
+        Ok(self.request("serving.request.sequence", &handle)?.sequence.as_ref().map(convert::sequence_out))
     }
 
     fn tenant(&mut self, handle: Handle) -> wasmtime::Result<Option<String>> {
-        Ok(self.request(&handle)?.tenant.as_ref().map(ToString::to_string))
+        Ok(self.request("serving.request.tenant", &handle)?.tenant.as_ref().map(ToString::to_string))
     }
 
     fn priority(&mut self, handle: Handle) -> wasmtime::Result<u64> {
-        Ok(self.request(&handle)?.priority)
+        Ok(self.request("serving.request.priority", &handle)?.priority)
     }
 
     fn remaining_ms(&mut self, handle: Handle) -> wasmtime::Result<u32> {
-        self.request(&handle)?;
+        self.request("serving.request.remaining-ms", &handle)?;
         Ok(u32::try_from(self.call.clock.remaining().as_millis()).unwrap_or(u32::MAX))
     }
 
     fn cancelled(&mut self, handle: Handle) -> wasmtime::Result<bool> {
-        let gone = self.request(&handle)?.slot.as_ref().map(|slot| slot.is_over());
+        let gone = self.request("serving.request.cancelled", &handle)?.slot.as_ref().map(|slot| slot.is_over());
         Ok(gone.unwrap_or_else(|| self.call.clock.cancelled_for().is_some()))
     }
 
     fn sender(&mut self, handle: Handle) -> wasmtime::Result<Result<Resource<SenderHandle>, Error>> {
-        let slot = self.request(&handle)?.slot.clone();
+        let slot = self.request("serving.request.sender", &handle)?.slot.clone();
         Ok(self.hand_out_sender(slot).map_err(convert::error))
     }
 

@@ -10,7 +10,7 @@ use crate::{
 
 impl Host for PluginState {
     fn model(&mut self) -> wasmtime::Result<ModelInfo> {
-        self.enter()?;
+        self.enter("settings.model")?;
         let (identity, signature) = (&self.spec.model, &self.spec.signature);
         Ok(ModelInfo {
             name: identity.name.to_string(),
@@ -23,17 +23,17 @@ impl Host for PluginState {
     }
 
     fn instance_name(&mut self) -> wasmtime::Result<String> {
-        self.enter()?;
+        self.enter("settings.instance-name")?;
         Ok(self.instance.to_string())
     }
 
     fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
-        self.enter()?;
+        self.enter("settings.get")?;
         Ok(self.spec.parameters.get(&key).cloned())
     }
 
     fn entries(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
-        self.enter()?;
+        self.enter("settings.entries")?;
         Ok(self.spec.parameters.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 }

@@ -29,13 +29,13 @@ impl PluginState {
 
 impl Host for PluginState {
     fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Entry>, Error>> {
-        self.enter()?;
+        self.enter("state.get")?;
         let entry = self.spec.state.get(&key, Instant::now());
         Ok(Ok(entry.map(|entry| Entry { value: entry.value, version: entry.version })))
     }
 
     fn set(&mut self, key: String, value: Vec<u8>, ttl_ms: Option<u64>) -> wasmtime::Result<Result<u64, Error>> {
-        self.enter()?;
+        self.enter("state.set")?;
         let written = self.spec.state.set(&key, value, self.terms(ttl_ms));
         Ok(self.told(written))
     }
@@ -47,24 +47,24 @@ impl Host for PluginState {
         expected: Option<u64>,
         ttl_ms: Option<u64>,
     ) -> wasmtime::Result<Result<Option<u64>, Error>> {
-        self.enter()?;
+        self.enter("state.swap")?;
         let swapped = self.spec.state.swap(&key, value, expected, self.terms(ttl_ms));
         Ok(self.told(swapped))
     }
 
     fn add(&mut self, key: String, amount: i64) -> wasmtime::Result<Result<i64, Error>> {
-        self.enter()?;
+        self.enter("state.add")?;
         let sum = self.spec.state.add(&key, amount, self.terms(None));
         Ok(self.told(sum))
     }
 
     fn delete(&mut self, key: String) -> wasmtime::Result<Result<bool, Error>> {
-        self.enter()?;
+        self.enter("state.delete")?;
         Ok(Ok(self.spec.state.delete(&key, Instant::now())))
     }
 
     fn keys(&mut self, prefix: String, limit: u32) -> wasmtime::Result<Result<Vec<String>, Error>> {
-        self.enter()?;
+        self.enter("state.keys")?;
         Ok(Ok(self.spec.state.keys(&prefix, limit as usize, Instant::now())))
     }
 }

@@ -93,6 +93,7 @@ impl Wasi {
 
 impl WasiView for PluginState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.note_import("wasi");
         let Wasi { context, table } = self.wasi();
         WasiCtxView { ctx: context, table }
     }
@@ -107,7 +108,7 @@ impl PluginState {
     where
         T: Send,
     {
-        self.enter()?;
+        self.enter("wasi.poll")?;
         if self.call.serving.is_none() {
             return Err(Stop::WaitedWhileStarting.into());
         }

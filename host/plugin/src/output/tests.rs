@@ -30,6 +30,7 @@ fn spec_of(max_batch_size: u64) -> PluginSpec {
         state: Arc::new(StateStore::new()),
         meters: Arc::new(CustomMetrics::default()).of_model(&"m".into()),
         usage: Default::default(),
+        listener: None,
         fresh_guest_per_call: false,
     }
 }

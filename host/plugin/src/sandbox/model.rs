@@ -60,6 +60,7 @@ impl Sandbox {
         let meter = CallMeter::start(clock.clone(), shares);
         let cancelled = || questions.iter().all(|question| question.slot.is_open() && question.slot.is_over());
         let returned = clocked(&clock, cancelled, model.call_execute(&mut self.store, &requests)).await;
+        self.store.data_mut().report_call();
         drop(meter);
         let answers = match returned {
             Ok(outcomes) => self.take_outcomes(plugin, questions.len(), outcomes),

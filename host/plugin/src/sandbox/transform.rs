@@ -29,6 +29,7 @@ impl Sandbox {
         let clock = self.store.data().call.clock.clone();
         let _meter = CallMeter::start(clock.clone(), vec![usage.clone()]);
         let returned = clocked(&clock, cancelled, transform.call_run(&mut self.store, handle, &inputs)).await;
+        self.store.data_mut().report_call();
         let answer = match returned {
             Ok(Ok(response)) => self.store.data_mut().take_response(response),
             Ok(Err(error)) => {

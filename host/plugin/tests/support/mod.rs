@@ -161,6 +161,7 @@ pub(crate) fn spec() -> PluginSpec {
         state: Arc::new(StateStore::new()),
         meters: Arc::new(CustomMetrics::default()).of_model(&"m".into()),
         usage: Default::default(),
+        listener: None,
         fresh_guest_per_call: false,
     }
 }

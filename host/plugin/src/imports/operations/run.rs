@@ -72,9 +72,10 @@ impl PluginState {
     /// The first step of every operation: counts, and takes the tensors behind the handles.
     pub(super) fn operands<const N: usize>(
         &mut self,
+        import: &'static str,
         handles: [&Resource<TensorHandle>; N],
     ) -> wasmtime::Result<Operands<[Tensor; N]>> {
-        let list = self.take_operands(&mut handles.into_iter())?;
+        let list = self.take_operands(import, &mut handles.into_iter())?;
         let found = list.tensors.len();
         let tensors = list.tensors.try_into();
         let tensors = tensors.map_err(|_| wasmtime::format_err!("{found} operands instead of {N}"))?;
@@ -83,16 +84,18 @@ impl PluginState {
 
     pub(super) fn operand_list(
         &mut self,
+        import: &'static str,
         handles: &[Resource<TensorHandle>],
     ) -> wasmtime::Result<Operands<Vec<Tensor>>> {
-        self.take_operands(&mut handles.iter())
+        self.take_operands(import, &mut handles.iter())
     }
 
     fn take_operands(
         &mut self,
+        import: &'static str,
         handles: &mut dyn Iterator<Item = &Resource<TensorHandle>>,
     ) -> wasmtime::Result<Operands<Vec<Tensor>>> {
-        self.enter()?;
+        self.enter(import)?;
         let mut operands = Operands { tensors: Vec::new(), charges: Vec::new(), bytes: 0 };
         for handle in handles {
             let (tensor, charge) = self.tensor_mut(handle)?.share()?;
