@@ -51,6 +51,11 @@ impl Response {
         named::take(&mut self.outputs, name).ok_or_else(|| self.missing(name))
     }
 
+    /// Names and tensors in the order in which the model gave them: for what passes on the answers of any model.
+    pub fn outputs(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.outputs.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
     /// Names and values of the parameters.
     pub fn parameters(&self) -> &[(String, Value)] {
         &self.parameters
