@@ -1,20 +1,22 @@
-//! Logits in, the likeliest labels with their probabilities out.
+//! Scores in, the likeliest labels with their probabilities out.
 //!
 //! Input `logits`: FP32 `[n, classes]`. Outputs, the likeliest first: `label` BYTES `[n, k]`, `probability` FP32
 //! `[n, k]`.
 //!
-//! Settings: `labels`, the texts of the classes in order, separated by commas; `top_k`, how many are given (default 3).
+//! Settings: `labels`, the texts of the classes in order, separated by commas; `top_k`, how many are given (default 3);
+//! `scores`, `logits` (the default, of which softmax makes probabilities) or `probabilities`.
 
 mod ranking;
 
 use nereid_sdk::{Error, Inputs, Request, Response, Tensor, Transform, export_transform, setting, setting_or};
 
-use crate::ranking::{Labels, top};
+use crate::ranking::{Labels, Scores, top};
 
 const TOP_K_DEFAULT: usize = 3;
 
 struct LabelMapper {
     labels: Labels,
+    scores: Scores,
     top_k: usize,
 }
 
@@ -24,7 +26,7 @@ impl Transform for LabelMapper {
     fn new() -> Result<Self, Error> {
         let labels = Labels::parse(&setting("labels").unwrap_or_default())?;
         let top_k = labels.check_top_k(setting_or("top_k", TOP_K_DEFAULT)?)?;
-        Ok(Self { labels, top_k })
+        Ok(Self { labels, scores: Scores::parse(setting("scores").as_deref())?, top_k })
     }
 
     fn run(&mut self, _request: &Request, inputs: Inputs) -> Result<Response, Error> {
@@ -33,7 +35,7 @@ impl Transform for LabelMapper {
         let (mut labels, mut probabilities) = (Vec::new(), Vec::new());
         let values = logits.as_f32()?;
         for (row, values) in values.chunks_exact(classes).enumerate() {
-            let ranked = top(values, self.top_k)
+            let ranked = top(values, self.scores, self.top_k)
                 .map_err(|error| error.prefixed(format_args!("row {row} of input 'logits': ")))?;
             labels.extend(ranked.iter().map(|ranked| self.labels.text(ranked.class)));
             probabilities.extend(ranked.iter().map(|ranked| ranked.probability));

@@ -11,30 +11,71 @@ pub struct Labels {
 /// A class and how likely it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ranked {
-    /// The position of its logit in the row.
+    /// The position of its score in the row.
     pub class: usize,
     /// Between 0 and 1; those of a whole row add up to 1.
     pub probability: f32,
 }
 
-/// The `count` likeliest classes of a row of logits, the likeliest first; of two equal ones the first.
+/// What the numbers of a row are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scores {
+    /// What a network gives: softmax makes probabilities of them.
+    Logits,
+    /// Probabilities already.
+    Probabilities,
+}
+
+/// The `count` likeliest classes of a row of scores, the likeliest first; of two equal ones the first.
 ///
 /// # Errors
-/// A logit is not a finite number: the model that made it is broken, and any ranking would be made up.
-pub fn top(logits: &[f32], count: usize) -> Result<Vec<Ranked>, Error> {
-    if let Some((class, value)) = logits.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-        let text = format!("the logit of class {class} is {value}, expected finite numbers");
+/// A score is not a finite number: the model that made it is broken, and any ranking would be made up.
+pub fn top(row: &[f32], scores: Scores, count: usize) -> Result<Vec<Ranked>, Error> {
+    if let Some((class, value)) = row.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        let text = format!("the {} of class {class} is {value}, expected finite numbers", scores.noun());
         return Err(Error::invalid_argument(text));
     }
-    // Less the largest, so that no exponential overflows.
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f32 = logits.iter().map(|value| (value - largest).exp()).sum();
-    let probability = |value: &f32| (value - largest).exp() / sum;
-    let ranked = logits.iter().enumerate().map(|(class, value)| Ranked { class, probability: probability(value) });
-    let mut ranked: Vec<Ranked> = ranked.collect();
+    let probabilities = match scores {
+        Scores::Logits => softmax(row),
+        Scores::Probabilities => row.to_vec(),
+    };
+    let ranked = probabilities.into_iter().enumerate();
+    let mut ranked: Vec<Ranked> = ranked.map(|(class, probability)| Ranked { class, probability }).collect();
     ranked.sort_by(|left, right| right.probability.total_cmp(&left.probability));
     ranked.truncate(count);
     Ok(ranked)
+}
+
+fn softmax(logits: &[f32]) -> Vec<f32> {
+    // Less the largest, so that no exponential overflows.
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f32 = logits.iter().map(|value| (value - largest).exp()).sum();
+    logits.iter().map(|value| (value - largest).exp() / sum).collect()
+}
+
+// === impl Scores ===
+
+impl Scores {
+    /// What the parameter `scores` says; logits where it says nothing.
+    ///
+    /// # Errors
+    /// Another word.
+    pub fn parse(setting: Option<&str>) -> Result<Self, Error> {
+        match setting.map(str::trim) {
+            None | Some("logits") => Ok(Self::Logits),
+            Some("probabilities") => Ok(Self::Probabilities),
+            Some(other) => Err(Error::internal(format_args!(
+                "parameter 'scores' of config.pbtxt is '{other}', expected 'logits' or 'probabilities'"
+            ))),
+        }
+    }
+
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Logits => "logit",
+            Self::Probabilities => "probability",
+        }
+    }
 }
 
 // === impl Labels ===
@@ -95,7 +136,7 @@ mod tests {
     use super::*;
 
     fn classes(logits: &[f32], count: usize) -> Vec<usize> {
-        top(logits, count).unwrap().iter().map(|ranked| ranked.class).collect()
+        top(logits, Scores::Logits, count).unwrap().iter().map(|ranked| ranked.class).collect()
     }
 
     #[test]
@@ -106,22 +147,37 @@ mod tests {
 
     #[test]
     fn probabilities_are_those_of_softmax() {
-        let ranked = top(&[0.0, 3.0_f32.ln()], 2).unwrap();
+        let ranked = top(&[0.0, 3.0_f32.ln()], Scores::Logits, 2).unwrap();
         assert!((ranked[0].probability - 0.75).abs() < 1e-6, "{ranked:?}");
         assert!((ranked[1].probability - 0.25).abs() < 1e-6, "{ranked:?}");
     }
 
     #[test]
+    fn probabilities_are_ranked_as_they_are() {
+        let ranked = top(&[0.25, 0.75], Scores::Probabilities, 2).unwrap();
+        assert_eq!(ranked, [Ranked { class: 1, probability: 0.75 }, Ranked { class: 0, probability: 0.25 }]);
+        let error = top(&[f32::NAN], Scores::Probabilities, 1).unwrap_err();
+        assert_eq!(error.message(), "the probability of class 0 is NaN, expected finite numbers");
+    }
+
+    #[test]
+    fn scores_are_logits_unless_said_otherwise() {
+        assert_eq!(Scores::parse(None).unwrap(), Scores::Logits);
+        assert_eq!(Scores::parse(Some("probabilities ")).unwrap(), Scores::Probabilities);
+        assert!(Scores::parse(Some("odds")).unwrap_err().message().contains("is 'odds', expected"));
+    }
+
+    #[test]
     fn large_logits_do_not_overflow() {
-        let ranked = top(&[1e30, -1e30, 1e30], 2).unwrap();
+        let ranked = top(&[1e30, -1e30, 1e30], Scores::Logits, 2).unwrap();
         assert_eq!(ranked, [Ranked { class: 0, probability: 0.5 }, Ranked { class: 2, probability: 0.5 }]);
     }
 
     #[test]
     fn a_logit_that_is_no_number_is_refused() {
-        let error = top(&[0.0, f32::NAN], 1).unwrap_err();
+        let error = top(&[0.0, f32::NAN], Scores::Logits, 1).unwrap_err();
         assert_eq!(error.message(), "the logit of class 1 is NaN, expected finite numbers");
-        assert!(top(&[f32::INFINITY], 1).is_err());
+        assert!(top(&[f32::INFINITY], Scores::Logits, 1).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Guests in languages other than Rust: a folder in, a component out.
 //!
 //! `tests/guests/contract/LANGUAGE` is the contract test's plugin in each language; a compiler per language is one line of
-//! [`LANGUAGES`]. A component that is younger than everything it is made from is left alone, because Python takes twenty
+//! [`LANGUAGES`], a plugin of an example one of [`PLUGINS`]. A component that is younger than everything it is made from is left alone, because Python takes twenty
 //! seconds.
 
 use std::{
@@ -15,7 +15,7 @@ use nereid_toolchains::{Home, Sources, javascript, python};
 use crate::{
     command::announce,
     failure::Failure,
-    guests::place,
+    guests::{copy_if_changed, place},
     setup::{self, Component},
     workspace::{Workspace, list_folder},
 };
@@ -35,22 +35,35 @@ const LANGUAGES: [Language; 2] = [
 /// The folder of the plugins that the contract test runs.
 const CONTRACT: &str = "tests/guests/contract";
 
-/// Builds the contract test's plugin in every language.
+/// Plugins of examples: their language, their folder below `plugins`, and where their component is served from.
+const PLUGINS: [(&str, &str, &str); 1] =
+    [("python", "record_features", "examples/tabular/model_repository/features/1/model.wasm")];
+
+/// Builds the contract test's plugin in every language, and the examples' plugins.
 pub(super) fn build(workspace: &Workspace, target_folder: &Path) -> Result<(), Failure> {
-    LANGUAGES.iter().try_for_each(|language| {
-        let source = workspace.path(CONTRACT).join(language.name);
+    for language in &LANGUAGES {
         let component = target_folder.join(format!("contract_{}.wasm", language.name));
-        let sdk = workspace.path("sdk").join(language.name);
-        if is_younger(&component, &[source.clone(), sdk.clone(), workspace.path("wit")])? {
-            return Ok(());
+        build_one(workspace, language, &workspace.path(CONTRACT).join(language.name), &component)?;
+        for (_, folder, destination) in PLUGINS.iter().filter(|(name, ..)| *name == language.name) {
+            let component = target_folder.join(format!("{folder}.wasm"));
+            build_one(workspace, language, &workspace.path("plugins").join(folder), &component)?;
+            copy_if_changed(workspace, &component, &workspace.path(destination))?;
         }
-        setup::ensure(workspace, &[language.compiler])?;
-        announce(format_args!("building {} from {}", workspace.show(&component), workspace.show(&source)));
-        let fresh = component.with_extension("wasm.fresh");
-        let wit = workspace.path("wit");
-        (language.build)(&workspace.home(), &Sources { plugin: &source, sdk: &sdk, wit: &wit }, &fresh)?;
-        place(workspace, &fresh, &component)
-    })
+    }
+    Ok(())
+}
+
+/// Makes `component` of the plugin in `source`, unless it is younger than all that it is made from.
+fn build_one(workspace: &Workspace, language: &Language, source: &Path, component: &Path) -> Result<(), Failure> {
+    let (sdk, wit) = (workspace.path("sdk").join(language.name), workspace.path("wit"));
+    if is_younger(component, &[source.to_owned(), sdk.clone(), wit.clone()])? {
+        return Ok(());
+    }
+    setup::ensure(workspace, &[language.compiler])?;
+    announce(format_args!("building {} from {}", workspace.show(component), workspace.show(source)));
+    let fresh = component.with_extension("wasm.fresh");
+    (language.build)(&workspace.home(), &Sources { plugin: source, sdk: &sdk, wit: &wit }, &fresh)?;
+    place(workspace, &fresh, component)
 }
 
 /// Whether `file` is there and younger than every file below the folders.
