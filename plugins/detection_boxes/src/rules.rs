@@ -45,7 +45,7 @@ impl Rules {
     pub fn changed_by(self, parameters: &[(String, Value)]) -> Result<Self, Error> {
         let mut rules = self;
         for (name, value) in parameters {
-            let wrong = |kind: &str| Error::invalid_argument(format_args!("'{name}' is {value:?}, expected {kind}"));
+            let wrong = |kind: &str| Error::invalid_argument(format_args!("'{name}' is {value}, expected {kind}"));
             match name.as_str() {
                 "score_min" => rules.score_min = value.as_f64().ok_or_else(|| wrong("a number"))? as f32,
                 "overlap_max" => rules.overlap_max = value.as_f64().ok_or_else(|| wrong("a number"))? as f32,

@@ -1,8 +1,23 @@
 //! Parameters: scalars of a request or a response.
 
+use std::fmt;
+
 use crate::Value;
 
 // === impl Value ===
+
+/// As a client wrote it, for error texts.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Boolean(value) => value.fmt(f),
+            Self::Int(value) => value.fmt(f),
+            Self::Uint(value) => value.fmt(f),
+            Self::Double(value) => value.fmt(f),
+            Self::Text(value) => write!(f, "'{value}'"),
+        }
+    }
+}
 
 impl Value {
     /// The text, when it is one.
@@ -69,6 +84,13 @@ mod tests {
         assert_eq!(Value::from(3_u64).as_i64(), Some(3));
         assert_eq!(Value::from(u64::MAX).as_i64(), None);
         assert_eq!(Value::from("3").as_i64(), None);
+    }
+
+    #[test]
+    fn values_are_shown_as_they_were_written() {
+        let shown = |value: Value| value.to_string();
+        assert_eq!([shown(true.into()), shown((-3_i32).into()), shown(0.5.into())], ["true", "-3", "0.5"]);
+        assert_eq!(shown("hot".into()), "'hot'");
     }
 
     #[test]
