@@ -29,7 +29,7 @@ pub(crate) fn run(workspace: &Workspace, mut arguments: Arguments) -> Result<(),
 
     announce("the demo fetches what is missing into .nereid/, builds into target/, and serves on 127.0.0.1");
     setup::ensure(workspace, &[&setup::ONNXRUNTIME, &setup::PYTHON])?;
-    guests::build(workspace)?;
+    guests::build_served_by(workspace, server::REPOSITORY)?;
     let binary = binary.map_or_else(|| server::build(workspace, profile), |path| Ok(workspace.root().join(path)))?;
     show(workspace, &binary, ports, once)
 }

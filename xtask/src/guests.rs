@@ -39,10 +39,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: Arguments) -> Result<(), Fai
 
 /// Builds and installs every guest; sets up the compiler first if there is none.
 pub(crate) fn build(workspace: &Workspace) -> Result<(), Failure> {
-    setup::ensure(workspace, &[&setup::GUESTS])?;
-    let toolchain =
-        GuestToolchain::find(&workspace.home()).ok_or_else(|| Failure::new("the compiler for guests is gone"))?;
-    let target_folder = workspace.path("target/guests");
+    let (toolchain, target_folder) = prepare(workspace)?;
     for name in WORKSPACES {
         let folder = workspace.path(name);
         announce(format_args!("building the components of {name}"));
@@ -54,23 +51,54 @@ pub(crate) fn build(workspace: &Workspace) -> Result<(), Failure> {
     languages::build(workspace, &target_folder)
 }
 
+/// Builds and installs the Rust plugins that one model repository is served with, and nothing else: who wants to see the demo does
+/// not wait for the guests of tests and of other examples.
+pub(crate) fn build_served_by(workspace: &Workspace, repository: &str) -> Result<(), Failure> {
+    let (toolchain, target_folder) = prepare(workspace)?;
+    let folder = workspace.path("plugins");
+    let mut command = toolchain.build_command(&folder, &target_folder)?;
+    let mut guests = Vec::new();
+    for guest in list_folder(&folder)? {
+        let Some(manifest) = read_manifest(workspace, &guest)? else { continue };
+        if manifest.installs.iter().any(|path| Path::new(path).starts_with(repository)) {
+            command.arg("--package").arg(&manifest.name);
+            guests.push(guest);
+        }
+    }
+    announce(format_args!("building the plugins of {repository}"));
+    run_command(&mut command)?;
+    guests.iter().try_for_each(|guest| install(workspace, guest, &target_folder))
+}
+
+/// The compiler, set up if there is none, and the folder that it builds into.
+fn prepare(workspace: &Workspace) -> Result<(GuestToolchain, PathBuf), Failure> {
+    setup::ensure(workspace, &[&setup::GUESTS])?;
+    let toolchain = GuestToolchain::find(&workspace.home());
+    let toolchain = toolchain.ok_or_else(|| Failure::new("the compiler for guests is gone"))?;
+    Ok((toolchain, workspace.path("target/guests")))
+}
+
+/// What is needed of a guest's Cargo.toml; none where it has none.
+fn read_manifest(workspace: &Workspace, guest: &Path) -> Result<Option<Manifest>, Failure> {
+    let path = guest.join("Cargo.toml");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&path).map_err(Failure::io(format_args!("read {}", path.display())))?;
+    let manifest = Manifest::parse(&text);
+    manifest.map(Some).map_err(|reason| Failure::new(format!("{}: {reason}", workspace.show(&path))))
+}
+
 /// Copies the component of one guest's folder to where it is needed.
 fn install(workspace: &Workspace, guest: &Path, target_folder: &Path) -> Result<(), Failure> {
-    let manifest_path = guest.join("Cargo.toml");
-    if !manifest_path.is_file() {
-        return Ok(());
-    }
-    let text =
-        fs::read_to_string(&manifest_path).map_err(Failure::io(format_args!("read {}", manifest_path.display())))?;
-    let manifest = Manifest::parse(&text)
-        .map_err(|reason| Failure::new(format!("{}: {reason}", workspace.show(&manifest_path))))?;
+    let Some(manifest) = read_manifest(workspace, guest)? else { return Ok(()) };
     let component = GuestToolchain::output_folder(target_folder).join(format!("{}.wasm", manifest.artifact_name()));
     if !component.is_file() {
         return match manifest.installs.is_empty() {
             true => Ok(()), // a library that other guests share
             false => Err(Failure::new(format!(
                 "{} installs a component, and its build made no {}: does it say crate-type = [\"cdylib\"]?",
-                workspace.show(&manifest_path),
+                workspace.show(&guest.join("Cargo.toml")),
                 workspace.show(&component)
             ))),
         };

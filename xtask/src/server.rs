@@ -16,6 +16,8 @@ use crate::{
     workspace::{Workspace, create_folder},
 };
 
+/// What is served.
+pub(crate) const REPOSITORY: &str = "model_repository";
 /// Loading the demo's models takes a second or two; a cold plugin cache on a busy machine some ten.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
 const READY_POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -112,7 +114,7 @@ impl Server {
     }
 
     fn arguments(ports: Ports) -> Vec<String> {
-        let mut arguments = vec!["--model-repository=model_repository".to_owned()];
+        let mut arguments = vec![format!("--model-repository={REPOSITORY}")];
         for (name, port) in [("http", ports.http), ("grpc", ports.grpc), ("metrics", ports.metrics)] {
             arguments.extend([format!("--{name}-address=127.0.0.1"), format!("--{name}-port={port}")]);
         }
