@@ -6,7 +6,7 @@ use super::house::{expect_none, read, texts};
 
 /// STYLE.md, "Direction", with the two edges that host/ARCHITECTURE.md defends. Left may depend on right, and on
 /// whatever right may depend on. A new edge is a design change: change those pages and this table together.
-const DIRECTION: [(&str, &[&str]); 31] = [
+const DIRECTION: [(&str, &[&str]); 32] = [
     ("sync", &[]),
     ("tensor", &[]),
     ("inference", &["sync", "tensor"]),
@@ -35,10 +35,12 @@ const DIRECTION: [(&str, &[&str]); 31] = [
     ("client", &["grpc"]),
     ("grpc", &["access", "protocol", "shared-memory", "telemetry"]),
     ("workshop", &["plugin", "toolchains"]),
+    ("rehearsal", &["backend-wasm", "client", "pipeline", "repository"]),
     (
         "server",
         &[
             "workshop",
+            "rehearsal",
             "http",
             "grpc",
             "client",

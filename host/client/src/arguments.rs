@@ -30,6 +30,13 @@ pub struct HeaderArgument {
     pub value: String,
 }
 
+impl InputArgument {
+    /// The input of that name, from a file.
+    pub fn of_file(name: String, path: PathBuf) -> Self {
+        Self { name, source: InputSource::File(path) }
+    }
+}
+
 impl FromStr for InputArgument {
     type Err = String;
 

@@ -4,20 +4,21 @@ use std::{fmt, time::Duration};
 
 /// At least one duration, in ascending order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Latencies {
+pub struct Latencies {
     sorted: Vec<Duration>,
 }
 
 // === impl Latencies ===
 
 impl Latencies {
-    pub(crate) fn new(mut durations: Vec<Duration>) -> Self {
+    /// Of durations in any order.
+    pub fn new(mut durations: Vec<Duration>) -> Self {
         durations.sort_unstable();
         Self { sorted: durations }
     }
 
     /// The smallest duration that this share of all does not exceed.
-    pub(crate) fn quantile(&self, share: f64) -> Duration {
+    pub fn quantile(&self, share: f64) -> Duration {
         let rank = (share * self.sorted.len() as f64).ceil() as usize;
         self.sorted.get(rank.saturating_sub(1)).or(self.sorted.last()).copied().unwrap_or_default()
     }

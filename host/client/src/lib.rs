@@ -20,6 +20,7 @@ mod latencies;
 mod literal;
 mod npy;
 mod output;
+mod parts;
 mod picture;
 mod run;
 mod shapes;
@@ -28,6 +29,8 @@ pub use crate::{
     arguments::{HeaderArgument, InputArgument, ShapeArgument},
     endpoint::Endpoint,
     error::ClientError,
+    latencies::Latencies,
+    parts::{RemoteModels, element_texts, inputs_of, tensor_head, tensor_text},
     picture::Scale,
     run::{Call, run},
 };

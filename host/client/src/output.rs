@@ -70,7 +70,7 @@ fn write_classes(head: &str, tensor: &Tensor, output: &mut dyn Write) -> io::Res
     Ok(())
 }
 
-fn shown(tensor: &Tensor) -> String {
+pub(crate) fn shown(tensor: &Tensor) -> String {
     let Some(numbers) = elements::numbers(tensor) else {
         return shortened(tensor.byte_strings().map(text).collect());
     };

@@ -9,6 +9,7 @@ use std::{
 use nereid_access::{KeyFileError, NewKeyError, TlsError};
 use nereid_cache::RedisStartError;
 use nereid_inference::InferError;
+use nereid_rehearsal::RehearsalError;
 use nereid_telemetry::{LogError, TraceError};
 use nereid_workshop::WorkshopError;
 
@@ -55,6 +56,8 @@ pub(crate) enum ServerError {
     Client(nereid_client::ClientError),
     #[error(transparent)]
     Workshop(#[from] WorkshopError),
+    #[error(transparent)]
+    Rehearsal(#[from] RehearsalError),
     #[error("the runtime cannot be started: {0}")]
     Runtime(io::Error),
     #[error("{} service ended by itself: {problem}", service.name())]

@@ -2,22 +2,29 @@
 //!
 //! A command is a file in `plugin/`, with its flags and what it does, and an arm of [`PluginCommand`] here.
 
+mod bench;
 mod build;
 mod inspect;
 mod new;
 mod setup;
+mod test;
+mod trial;
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use self::{build::BuildArguments, inspect::InspectArguments, new::NewArguments, setup::SetupArguments};
+use self::{
+    bench::BenchArguments, build::BuildArguments, inspect::InspectArguments, new::NewArguments, setup::SetupArguments,
+    test::TestArguments,
+};
 use crate::error::ServerError;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   nereid plugin new --lang python models/double
   nereid plugin build models/double
+  nereid plugin test models/double
   nereid plugin inspect models/double/1/model.wasm";
 
 /// Which of them.
@@ -29,7 +36,7 @@ pub struct PluginArguments {
 
 #[derive(Subcommand, Clone, Debug)]
 enum PluginCommand {
-    /// Begin a plugin: write a folder that builds
+    /// Begin a plugin: write a folder that builds and whose test passes
     #[command(args_override_self = true)]
     New(NewArguments),
     /// Compile a plugin into the folder that it is served from
@@ -38,6 +45,12 @@ enum PluginCommand {
     /// Fetch the compiler for plugins in a language
     #[command(args_override_self = true)]
     Setup(SetupArguments),
+    /// Let a plugin answer the requests of its cases, without a server; exit code 1 when one is not answered as expected
+    #[command(args_override_self = true)]
+    Test(TestArguments),
+    /// Measure how long a plugin takes to start and to answer, without a server
+    #[command(args_override_self = true)]
+    Bench(BenchArguments),
     /// Show what a plugin imports, exports and needs, and where it does not fit; exit code 1 when it does not
     #[command(args_override_self = true)]
     Inspect(InspectArguments),
@@ -52,6 +65,8 @@ impl PluginArguments {
             PluginCommand::New(arguments) => new::run(arguments),
             PluginCommand::Build(arguments) => build::run(arguments),
             PluginCommand::Setup(arguments) => setup::run(arguments),
+            PluginCommand::Test(arguments) => test::run(arguments),
+            PluginCommand::Bench(arguments) => bench::run(arguments),
             PluginCommand::Inspect(arguments) => inspect::run(arguments),
         }
     }

@@ -1,4 +1,4 @@
-// Its input, times a factor. README.md has the three commands that build, test and serve it.
+// Its input, times a factor. README.md has the commands that build, test and serve it.
 
 import { Tensor, plugin, setting } from "nereid";
 

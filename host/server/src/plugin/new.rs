@@ -27,6 +27,9 @@ pub(super) struct NewArguments {
 pub(super) fn run(arguments: &NewArguments) -> Result<ExitCode, ServerError> {
     let folder = nereid_workshop::new(arguments.language, arguments.world, &arguments.folder)?;
     println!("{} is begun; what comes next:", folder.display());
-    println!("  cd {}\n  nereid plugin build\n  nereid serve --model-repository=..", folder.display());
+    println!(
+        "  cd {}\n  nereid plugin build\n  nereid plugin test\n  nereid serve --model-repository=..",
+        folder.display()
+    );
     Ok(ExitCode::SUCCESS)
 }
