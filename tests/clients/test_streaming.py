@@ -1,5 +1,5 @@
-"""examples/streaming: a text that comes token by token, over server-sent events and gRPC streams, as a Python program would tell it; and
-a client that leaves is noticed."""
+"""examples/streaming: a text that comes token by token, over server-sent events and gRPC streams, as a Python program would tell it; a
+client that leaves is noticed; and a conversation becomes a prompt."""
 
 import collections
 import http.client
@@ -34,7 +34,11 @@ def streaming(binary, tmp_path_factory):
     shutil.copy(config, models / "hasty/config.pbtxt")
     with (models / "hasty/plugin.toml").open("a") as file:
         file.write("[limits]\ndeadline_ms = 1000\n")
-    with Server(binary, tmp_path_factory.mktemp("streaming_server") / "log", [models]) as running:
+    for name in ("chat_prompt", "chat"):
+        shutil.copytree(EXAMPLE.parent / name, models / name)
+    # JavaScript components take some seconds to compile; those of other tests lie there too.
+    cache = f"--plugin-cache-directory={ROOT}/target/plugin-cache"
+    with Server(binary, tmp_path_factory.mktemp("streaming_server") / "log", [models], cache) as running:
         yield running
 
 
@@ -80,8 +84,8 @@ def told(server, prompt: str, **wishes) -> str:
     return "".join(event["text_output"] for event in events(server, prompt, **wishes))
 
 
-def given(prompt: str):
-    tensor = tritonclient.grpc.InferInput("text_input", [1], "BYTES")
+def given(prompt: str, name: str = "text_input"):
+    tensor = tritonclient.grpc.InferInput(name, [1], "BYTES")
     tensor.set_data_from_numpy(np.array([prompt.encode()], np.object_))
     return [tensor]
 
@@ -213,3 +217,58 @@ def test_a_storyteller_without_its_text_is_not_loaded(start_server, tmp_path):
     server = start_server(tmp_path / "models", "--strict-readiness=false", "--exit-on-error=false")
     answer = server.request("POST", "/v2/repository/index", b"{}")
     assert "corpus.txt" in json.loads(answer.body)[0]["reason"], answer
+
+
+def message(role: str, content: str) -> dict:
+    return {"role": role, "content": content}
+
+
+def prompt_of(server, messages) -> tuple[int, dict]:
+    body = json.dumps({"messages": messages if isinstance(messages, str) else json.dumps(messages)}).encode()
+    answer = server.request("POST", "/v2/models/chat_prompt/generate", body)
+    return answer.status, json.loads(answer.body)
+
+
+TALK = [message("system", "Tell."), message("user", "Who is it?"), message("assistant", "Alice, “the” one"), message("user", "Down went $& Alice")]
+
+
+def test_a_conversation_is_one_prompt(streaming):
+    status, answer = prompt_of(streaming, TALK)
+    assert (status, answer["dropped_messages"]) == (200, 0)
+    assert answer["prompt"] == "Tell.\n\nWho is it? Alice, “the” one Down went $& Alice "
+
+
+def test_the_oldest_messages_go_where_there_are_too_many(streaming):
+    old = [message("user", f"{number} {'.' * 500}") for number in range(5)]
+    status, answer = prompt_of(streaming, [TALK[0], *old, TALK[3]])
+    assert (status, answer["dropped_messages"]) == (200, 2)
+    assert [part.strip(".") for part in answer["prompt"].split()] == ["Tell", "2", "", "3", "", "4", "", "Down", "went", "$&", "Alice"]
+
+
+def test_a_conversation_streams_through_both_plugins(streaming):
+    wishes = {"max_tokens": 20, "seed": 3}
+    body = json.dumps({"messages": json.dumps(TALK), **wishes}).encode()
+    answer = streaming.request("POST", "/v2/models/chat/generate_stream", body)
+    lines = [json.loads(line.removeprefix("data: ")) for line in answer.body.decode().splitlines() if line]
+    expected = [event["text_output"] for event in events(streaming, prompt_of(streaming, TALK)[1]["prompt"], **wishes)]
+    assert [line["text_output"] for line in lines] == expected and len(expected) == 21
+    with Stream(streaming) as stream:
+        assert [text_of(result) for result in stream.ask("chat", given(json.dumps(TALK), "messages"), parameters=wishes)] == expected
+
+
+@pytest.mark.parametrize(
+    "messages, text",
+    [
+        ("Down", "input 'messages': expected a list of messages as JSON: "),
+        ([], "expected a list of at least one message"),
+        ([TALK[0], {"content": "Down"}], "message 1 has role undefined, expected one of system, user, assistant"),
+        ([message("user", 7)], "message 0 has content 7, expected a text"),
+        ([message("user", "x" * 3000)], "the last message and what the system says have 3001 characters, at most 2000 are read"),
+    ],
+)
+def test_what_is_no_conversation_is_told(streaming, messages, text):
+    status, answer = prompt_of(streaming, messages)
+    assert status == 400 and text in answer["error"], answer
+    body = json.dumps({"messages": messages if isinstance(messages, str) else json.dumps(messages)}).encode()
+    refused = streaming.request("POST", "/v2/models/chat/generate_stream", body)
+    assert refused.status == 400 or text in refused.body.decode(), refused

@@ -36,8 +36,10 @@ const LANGUAGES: [Language; 2] = [
 const CONTRACT: &str = "tests/guests/contract";
 
 /// Plugins of examples: their language, their folder below `plugins`, and where their component is served from.
-const PLUGINS: [(&str, &str, &str); 1] =
-    [("python", "record_features", "examples/tabular/model_repository/features/1/model.wasm")];
+const PLUGINS: [(&str, &str, &str); 2] = [
+    ("python", "record_features", "examples/tabular/model_repository/features/1/model.wasm"),
+    ("javascript", "chat_prompt", "examples/streaming/model_repository/chat_prompt/1/model.wasm"),
+];
 
 /// Builds the contract test's plugin in every language, and the examples' plugins.
 pub(super) fn build(workspace: &Workspace, target_folder: &Path) -> Result<(), Failure> {
