@@ -10,39 +10,16 @@ import threading
 
 import numpy as np
 import pytest
+from builds import BUILD, build, put, write_builds
 from clients import PROTOCOLS, Client
-from repository import tensors, write_model
-from server import ROOT
 from streams import DECOUPLED, Stream, tensor, wait_until
 from tritonclient.utils import InferenceServerException
 
 SWAPS = int(os.environ.get("NEREID_SWAPS", "100"))
-BUILD, MARK = (ROOT / "target/guests/builds.wasm"), b"BUILD:fine:00001"
-TENSORS = tensors("input", ("X", "TYPE_INT32", "1"))
-TENSORS += tensors("output", ("BUILD", "TYPE_INT32", "1"), ("STEP", "TYPE_INT32", "1"))
-CONFIG = 'backend: "wasm"\nmax_batch_size: 0\ninstance_group [ { count: 2 } ]\n' + TENSORS
 SEQUENCES = "sequence_batching { max_sequence_idle_microseconds: 60000000 }\n"
 # Longer than any test: whoever is watched is watched to the end.
 LONG_GUARD = 'parameters { key: "swap_guard_seconds" value: { string_value: "3600" } }\n'
 SEQUENCE_LENGTH = 12
-
-
-def build(number: int, kind: str = "fine") -> bytes:
-    component = BUILD.read_bytes()
-    assert component.count(MARK) == 1
-    return component.replace(MARK, f"BUILD:{kind}:{number:05}".encode())
-
-
-def put(folder: pathlib.Path, component: bytes):
-    """Puts a build in place at once, as a deployment does it."""
-    (folder / "1").mkdir(parents=True, exist_ok=True)
-    (folder / "model.new").write_bytes(component)
-    (folder / "model.new").rename(folder / "1/model.wasm")
-
-
-def write_builds(models: pathlib.Path, name: str, more: str = ""):
-    write_model(models, name, CONFIG + more)
-    put(models / name, build(1))
 
 
 @pytest.fixture

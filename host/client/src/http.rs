@@ -14,6 +14,7 @@ use nereid_protocol::http::INFERENCE_HEADER_CONTENT_LENGTH;
 use nereid_tensor::{Shape, Tensor};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
+use serde_json::Value;
 
 use self::wire::{ConfigAnswer, InferAnswer, MetadataAnswer, OutputAnswer};
 use crate::{
@@ -82,9 +83,26 @@ impl HttpClient {
         self.decode(&arrived)
     }
 
-    async fn get<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, ClientError> {
+    /// The document at a path.
+    pub(crate) async fn get<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, ClientError> {
         let arrived = self.send(Method::GET, path, Bytes::new(), None).await?;
         self.parse(&arrived.body)
+    }
+
+    /// The document that answers another.
+    pub(crate) async fn post<T: for<'de> Deserialize<'de>>(&self, path: &str, body: &Value) -> Result<T, ClientError> {
+        let arrived = self.send(Method::POST, path, body.to_string().into(), None).await?;
+        self.parse(&arrived.body)
+    }
+
+    /// Sends a document that is answered with success and nothing else.
+    pub(crate) async fn tell(&self, path: &str, body: &Value) -> Result<(), ClientError> {
+        self.send(Method::POST, path, body.to_string().into(), None).await.map(drop)
+    }
+
+    /// A name as it stands in paths.
+    pub(crate) fn escaped(name: &str) -> impl std::fmt::Display + '_ {
+        utf8_percent_encode(name, NON_ALPHANUMERIC)
     }
 
     async fn send(
@@ -160,7 +178,7 @@ pub(crate) fn root_cause(mut error: &(dyn std::error::Error + 'static)) -> Strin
 }
 
 fn model_path(model: &str, version: Option<u64>) -> String {
-    let model = utf8_percent_encode(model, NON_ALPHANUMERIC);
+    let model = HttpClient::escaped(model);
     match version {
         Some(version) => format!("/v2/models/{model}/versions/{version}"),
         None => format!("/v2/models/{model}"),

@@ -3,7 +3,7 @@
 //! Invariant: what is sent fits what the server says about the model. Whatever does not is refused here, with the input's name,
 //! what was expected and what was found, before a byte of it is sent.
 //!
-//! Deliberately absent: the command line itself, connections kept for other purposes, and every RPC that the command does not
+//! Deliberately absent: the command line itself, connections kept for other purposes, and every RPC that the commands do not
 //! need. A program has `tritonclient`.
 
 mod arguments;
@@ -22,6 +22,7 @@ mod npy;
 mod output;
 mod parts;
 mod picture;
+mod repository;
 mod run;
 mod shapes;
 
@@ -32,5 +33,6 @@ pub use crate::{
     latencies::Latencies,
     parts::{RemoteModels, element_texts, inputs_of, tensor_head, tensor_text},
     picture::Scale,
+    repository::{Generation, GenerationVersion, Parcel, RemoteRepository},
     run::{Call, run},
 };

@@ -35,6 +35,18 @@ pub(crate) fn read(path: &Path, name: &str) -> Result<Option<ModelConfig>, Infer
     Ok(Some(config))
 }
 
+/// The configuration in a file as a load request carries it.
+///
+/// # Errors
+/// There is no such file, it cannot be read, or is no configuration.
+pub fn config_as_json(path: &Path) -> Result<String, InferError> {
+    let absent = || InferError::not_found(format!("there is no configuration '{}'", path.display()));
+    let text = read_text(path)?.ok_or_else(absent)?;
+    let config = nereid_config::parse_text(&path.display().to_string(), &text)
+        .map_err(|error| InferError::invalid_argument(error.to_string()))?;
+    Ok(nereid_config::to_json(&config))
+}
+
 /// A configuration that names its model names this one.
 ///
 /// # Errors

@@ -49,7 +49,7 @@ mod tests;
 
 pub use crate::{
     check::{Finding, Severity, check},
-    config_file::CONFIG_BYTES_MAX,
+    config_file::{CONFIG_BYTES_MAX, config_as_json},
     limits::RepositoryLimits,
     ondemand::OnDemand,
     report::{ReportRow, StartReport},

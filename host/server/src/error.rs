@@ -56,6 +56,8 @@ pub(crate) enum ServerError {
     Client(nereid_client::ClientError),
     #[error(transparent)]
     Workshop(#[from] WorkshopError),
+    #[error("{} cannot be read: {source}", path.display())]
+    Push { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Rehearsal(#[from] RehearsalError),
     #[error("the runtime cannot be started: {0}")]

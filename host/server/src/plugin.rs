@@ -4,8 +4,12 @@
 
 mod bench;
 mod build;
+mod history;
 mod inspect;
 mod new;
+mod push;
+mod remote;
+mod rollback;
 mod setup;
 mod test;
 mod trial;
@@ -15,8 +19,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use self::{
-    bench::BenchArguments, build::BuildArguments, inspect::InspectArguments, new::NewArguments, setup::SetupArguments,
-    test::TestArguments,
+    bench::BenchArguments, build::BuildArguments, history::HistoryArguments, inspect::InspectArguments,
+    new::NewArguments, push::PushArguments, rollback::RollbackArguments, setup::SetupArguments, test::TestArguments,
 };
 use crate::error::ServerError;
 
@@ -25,6 +29,7 @@ Examples:
   nereid plugin new --lang python models/double
   nereid plugin build models/double
   nereid plugin test models/double
+  nereid plugin push double models/double
   nereid plugin inspect models/double/1/model.wasm";
 
 /// Which of them.
@@ -51,6 +56,15 @@ enum PluginCommand {
     /// Measure how long a plugin takes to start and to answer, without a server
     #[command(args_override_self = true)]
     Bench(BenchArguments),
+    /// Bring a new build to a server that runs: it is checked, compiled and tried, then takes the old one's place
+    #[command(args_override_self = true)]
+    Push(PushArguments),
+    /// Serve the build before the one that is served now
+    #[command(args_override_self = true)]
+    Rollback(RollbackArguments),
+    /// Show which builds of a model a server loaded: when, for whom, and what became of each
+    #[command(args_override_self = true)]
+    History(HistoryArguments),
     /// Show what a plugin imports, exports and needs, and where it does not fit; exit code 1 when it does not
     #[command(args_override_self = true)]
     Inspect(InspectArguments),
@@ -67,6 +81,9 @@ impl PluginArguments {
             PluginCommand::Setup(arguments) => setup::run(arguments),
             PluginCommand::Test(arguments) => test::run(arguments),
             PluginCommand::Bench(arguments) => bench::run(arguments),
+            PluginCommand::Push(arguments) => push::run(arguments),
+            PluginCommand::Rollback(arguments) => rollback::run(arguments),
+            PluginCommand::History(arguments) => history::run(arguments),
             PluginCommand::Inspect(arguments) => inspect::run(arguments),
         }
     }
