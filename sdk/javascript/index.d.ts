@@ -38,13 +38,35 @@ export class Tensor {
   close(): void;
 }
 
+export interface Sequence {
+  id: number | string;
+  start?: boolean;
+  end?: boolean;
+}
+
 export interface Request {
   readonly id: string;
+  readonly inputs: Inputs;
+  readonly rows: number;
+  readonly sequence: Required<Sequence> | null;
+  readonly priority: number;
+  readonly tenant: string | null;
   readonly parameters: Parameters;
   readonly wantedOutputs: string[];
   readonly remainingMs: number;
   readonly cancelled: boolean;
   wants(name: string): boolean;
+  /** Takes the sender, once; only in `batches`. */
+  sender(): Sender;
+}
+
+/** May be kept for later batches, until the deadline of its request. */
+export interface Sender {
+  send(answer: Answer): void;
+  respond(answer: Answer): void;
+  fail(error: Error): void;
+  finish(): void;
+  readonly cancelled: boolean;
 }
 
 /** A `Map` whose `get` throws for what is not there. */
@@ -64,6 +86,24 @@ export type Run = (request: Request, inputs: Inputs) => Answer;
 /** The one-function plugin, to be exported as `transform`. */
 export function plugin(make: Run | (new () => { run: Run })): object;
 
+export const DEFERRED: unique symbol;
+
+export class Reschedule {
+  constructor(states: Tensors);
+  readonly states: Tensors;
+}
+
+export type Outcome = Answer | Error | typeof DEFERRED | Reschedule;
+
+export interface Batches {
+  answer?(request: Request): Outcome;
+  execute?(batch: Request[]): Iterable<Outcome>;
+  finalise?(): void;
+}
+
+/** The plugin that sees whole batches, to be exported as `model`. */
+export function batches(make: ((request: Request) => Outcome) | (new () => Batches)): object;
+
 export interface CallOptions {
   outputs?: Iterable<string>;
   parameters?: Parameters;
@@ -71,11 +111,13 @@ export interface CallOptions {
   timeoutMs?: number;
   id?: string;
   priority?: number;
+  sequence?: Sequence;
 }
 
 export interface Pending extends Iterable<Response> {
   receive(): Response | null;
   readonly ready: boolean;
+  cancel(): void;
   close(): void;
 }
 
@@ -95,6 +137,7 @@ export interface ModelInfo {
   name: string;
   version: number;
   maxBatchSize: number;
+  decoupled: boolean;
   inputs: TensorInfo[];
   outputs: TensorInfo[];
 }
@@ -103,6 +146,114 @@ export function setting(key: string): string | null;
 export function setting<T extends Scalar>(key: string, fallback: T): T;
 export function settings(): Record<string, string>;
 export function model(): ModelInfo;
+export function instanceName(): string;
+
+export function secret(name: string): Uint8Array;
+export function secretText(name: string): string;
+
+export namespace state {
+  interface Entry {
+    value: Uint8Array;
+    version: number;
+    text(): string;
+  }
+  interface Options {
+    lifetimeMs?: number;
+  }
+  function get(key: string): Entry | null;
+  function set(key: string, value: Uint8Array | string, options?: Options): number;
+  function swap(key: string, value: Uint8Array | string, expected: number | null, options?: Options): number | null;
+  function add(key: string, amount: number): number;
+  function remove(key: string): boolean;
+  function keys(prefix?: string, limit?: number): string[];
+}
+
+export namespace metrics {
+  type Labels = Record<string, string>;
+  class Counter {
+    constructor(name: string, description: string, labels?: Labels);
+    add(amount?: number): void;
+    readonly value: number;
+  }
+  class Gauge {
+    constructor(name: string, description: string, labels?: Labels);
+    set(value: number): void;
+    add(amount: number): void;
+    readonly value: number;
+  }
+  class Histogram {
+    constructor(name: string, description: string, bounds: Iterable<number>, labels?: Labels);
+    observe(value: number): void;
+  }
+}
+
+export namespace files {
+  interface Entry {
+    name: string;
+    size: number;
+    isFolder: boolean;
+  }
+  function read(path: string): Uint8Array;
+  function readText(path: string): string;
+  function readRange(path: string, offset: number, length: number): Uint8Array;
+  function write(path: string, data: Uint8Array | string): void;
+  function remove(path: string): void;
+  function listFolder(path: string): Entry[];
+}
+
+export namespace control {
+  interface ModelEntry {
+    name: string;
+    version: number | null;
+    state: "ready" | "unavailable" | "loading" | "unloading" | null;
+    reason: string;
+  }
+  function index(): ModelEntry[];
+  function load(model: string, config?: object | string | null): void;
+  function unload(model: string, options?: { dependents?: boolean }): void;
+}
+
+export namespace operations {
+  type Resampling =
+    | "nearest" | "bilinear" | "antialiased-box" | "antialiased-bilinear" | "antialiased-bicubic" | "antialiased-lanczos";
+  interface Window {
+    top: number;
+    left: number;
+    height: number;
+    width: number;
+  }
+  interface Suppression {
+    classes?: Tensor | null;
+    scoreMin?: number;
+    keptMax?: number;
+    form?: "corners" | "centre" | "top-left";
+  }
+  type Numbers = number | Iterable<number>;
+  function decodeImage(
+    files: Tensor, index?: number, options?: { channels?: 0 | 1 | 3 | 4; keepOrientation?: boolean; pixelsMax?: number },
+  ): Tensor;
+  function resize(image: Tensor, height: number, width: number, resampling?: Resampling): Tensor;
+  function crop(image: Tensor, part: Window): Tensor;
+  function normalise(tensor: Tensor, mean: Numbers, deviation: Numbers, options?: { scale?: number; axis?: number }): Tensor;
+  function affine(tensor: Tensor, scale: Numbers, bias?: Numbers, options?: { axis?: number }): Tensor;
+  function toChannelsFirst(tensor: Tensor): Tensor;
+  function toChannelsLast(tensor: Tensor): Tensor;
+  function transpose(tensor: Tensor, axes: Iterable<number>): Tensor;
+  function cast(tensor: Tensor, dataType: DataType, options?: { refuseOverflow?: boolean; round?: boolean }): Tensor;
+  function concat(tensors: Iterable<Tensor>, axis?: number): Tensor;
+  function stack(tensors: Iterable<Tensor>, axis?: number): Tensor;
+  function split(tensor: Tensor, extents: Iterable<number>, axis?: number): Tensor[];
+  function pad(tensor: Tensor, before: Iterable<number>, after: Iterable<number>, value?: number): Tensor;
+  function softmax(tensor: Tensor, axis?: number): Tensor;
+  function argmax(tensor: Tensor, axis?: number): Tensor;
+  function topK(tensor: Tensor, k: number, axis?: number): { values: Tensor; indices: Tensor };
+  function suppress(boxes: Tensor, scores: Tensor, overlap: number, options?: Suppression): Tensor;
+  function encodeBase64(tensor: Tensor, options?: { urlSafe?: boolean; unpadded?: boolean }): Tensor;
+  function decodeBase64(tensor: Tensor, options?: { urlSafe?: boolean }): Tensor;
+  function texts(tensor: Tensor, first?: number, count?: number): string[];
+  function fromTexts(shape: Iterable<number>, items: Iterable<string>): Tensor;
+  function blobBytes(tensor: Tensor, index?: number): Tensor;
+}
 
 export namespace log {
   type Level = "trace" | "debug" | "info" | "warn" | "error";

@@ -8,26 +8,11 @@
 
 import * as host from "nereid:plugin/inference";
 
-import { PluginError, asking } from "./errors.js";
-import { tensorsFromHost, tensorsToHost } from "./tensor.js";
-import { parametersFromHost, parametersToHost } from "./values.js";
-
-/// What a model answered.
-export class Response {
-  constructor(response) {
-    this.outputs = Object.fromEntries(tensorsFromHost(response.outputs));
-    this.parameters = parametersFromHost(response.parameters);
-  }
-
-  /// The output called `name`.
-  output(name) {
-    if (!(name in this.outputs)) {
-      const present = Object.keys(this.outputs).map((key) => `'${key}'`).join(", ") || "none";
-      throw new PluginError("internal", `output '${name}' is missing; there are: ${present}`);
-    }
-    return this.outputs[name];
-  }
-}
+import { asking } from "./errors.js";
+import { sequenceToHost } from "./request.js";
+import { Response } from "./response.js";
+import { tensorsToHost } from "./tensor.js";
+import { parametersToHost } from "./values.js";
 
 /// A call under way. `close` cancels it; so does the end of the plugin's own call.
 class Pending {
@@ -48,7 +33,12 @@ class Pending {
     return this.#handle.ready();
   }
 
-  /// Gives the call up.
+  /// Gives the call up: `receive` gives `null` from now on.
+  cancel() {
+    this.#handle.cancel();
+  }
+
+  /// Gives the call up, and the handle with it.
   close() {
     this.#handle[Symbol.dispose]();
   }
@@ -72,8 +62,9 @@ export function infer(model, inputs, options = {}) {
 }
 
 /// Starts a call without waiting, so that several can work at the same time. Options: `outputs` (names of those wanted),
-/// `parameters`, `version`, `timeoutMs`, `id`, `priority` (1 is the most urgent); the last two are those of the plugin's own
-/// request where they are not given.
+/// `parameters`, `version`, `timeoutMs`, `id`, `priority` (1 is the most urgent), `sequence` (`{ id, start, end }`, of the
+/// model that is called). Id and priority are those of the plugin's own request where they are not given; its sequence is not
+/// passed on by itself.
 export function submit(model, inputs, options = {}) {
   return new Pending(asking(() => host.submit(callOf(model, inputs, options))));
 }
@@ -91,7 +82,7 @@ export function modelReady(model, version = null) {
 function callOf(
   model,
   inputs,
-  { outputs = [], parameters = {}, version = null, timeoutMs = null, id = null, priority = null },
+  { outputs = [], parameters = {}, version = null, timeoutMs = null, id = null, priority = null, sequence = null },
 ) {
   return {
     model,
@@ -102,6 +93,6 @@ function callOf(
     timeoutMs,
     id,
     priority,
-    sequence: null,
+    sequence: sequenceToHost(sequence),
   };
 }

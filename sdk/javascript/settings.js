@@ -29,6 +29,11 @@ export function settings() {
   return Object.fromEntries(host.entries());
 }
 
+/// The name of the model's instance that this guest works for, for example `digits_0_1`.
+export function instanceName() {
+  return host.instanceName();
+}
+
 /// Name, version, inputs and outputs of the model that the plugin serves.
 export function model() {
   const info = host.model();
@@ -37,6 +42,7 @@ export function model() {
     name: info.name,
     version: Number(info.version),
     maxBatchSize: info.maxBatchSize,
+    decoupled: info.decoupled,
     inputs: info.inputs.map(tensor),
     outputs: info.outputs.map(tensor),
   };

@@ -6,6 +6,7 @@
 import * as host from "nereid:plugin/tensors";
 
 import { asking } from "./errors.js";
+import { decode, encode } from "./text.js";
 
 /// A call costs some microseconds, a copy of this size some tens.
 const PIECE_BYTES = 1 << 20;
@@ -135,7 +136,17 @@ export class Tensor {
   sharedHandle() {
     return this.#handle.share();
   }
+
+  /// The handle itself, for the SDK alone.
+  static handleOf(tensor) {
+    if (!(tensor instanceof Tensor)) {
+      throw new TypeError(`expected a Tensor, found ${tensor === null ? "null" : typeof tensor}`);
+    }
+    return tensor.#handle;
+  }
 }
+
+export const handleOf = Tensor.handleOf;
 
 /// `[["X", tensor], …]` of the host's list.
 export function tensorsFromHost(named) {
@@ -161,27 +172,11 @@ function dataTypeName(dataType) {
   return dataType.replace(/^TYPE_/, "").replace("STRING", "BYTES");
 }
 
-function dtype(dataType) {
+/// `fp32` of `FP32`, `TYPE_FP32`.
+export function dtype(dataType) {
   const name = dataTypeName(dataType);
   if (name !== "BYTES" && !(name in ARRAYS)) {
     throw new TypeError(`no data type is called '${dataType}', expected one of ${Object.keys(ARRAYS).join(", ")}, BYTES`);
   }
   return name === "BOOL" ? "boolean" : name.toLowerCase();
-}
-
-function encode(text) {
-  const bytes = [];
-  for (const character of text) {
-    const code = character.codePointAt(0);
-    if (code < 0x80) bytes.push(code);
-    else if (code < 0x800) bytes.push(0xc0 | (code >> 6), 0x80 | (code & 63));
-    else if (code < 0x10000) bytes.push(0xe0 | (code >> 12), 0x80 | ((code >> 6) & 63), 0x80 | (code & 63));
-    else bytes.push(0xf0 | (code >> 18), 0x80 | ((code >> 12) & 63), 0x80 | ((code >> 6) & 63), 0x80 | (code & 63));
-  }
-  return new Uint8Array(bytes);
-}
-
-function decode(bytes) {
-  const escaped = Array.from(bytes, (byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
-  return decodeURIComponent(escaped);
 }

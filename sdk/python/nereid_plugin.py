@@ -4,12 +4,19 @@ Runs once, while the component is built; its memory then is what every instance 
 imports and computes at its top level therefore costs no request anything.
 """
 
-from nereid import export
+from nereid import batches, export
+from wit_world import exports
 
 import plugin  # noqa: F401  (registers itself)
 
-export.check_registered()
+if hasattr(exports, "Model"):
+    export.check_registered(export.MODEL)
 
+    class Model(batches.ExportedModel):
+        """The interface `model`."""
 
-class Transform(export.Exported):
-    """The interface `transform`."""
+else:
+    export.check_registered(export.TRANSFORM)
+
+    class Transform(export.ExportedTransform):
+        """The interface `transform`."""

@@ -32,6 +32,9 @@ use crate::{
 
 pub(crate) const WORKSPACES: [&str; 2] = ["plugins", "tests/guests"];
 
+/// Members of those that lie a folder deeper, beside the same plugin in other languages.
+const CONTRACT_CRATES: [&str; 2] = ["contract/rust", "contract_model/rust"];
+
 pub(crate) fn run(workspace: &Workspace, arguments: Arguments) -> Result<(), Failure> {
     arguments.finish()?;
     build(workspace)
@@ -44,7 +47,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<(), Failure> {
         let folder = workspace.path(name);
         announce(format_args!("building the components of {name}"));
         run_command(&mut toolchain.build_command(&folder, &target_folder)?)?;
-        for guest in list_folder(&folder)?.into_iter().chain([folder.join("contract/rust")]) {
+        for guest in list_folder(&folder)?.into_iter().chain(CONTRACT_CRATES.map(|name| folder.join(name))) {
             install(workspace, &guest, &target_folder)?;
         }
     }

@@ -10,95 +10,22 @@ mod support;
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::{
-        Arc, LazyLock, Mutex, OnceLock,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use nereid_inference::{
-    ErrorKind, InferError, InferRequest, InferResponse, NamedTensor, ParameterValue, Parameters, ResponseSender,
-    Signature, TensorSpec,
+    ErrorKind, InferError, InferRequest, InferResponse, NamedTensor, ParameterValue, ResponseSender,
 };
-use nereid_plugin::{CompiledPlugin, Plugin, PluginEngine, PluginSpec, SandboxPool};
+use nereid_plugin::PluginSpec;
 use nereid_tensor::{DataType, Tensor};
-use support::{Server, spec, values};
-
-/// A language, and where its accident happens, as its errors say it.
-struct Language {
-    name: &'static str,
-    place: &'static str,
-    /// What its accident says; C has no words for one.
-    words: &'static str,
-    compiled: OnceLock<Option<CompiledPlugin>>,
-}
-
-static LANGUAGES: [Language; 3] =
-    [language("rust", "src/lib.rs:"), language("python", "plugin.py:"), language("javascript", "plugin.js:")];
-
-static CACHED: LazyLock<PluginEngine> =
-    LazyLock::new(|| PluginEngine::start(Some(root().join("target/plugin-cache"))).unwrap());
-
-const fn language(name: &'static str, place: &'static str) -> Language {
-    Language { name, place, words: "out of luck", compiled: OnceLock::new() }
-}
-
-fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-}
-
-// === impl Language ===
-
-impl Language {
-    fn compiled(&self) -> Option<&CompiledPlugin> {
-        let compile = || {
-            let path = root().join(format!("target/guests/contract_{}.wasm", self.name));
-            let Ok(bytes) = std::fs::read(&path) else {
-                let text = format!("{} is missing: cargo xtask guests", path.display());
-                assert!(std::env::var_os("NEREID_REQUIRE_GUESTS").is_none(), "{text}");
-                println!("SKIPPED {}: {text}", self.name);
-                return None;
-            };
-            Some(CACHED.compile(&format!("contract_{}.wasm", self.name), &bytes).unwrap())
-        };
-        self.compiled.get_or_init(compile).as_ref()
-    }
-}
-
-/// Every language whose component is there.
-fn plugins() -> impl Iterator<Item = (&'static Language, &'static CompiledPlugin)> {
-    LANGUAGES.iter().filter_map(|language| Some((language, language.compiled()?)))
-}
-
-fn pool(compiled: &CompiledPlugin, spec: PluginSpec) -> SandboxPool {
-    SandboxPool::start(Plugin::new(&CACHED, compiled.clone(), spec), "m_0_0").unwrap()
-}
-
-/// A model whose `X` is of this type.
-fn signature_of(data_type: DataType) -> Signature {
-    let spec = TensorSpec { name: "X".into(), data_type, dims: vec![-1], optional: false };
-    Signature { model_name: "m".into(), inputs: vec![spec.clone()], outputs: vec![spec], max_batch_size: 0 }
-}
-
-fn asking(mode: &str, tensor: Tensor) -> InferRequest {
-    let mut request = InferRequest::new(vec![NamedTensor::new("X", tensor)]);
-    request.parameters = Parameters::default();
-    request.parameters.insert("mode", ParameterValue::String(mode.to_owned()));
-    request
-}
-
-fn numbers(values: &[f32]) -> Tensor {
-    Tensor::from_elements([values.len() as u64], values).unwrap()
-}
-
-async fn run(pool: &SandboxPool, data_type: DataType, request: InferRequest) -> Result<InferResponse, InferError> {
-    pool.run(&signature_of(data_type).check(request).unwrap(), || false).await
-}
-
-async fn ask(pool: &SandboxPool, mode: &str, input: &[f32]) -> Result<InferResponse, InferError> {
-    run(pool, DataType::Fp32, asking(mode, numbers(input))).await
-}
+use support::{
+    Server,
+    languages::{ask, asking, numbers, plugins, pool_of as pool, run, signature_of},
+    spec, values,
+};
 
 /// Three elements of each type, none of which is easy.
 fn samples() -> Vec<Tensor> {

@@ -80,7 +80,7 @@ pub fn componentize(home: &Home, sources: &Sources<'_>, component: &Path) -> Res
     copy_folder(sources.plugin, &stage, &is_source)?;
     copy_folder(sources.sdk, &stage.join("node_modules/nereid"), &|_| false)?;
     let mut command = compiler(home)?;
-    command.arg("--wit").arg(sources.wit).args(["--world", "transform-plugin", "--sync"]);
+    command.arg("--wit").arg(sources.wit).args(["--world", sources.world, "--sync"]);
     command.args(["--js", "plugin.js", "--module-root", ".", "--output"]).arg(component);
     let built = run_with_heartbeat(command.current_dir(&stage));
     let removed = fs::remove_dir_all(&stage).map_err(Failure::io(format_args!("remove {}", stage.display())));

@@ -39,7 +39,7 @@ pub fn fetch(home: &Home) -> Result<(), Failure> {
 /// The compiler cannot be started, or refuses the plugin; it has said why.
 pub fn componentize(home: &Home, sources: &Sources<'_>, component: &Path) -> Result<(), Failure> {
     let mut command = Command::new(program(home));
-    command.arg("--quiet").arg("--wit-path").arg(sources.wit).args(["--world", "transform-plugin"]);
+    command.arg("--quiet").arg("--wit-path").arg(sources.wit).args(["--world", sources.world]);
     command.arg("componentize").arg("--python-path").arg(sources.plugin);
     command.arg("--python-path").arg(sources.sdk);
     command.arg("nereid_plugin").arg("--output").arg(component);

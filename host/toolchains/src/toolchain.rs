@@ -25,6 +25,8 @@ pub struct Sources<'a> {
     pub sdk: &'a Path,
     /// The folder of the contract.
     pub wit: &'a Path,
+    /// The world of the contract that it exports.
+    pub world: &'a str,
 }
 
 // === impl Toolchain ===

@@ -9,7 +9,7 @@ use nereid_toolchains::{
     Failure, Home, Sources, command, javascript, manifest::Manifest, python, rust::GuestToolchain,
 };
 
-use crate::{WorkshopError, homes::Homes, kit, language::Language};
+use crate::{WorkshopError, homes::Homes, kit, language::Language, world};
 
 /// Where a server looks for the component, in the model's folder.
 pub(crate) const COMPONENT: &str = "1/model.wasm";
@@ -74,7 +74,8 @@ fn compile(language: Language, home: &Home, folder: &Path, fresh: &Path) -> Resu
     let unpacked = if own.is_dir() { None } else { Some(unpack(language)?) };
     let root = unpacked.as_ref().map_or(folder.as_path(), |unpacked| unpacked.path());
     let (sdk, wit) = (root.join("sdk").join(language.name()), root.join("wit"));
-    let sources = Sources { plugin: &folder, sdk: &sdk, wit: &wit };
+    let world = world::of_folder(&folder, language)?.kind().world();
+    let sources = Sources { plugin: &folder, sdk: &sdk, wit: &wit, world };
     match language {
         Language::JavaScript => javascript::componentize(home, &sources, &fresh)?,
         _ => python::componentize(home, &sources, &fresh)?,

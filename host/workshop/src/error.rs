@@ -16,8 +16,6 @@ pub enum WorkshopError {
     Name { name: String, problem: String },
     #[error("{} is there already: choose another name, or remove it first", folder.display())]
     Exists { folder: PathBuf },
-    #[error("the SDK for {language} does not know the world {world} yet; write such a plugin in rust")]
-    World { language: &'static str, world: &'static str },
     #[error(
         "{} holds no plugin: there is no Cargo.toml, plugin.py or plugin.js; 'nereid plugin new' begins one", folder.display()
     )]

@@ -6,10 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    WorkshopError,
-    language::{Language, World},
-};
+use crate::{WorkshopError, language::Language, world::World};
 
 /// Path from the repository's root, and text.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/kit.rs"));
@@ -22,6 +19,10 @@ const SDK_MANIFEST: &str = "sdk.toml";
 
 /// The name that the templates give to their model.
 const TEMPLATE_NAME: &str = "double";
+
+/// The shape that the templates' README asks with, and what it is where the first dimension is the batch.
+const ROW_SHAPE: &str = r#""shape":[3]"#;
+const BATCH_SHAPE: &str = r#""shape":[1,3]"#;
 
 /// Files of a template in which the model's name stands.
 const NAMING_FILES: [&str; 3] = ["README.md", "Cargo.toml", "package.json"];
@@ -40,6 +41,8 @@ pub(crate) fn plugin(language: Language, world: World, name: &str) -> Vec<File> 
         let is_replaced = files.iter().any(|(there, _)| there == Path::new(path));
         if !is_replaced && path != SDK_MANIFEST {
             let text = if NAMING_FILES.contains(&path) { text.replace(TEMPLATE_NAME, name) } else { text.to_owned() };
+            // Tensors of a model that batches have the batch in front.
+            let text = if world == World::Model { text.replace(ROW_SHAPE, BATCH_SHAPE) } else { text };
             files.push((path.into(), text));
         }
     }
@@ -107,7 +110,9 @@ mod tests {
             (Language::Rust, World::Transform, "src/lib.rs", "sdk/rust/src/lib.rs"),
             (Language::Rust, World::Model, "src/lib.rs", "sdk/rust/src/tensor/element.rs"),
             (Language::Python, World::Transform, "plugin.py", "sdk/python/nereid/__init__.py"),
+            (Language::Python, World::Model, "plugin.py", "sdk/python/nereid/batches.py"),
             (Language::JavaScript, World::Transform, "plugin.js", "sdk/javascript/index.js"),
+            (Language::JavaScript, World::Model, "plugin.js", "sdk/javascript/operations.js"),
         ] {
             let mut found = names(&plugin(language, world, "thing"));
             for name in ["config.pbtxt", "plugin.toml", "README.md", "wit/worlds.wit", source, sdk] {
@@ -131,10 +136,18 @@ mod tests {
 
     #[test]
     fn a_world_of_its_own_has_sources_of_its_own() {
-        let files = |world| plugin(Language::Rust, world, "thing");
-        assert!(text(&files(World::Model), "src/lib.rs").contains("export_model!"));
-        assert!(text(&files(World::Model), "config.pbtxt").contains("max_batch_size: 8"));
-        assert!(text(&files(World::Transform), "src/lib.rs").contains("export_transform!"));
+        for (language, source, transform, model) in [
+            (Language::Rust, "src/lib.rs", "export_transform!", "export_model!"),
+            (Language::Python, "plugin.py", "nereid.Transform", "nereid.Model"),
+            (Language::JavaScript, "plugin.js", "export const transform", "export const model"),
+        ] {
+            let files = |world| plugin(language, world, "thing");
+            assert!(text(&files(World::Transform), source).contains(transform));
+            assert!(text(&files(World::Model), source).contains(model));
+            assert!(text(&files(World::Model), "config.pbtxt").contains("max_batch_size: 8"));
+            assert!(text(&files(World::Model), "README.md").contains(BATCH_SHAPE));
+            assert!(text(&files(World::Transform), "README.md").contains(ROW_SHAPE));
+        }
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::{path::Path, str::FromStr};
 
-use nereid_plugin::PluginKind;
 use nereid_toolchains::Toolchain;
 
 use crate::WorkshopError;
@@ -13,13 +12,6 @@ pub enum Language {
     Rust,
     Python,
     JavaScript,
-}
-
-/// What a plugin is built as, by the word that commands take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum World {
-    Transform,
-    Model,
 }
 
 // === impl Language ===
@@ -68,11 +60,6 @@ impl Language {
             }
         }
     }
-
-    /// Whether its SDK knows the world.
-    pub(crate) fn serves(self, world: World) -> bool {
-        self == Self::Rust || world == World::Transform
-    }
 }
 
 impl FromStr for Language {
@@ -85,29 +72,6 @@ impl FromStr for Language {
             "typescript" | "ts" | "js" => "expected 'javascript', whose compiler takes what tsc makes too".to_owned(),
             _ => "expected 'rust', 'python' or 'javascript'".to_owned(),
         })
-    }
-}
-
-// === impl World ===
-
-impl World {
-    pub(crate) fn kind(self) -> PluginKind {
-        match self {
-            Self::Transform => PluginKind::Transform,
-            Self::Model => PluginKind::Model,
-        }
-    }
-}
-
-impl FromStr for World {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "transform" => Ok(Self::Transform),
-            "model" => Ok(Self::Model),
-            _ => Err("expected 'transform' (a function for each request) or 'model' (whole batches)".to_owned()),
-        }
     }
 }
 

@@ -7,6 +7,7 @@
 mod error;
 mod language;
 mod units;
+mod world;
 
 mod kit;
 mod new;
@@ -23,7 +24,8 @@ pub use crate::{
     error::WorkshopError,
     homes::Homes,
     inspect::{Report, inspect},
-    language::{Language, World},
+    language::Language,
     new::new,
     units::bytes,
+    world::World,
 };

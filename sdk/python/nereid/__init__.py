@@ -7,6 +7,8 @@
         x = inputs["X"]
         return {"Y": nereid.Tensor.from_list("FP32", x.shape, [2 * value for value in x.tolist()])}
 
+`Model` makes one that sees whole batches, sends many responses, answers later, or has a request executed again.
+
 Cost: handing a tensor on is free whatever its size; reading or writing one copies it once, and a loop over its elements is
 a hundred times slower than in Rust. Every exception is the error of one request, with its place. Refused: keeping a
 tensor for the next request, because the host closes all of them when the call ends.
@@ -14,16 +16,20 @@ tensor for the next request, because the host closes all of them when the call e
 Names come one by one, so that a change of the contract cannot silently become a change of this package.
 """
 
-from . import log
+from . import control, files, log, metrics, operations, state
 from .errors import Error
 from .export import Transform, transform
 from .infer import Pending, infer, model_ready, submit, wait_any
-from .request import Inputs, Request
+from .batches import DEFERRED, Model, Reschedule
+from .request import Inputs, Request, Sequence
 from .response import Response
-from .settings import ModelInfo, TensorInfo, model, setting, settings
+from .secrets import secret
+from .sender import Sender
+from .settings import ModelInfo, TensorInfo, instance_name, model, setting, settings
 from .tensor import Tensor
 
 __all__ = [
-    "Error", "Inputs", "ModelInfo", "Pending", "Request", "Response", "Tensor", "TensorInfo", "Transform", "infer", "log",
-    "model", "model_ready", "setting", "settings", "submit", "transform", "wait_any",
+    "DEFERRED", "Error", "Inputs", "Model", "ModelInfo", "Pending", "Request", "Reschedule", "Response", "Sender", "Sequence",
+    "Tensor", "TensorInfo", "Transform", "control", "files", "infer", "instance_name", "log", "metrics", "model", "model_ready",
+    "operations", "secret", "setting", "settings", "state", "submit", "transform", "wait_any",
 ]

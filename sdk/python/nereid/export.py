@@ -11,6 +11,9 @@ from . import log, response
 from .errors import Error, describe, to_host
 from .request import Inputs, Request
 
+TRANSFORM = "transform"
+MODEL = "model"
+
 _registered = []
 
 
@@ -20,7 +23,7 @@ class Transform:
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        _register(cls)
+        register(TRANSFORM, cls)
 
     def run(self, request: Request, inputs: Inputs):
         """Answers one request with a `Response` or a dict of tensors."""
@@ -29,7 +32,7 @@ class Transform:
 
 def transform(function):
     """Makes a function `run(request, inputs)` the plugin."""
-    _register(lambda: _Function(function))
+    register(TRANSFORM, lambda: _Function(function))
     return function
 
 
@@ -38,35 +41,52 @@ class _Function:
         self.run = function
 
 
-def _register(maker) -> None:
-    _registered.append(maker)
-    if len(_registered) > 1:
-        raise RuntimeError("a component is one plugin: this is the second class or function of plugin.py that wants to be it")
-
-
-class Exported:
-    """What the host calls."""
+class ExportedTransform:
+    """What the host calls in the world `transform-plugin`."""
 
     _plugin = None
 
     def run(self, request, inputs):
         try:
             return response.to_host(self._instance().run(Request(request), Inputs(inputs)))
-        except Error as error:
-            raise to_host(error) from None
         except MemoryError:
             raise
         except Exception as exception:
-            log.error("".join(traceback.format_exception(exception)))
-            raise to_host(Error("internal", describe(exception))) from None
+            raise report(exception) from None
 
     def _instance(self):
-        if Exported._plugin is None:
-            Exported._plugin = _registered[0]()
-        return Exported._plugin
+        if ExportedTransform._plugin is None:
+            ExportedTransform._plugin = registered()()
+        return ExportedTransform._plugin
 
 
-def check_registered() -> None:
+def report(exception: Exception):
+    """What the host is told of an exception. The traceback of one that is no `nereid.Error` goes to the server's log."""
+    if isinstance(exception, Error):
+        return to_host(exception)
+    log.error("".join(traceback.format_exception(exception)))
+    return to_host(Error("internal", describe(exception)))
+
+
+def register(kind: str, maker) -> None:
+    _registered.append((kind, maker))
+    if len(_registered) > 1:
+        raise RuntimeError("a component is one plugin: this is the second class or function of plugin.py that wants to be it")
+
+
+def registered():
+    """What makes the plugin."""
+    return _registered[0][1]
+
+
+def check_registered(world: str) -> None:
     """Said while the component is built."""
     if not _registered:
-        raise RuntimeError("plugin.py has neither a function under @nereid.transform nor a subclass of nereid.Transform")
+        kinds = "a function under @nereid.transform, a subclass of nereid.Transform or one of nereid.Model"
+        raise RuntimeError(f"plugin.py has no plugin, expected {kinds}")
+    kind = _registered[0][0]
+    if kind != world:
+        raise RuntimeError(
+            f"plugin.py is a {kind}, and the component is built for the world {world}-plugin: the build goes by whether the"
+            f" sources say nereid.Model, so name it with its module there, and only there"
+        )

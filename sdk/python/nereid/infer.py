@@ -7,12 +7,14 @@ While a plugin waits, no thread of the server does, and the wait does not count 
 count against the deadline of the call that the plugin answers.
 """
 
-import math
-
 from wit_world.imports import inference as host
 
 from . import response, tensor, values
 from .errors import raised_by_host
+from .request import Sequence, sequence_to_host
+
+# Milliseconds that the contract can say: 49 days.
+_WAIT_MAX = 2**32 - 1
 
 
 class Pending:
@@ -28,6 +30,10 @@ class Pending:
         with raised_by_host():
             received = self._handle.receive()
         return None if received is None else response.from_host(received)
+
+    def cancel(self) -> None:
+        """Gives the call up: `receive` gives None from now on."""
+        self._handle.cancel()
 
     @property
     def ready(self) -> bool:
@@ -50,7 +56,8 @@ def submit(model: str, inputs: dict, **options) -> Pending:
     """Starts a call without waiting, so that several can work at the same time.
 
     Options: `outputs` (names of those wanted), `parameters` (a dict), `version`, `timeout` (seconds), `id`,
-    `priority` (1 is the most urgent); the last two are those of the plugin's own request where they are not given.
+    `priority` (1 is the most urgent), `sequence` (a `nereid.Sequence` of the model that is called). Id and priority are those
+    of the plugin's own request where they are not given; its sequence is not passed on by itself.
     """
     call = _call(model, inputs, **options)
     with raised_by_host():
@@ -60,7 +67,7 @@ def submit(model: str, inputs: dict, **options) -> Pending:
 def wait_any(calls: list, timeout: float | None = None) -> int | None:
     """Waits until one of the calls has something to receive, and gives its index; None when `timeout` seconds ran out."""
     with raised_by_host():
-        return host.wait_any([call._handle for call in calls], _milliseconds(timeout))
+        return host.wait_any([call._handle for call in calls], values.milliseconds(timeout, _WAIT_MAX))
 
 
 def model_ready(model: str, version: int | None = None) -> bool:
@@ -68,20 +75,26 @@ def model_ready(model: str, version: int | None = None) -> bool:
     return host.model_ready(model, version)
 
 
-def _call(model: str, inputs: dict, *, outputs=(), parameters=None, version=None, timeout=None, id=None, priority=None):
+def _call(
+    model: str,
+    inputs: dict,
+    *,
+    outputs=(),
+    parameters=None,
+    version=None,
+    timeout=None,
+    id=None,
+    priority=None,
+    sequence: Sequence | None = None,
+):
     return host.Call(
         model,
         version,
         tensor.to_host(inputs),
         list(outputs),
         values.to_host(parameters or {}),
-        _milliseconds(timeout),
+        values.milliseconds(timeout, _WAIT_MAX),
         id,
         priority,
-        None,
+        None if sequence is None else sequence_to_host(sequence),
     )
-
-
-def _milliseconds(seconds: float | None) -> int | None:
-    """Rounded up, so that a short wait is still a wait."""
-    return None if seconds is None else min(math.ceil(seconds * 1000), 2**32 - 1)

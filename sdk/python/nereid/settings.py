@@ -20,13 +20,15 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The model that the plugin serves. `max_batch_size` is 0 when tensors have no batch dimension."""
+    """The model that the plugin serves. `max_batch_size` is 0 when tensors have no batch dimension; with `decoupled`, a request
+    may get any number of responses."""
 
     name: str
     version: int
     max_batch_size: int
     inputs: tuple
     outputs: tuple
+    decoupled: bool
 
 
 def setting(key: str, default=None):
@@ -50,11 +52,16 @@ def settings() -> dict:
     return dict(host.entries())
 
 
+def instance_name() -> str:
+    """The name of the model's instance that this guest works for, for example `digits_0_1`."""
+    return host.instance_name()
+
+
 def model() -> ModelInfo:
     """Name, version, inputs and outputs."""
     info = host.model()
     inputs, outputs = tuple(map(_tensor_info, info.inputs)), tuple(map(_tensor_info, info.outputs))
-    return ModelInfo(info.name, info.version, info.max_batch_size, inputs, outputs)
+    return ModelInfo(info.name, info.version, info.max_batch_size, inputs, outputs, info.decoupled)
 
 
 def _tensor_info(info) -> TensorInfo:

@@ -35,14 +35,14 @@ class Tensor:
     def zeros(cls, data_type: str, shape) -> "Tensor":
         """A tensor of zeroes, to be filled with `write`. Not for BYTES."""
         with raised_by_host():
-            return cls(host.Tensor.create(_dtype(data_type), list(shape)))
+            return cls(host.Tensor.create(dtype_of(data_type), list(shape)))
 
     @classmethod
     def from_bytes(cls, data_type: str, shape, data) -> "Tensor":
         """A tensor over a copy of `data` (bytes, bytearray, array, memoryview): little endian, dense, row-major."""
         data = data if isinstance(data, bytes) else bytes(memoryview(data).cast("B"))
         with raised_by_host():
-            return cls(host.Tensor.from_bytes(_dtype(data_type), list(shape), data))
+            return cls(host.Tensor.from_bytes(dtype_of(data_type), list(shape), data))
 
     @classmethod
     def from_list(cls, data_type: str, shape, values) -> "Tensor":
@@ -149,7 +149,7 @@ def name_of(dtype) -> str:
     return _NAMES[dtype]
 
 
-def _dtype(data_type: str):
+def dtype_of(data_type: str):
     found = _DTYPES.get(data_type.removeprefix("TYPE_").replace("STRING", "BYTES"))
     if found is None:
         raise ValueError(f"no data type is called {data_type!r}, expected one of {', '.join(_DTYPES)}")
@@ -157,7 +157,7 @@ def _dtype(data_type: str):
 
 
 def _packed(data_type: str, values) -> bytes:
-    name = _NAMES[_dtype(data_type)]
+    name = _NAMES[dtype_of(data_type)]
     if name == "BYTES":
         raise TypeError("BYTES elements have no fixed size: use Tensor.from_blobs")
     values = list(values)

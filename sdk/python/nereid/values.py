@@ -1,5 +1,7 @@
 """Parameters: scalars of requests and responses, as Python's own `bool`, `int`, `float` and `str`."""
 
+import math
+
 from wit_world.imports import types
 
 _INT_MAX = 2**63 - 1
@@ -25,3 +27,8 @@ def _value(name: str, value):
     if isinstance(value, str):
         return types.Value_Text(value)
     raise TypeError(f"parameter {name!r} is of {type(value).__name__}, expected bool, int, float or str")
+
+
+def milliseconds(seconds: float | None, most: int = 2**64 - 1) -> int | None:
+    """Rounded up, so that a short time is still one."""
+    return None if seconds is None else min(math.ceil(seconds * 1000), most)

@@ -1,7 +1,8 @@
 //! Guests in languages other than Rust: a folder in, a component out.
 //!
-//! `tests/guests/contract/LANGUAGE` is the contract test's plugin in each language; a compiler per language is one line of
-//! [`LANGUAGES`], a plugin of an example one of [`PLUGINS`]. A component that is younger than everything it is made from is left alone, because Python takes twenty
+//! `tests/guests/contract/LANGUAGE` is the contract test's plugin in each language, `contract_model/LANGUAGE` that of whole batches;
+//! a compiler per language is one line of [`LANGUAGES`], a plugin of an example one of [`PLUGINS`]. A component that is younger
+//! than everything it is made from is left alone, because Python takes twenty
 //! seconds.
 
 use std::{
@@ -32,8 +33,8 @@ const LANGUAGES: [Language; 2] = [
     Language { name: "javascript", compiler: &setup::PLUGIN_JAVASCRIPT, build: javascript::componentize },
 ];
 
-/// The folder of the plugins that the contract test runs.
-const CONTRACT: &str = "tests/guests/contract";
+/// The plugins that the contract tests run: the folder below `tests/guests`, and the world.
+const CONTRACTS: [(&str, &str); 2] = [("contract", "transform-plugin"), ("contract_model", "model-plugin")];
 
 /// Plugins of examples: their language, their folder below `plugins`, and where their component is served from.
 const PLUGINS: [(&str, &str, &str); 2] = [
@@ -41,30 +42,38 @@ const PLUGINS: [(&str, &str, &str); 2] = [
     ("javascript", "chat_prompt", "examples/streaming/model_repository/chat_prompt/1/model.wasm"),
 ];
 
-/// Builds the contract test's plugin in every language, and the examples' plugins.
+/// Builds the contract tests' plugins in every language, and the examples' plugins.
 pub(super) fn build(workspace: &Workspace, target_folder: &Path) -> Result<(), Failure> {
     for language in &LANGUAGES {
-        let component = target_folder.join(format!("contract_{}.wasm", language.name));
-        build_one(workspace, language, &workspace.path(CONTRACT).join(language.name), &component)?;
+        for (folder, world) in CONTRACTS {
+            let component = target_folder.join(format!("{folder}_{}.wasm", language.name));
+            let plugin = workspace.path("tests/guests").join(folder).join(language.name);
+            build_one(workspace, language, (&plugin, world), &component)?;
+        }
         for (_, folder, destination) in PLUGINS.iter().filter(|(name, ..)| *name == language.name) {
             let component = target_folder.join(format!("{folder}.wasm"));
-            build_one(workspace, language, &workspace.path("plugins").join(folder), &component)?;
+            build_one(workspace, language, (&workspace.path("plugins").join(folder), "transform-plugin"), &component)?;
             copy_if_changed(workspace, &component, &workspace.path(destination))?;
         }
     }
     Ok(())
 }
 
-/// Makes `component` of the plugin in `source`, unless it is younger than all that it is made from.
-fn build_one(workspace: &Workspace, language: &Language, source: &Path, component: &Path) -> Result<(), Failure> {
+/// Makes `component` of a plugin for a world, unless it is younger than all that it is made from.
+fn build_one(
+    workspace: &Workspace,
+    language: &Language,
+    (plugin, world): (&Path, &str),
+    component: &Path,
+) -> Result<(), Failure> {
     let (sdk, wit) = (workspace.path("sdk").join(language.name), workspace.path("wit"));
-    if is_younger(component, &[source.to_owned(), sdk.clone(), wit.clone()])? {
+    if is_younger(component, &[plugin.to_owned(), sdk.clone(), wit.clone()])? {
         return Ok(());
     }
     setup::ensure(workspace, &[language.compiler])?;
-    announce(format_args!("building {} from {}", workspace.show(component), workspace.show(source)));
+    announce(format_args!("building {} from {}", workspace.show(component), workspace.show(plugin)));
     let fresh = component.with_extension("wasm.fresh");
-    (language.build)(&workspace.home(), &Sources { plugin: source, sdk: &sdk, wit: &wit }, &fresh)?;
+    (language.build)(&workspace.home(), &Sources { plugin, sdk: &sdk, wit: &wit, world }, &fresh)?;
     place(workspace, &fresh, component)
 }
 

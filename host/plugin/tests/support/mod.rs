@@ -5,6 +5,8 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+pub(crate) mod languages;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, LazyLock, Mutex},

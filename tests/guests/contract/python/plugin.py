@@ -2,6 +2,7 @@
 list that all languages share."""
 
 import nereid
+from nereid import control, files, metrics, operations, state
 
 
 class Contract(nereid.Transform):
@@ -46,6 +47,10 @@ class Contract(nereid.Transform):
     def mode_call(self, request, x):
         return nereid.infer("left", {"X": x}, outputs=["X"], parameters={"depth": 1}, timeout=5)
 
+    def mode_responses(self, request, x):
+        totals = [sum(answer["X"].tolist()) for answer in nereid.submit("many", {"X": x})]
+        return {"X": nereid.Tensor.from_list("FP32", [len(totals)], totals)}
+
     def mode_refuse(self, request, x):
         raise nereid.Error("invalid-argument", "this request is refused")
 
@@ -61,6 +66,53 @@ class Contract(nereid.Transform):
         print("the contract prints")
         return {"X": x}
 
+    def mode_request(self, request, x):
+        at = request.sequence
+        facts = [request.id, request.rows, request.priority, request.tenant, at.id, at.start, at.end, request.wants("X")]
+        return said(x, *facts, len(request.wanted_outputs), request.remaining > 1)
+
+    def mode_operations(self, request, x):
+        return said(x, "\n".join(all_operations(x)))
+
+    def mode_state(self, request, x):
+        first = state.set("a", b"one")
+        entry = state.get("a")
+        swapped = state.swap("a", b"two", first)
+        late = state.swap("a", b"three", first)
+        sums = [state.add("n", 2), state.add("n", -5)]
+        keys, now = state.keys("", 10), state.get("a").value
+        deleted = [state.delete("a"), state.delete("a")]
+        fresh = state.swap("b", b"x", None, lifetime=60)
+        found = [entry.value.decode(), entry.version == first, swapped is not None, late is not None, now.decode()]
+        return said(x, *found, *sums, ",".join(keys), *deleted, state.get("a") is None, fresh is not None)
+
+    def mode_metrics(self, request, x):
+        counter = metrics.Counter("contract_things_total", "Things", kind="x")
+        gauge = metrics.Gauge("contract_level", "Level")
+        sizes = metrics.Histogram("contract_sizes", "Sizes", [1, 2])
+        counter.add(2)
+        gauge.set(3)
+        gauge.add(-1)
+        sizes.observe(1.5)
+        return said(x, int(counter.value), int(gauge.value), refused(lambda: counter.add(-1)))
+
+    def mode_files(self, request, x):
+        files.write("/scratch/a.txt", b"hello")
+        whole, part = files.read("/scratch/a.txt").decode(), files.read_range("/scratch/a.txt", 1, 3).decode()
+        listed = [f"{entry.name}:{entry.size}:{yes(entry.is_folder)}" for entry in files.list_folder("/scratch")]
+        files.remove("/scratch/a.txt")
+        gone = refused(lambda: files.read("/scratch/a.txt"))
+        return said(x, whole, part, *listed, gone, refused(lambda: files.read("/elsewhere/a.txt")))
+
+    def mode_secrets(self, request, x):
+        return said(x, nereid.secret("token").decode(), refused(lambda: nereid.secret("other")))
+
+    def mode_control(self, request, x):
+        entries = [f"{entry.name}:{entry.version}:{entry.state}" for entry in control.index()]
+        control.load("other")
+        control.unload("other")
+        return said(x, *entries, refused(lambda: control.load("denied")))
+
     def mode_trap(self, request, x):
         return fail_on_purpose(x)
 
@@ -72,3 +124,61 @@ class Contract(nereid.Transform):
 
 def fail_on_purpose(x):
     raise RuntimeError("out of luck")
+
+
+def said(x, *words):
+    """The input, and words as the parameter `said`."""
+    return nereid.Response({"X": x}, {"said": " ".join(yes(word) for word in words)})
+
+
+def yes(word):
+    return str(word).lower() if isinstance(word, bool) else str(word)
+
+
+def refused(action):
+    """The kind of error that it ends in."""
+    try:
+        action()
+    except nereid.Error as error:
+        return error.code
+    return "allowed"
+
+
+def all_operations(x):
+    """Each once; numbers as whole ones."""
+    a = x.reshape([2, 3])
+    image = x.reshape([2, 3, 1])
+    yield shown("normalise", operations.normalise(a, [1], [0.5]))
+    yield shown("affine", operations.affine(a, [10, 20, 30], 1))
+    yield shown("round", operations.cast(operations.affine(a, 0.5), "INT32", round=True))
+    yield shown("transpose", operations.transpose(a, [1, 0]))
+    yield shown("concat", operations.concat([a, a]))
+    yield shown("stack", operations.stack([a, a]))
+    yield shown("split", operations.split(a, [1, 2], axis=1)[1])
+    yield shown("pad", operations.pad(a, [1, 0], [0, 1], 9))
+    yield shown("softmax", operations.affine(operations.softmax(nereid.Tensor.zeros("FP32", [2])), 100))
+    yield shown("argmax", operations.argmax(a))
+    for part in operations.top_k(a, 2):
+        yield shown("top-k", part)
+    boxes = nereid.Tensor.from_list("FP32", [3, 4], [0, 0, 10, 10, 0, 0, 10, 9, 20, 20, 30, 30])
+    scores = nereid.Tensor.from_list("FP32", [3], [0.5, 0.875, 0.75])
+    yield shown("suppress", operations.suppress(boxes, scores, 0.5))
+    yield shown("suppress", operations.suppress(boxes, scores, 0.5, score_min=0, kept_max=1))
+    yield shown("crop", operations.crop(image, 0, 1, 2, 2))
+    yield shown("resize", operations.resize(image, 1, 6, "nearest"))
+    yield shown("first", operations.to_channels_first(image))
+    yield shown("last", operations.to_channels_last(operations.to_channels_first(image)))
+    texts = operations.from_texts([2], ["cat", "dog"])
+    encoded = operations.encode_base64(texts)
+    yield " ".join(["base64", *operations.texts(encoded), *operations.texts(operations.decode_base64(encoded), 1, 1)])
+    yield shown("blob", operations.blob_bytes(texts, 1))
+    yield shown("decode", operations.decode_image(operations.decode_base64(operations.from_texts([1], [PNG])), channels=3))
+
+
+def shown(name, tensor):
+    whole = " ".join(str(value) for value in operations.cast(tensor, "INT64").tolist())
+    return f"{name} {list(tensor.shape)} {whole}".replace(", ", ",")
+
+
+# One grey pixel of 200.
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGM4AQAAygDJmcpdfgAAAABJRU5ErkJggg=="

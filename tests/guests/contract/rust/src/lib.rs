@@ -1,11 +1,14 @@
 //! The contract test's plugin in Rust: does what the request's parameter `mode` says. `tests/guests/contract/README.md` has
 //! the list that all languages share.
 
+mod reach;
+mod work;
+
 use std::{hint::black_box, time::Duration};
 
 use nereid_sdk::{
-    DataType, Error, ErrorCode, Inputs, Request, Response, Tensor, Transform, export_transform, infer, log, model,
-    setting_or, wait_any,
+    DataType, Error, ErrorCode, Inputs, Request, Response, SequenceId, Tensor, Transform, export_transform, infer, log,
+    model, setting_or, wait_any,
 };
 
 struct Contract {
@@ -32,6 +35,7 @@ impl Transform for Contract {
                 let call = infer("left").input("X", &x).outputs(["X"]).parameter("depth", 1_i64);
                 call.timeout(Duration::from_secs(5)).call()
             }
+            "responses" => responses(&x),
             "refuse" => Err(Error::invalid_argument("this request is refused")),
             "parameters" => {
                 let answer = Response::new().output("X", x);
@@ -50,6 +54,13 @@ impl Transform for Contract {
                 log::info!("the contract says hello");
                 Ok(Response::new().output("X", x))
             }
+            "request" => Ok(said(x, &facts(request)?)),
+            "operations" => Ok(said(x.share(), &[work::all_operations(&x)?])),
+            "state" => Ok(said(x, &reach::state()?)),
+            "metrics" => Ok(said(x, &reach::metrics()?)),
+            "files" => Ok(said(x, &reach::files()?)),
+            "secrets" => Ok(said(x, &reach::secrets()?)),
+            "control" => Ok(said(x, &reach::control()?)),
             "trap" => Ok(Response::new().output("X", fail_on_purpose(x))),
             "cancelled" => {
                 while !request.is_cancelled() {}
@@ -102,6 +113,41 @@ fn both(x: &Tensor) -> Result<Response, Error> {
         total.iter_mut().zip(answer.tensor("X")?.as_f32()?).for_each(|(sum, value)| *sum += value);
     }
     Ok(Response::new().output("X", Tensor::from_f32(&x.shape(), &total)?).parameter("first", first as i64))
+}
+
+/// What every response of one call adds up to.
+fn responses(x: &Tensor) -> Result<Response, Error> {
+    let call = infer("many").input("X", x).submit()?;
+    let mut totals = Vec::new();
+    while let Some(answer) = call.receive()? {
+        totals.push(answer.tensor("X")?.as_f32()?.iter().sum());
+    }
+    Ok(Response::new().output("X", Tensor::from_f32(&[totals.len() as u64], &totals)?))
+}
+
+fn facts(request: &Request) -> Result<[String; 10], Error> {
+    let sequence = request.sequence().ok_or_else(|| Error::internal("no sequence"))?;
+    let id = match sequence.id {
+        SequenceId::Number(number) => number.to_string(),
+        SequenceId::Text(text) => text,
+    };
+    Ok([
+        request.id(),
+        request.rows().to_string(),
+        request.priority().to_string(),
+        request.tenant().unwrap_or_default(),
+        id,
+        sequence.start.to_string(),
+        sequence.end.to_string(),
+        request.wants("X").to_string(),
+        request.wanted_outputs().len().to_string(),
+        (request.remaining() > Duration::from_secs(1)).to_string(),
+    ])
+}
+
+/// The input, and words as the parameter `said`.
+fn said(x: Tensor, words: &[String]) -> Response {
+    Response::new().output("X", x).parameter("said", words.join(" "))
 }
 
 fn fail_on_purpose(x: Tensor) -> Tensor {

@@ -1,0 +1,187 @@
+//! The rest of the list for all languages: what a plugin reaches beyond its tensors. The guests are those of `contract.rs`; each
+//! says in words what it found.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+
+use nereid_inference::{
+    ControlHandle, IndexEntry, InferError, InferRequest, InferResponse, LoadOverrides, ModelControl, ModelState,
+    NamedTensor, ParameterValue, SequenceFlags, SequenceId, SharedTicket, Tenant,
+};
+use nereid_plugin::{FolderGrant, Grants, ModelGrant, NamePatterns, PluginSpec, Secret};
+use nereid_tensor::{DataType, Tensor};
+use support::{
+    Server,
+    languages::{ask, asking, numbers, plugins, pool_of, run},
+    spec, values,
+};
+
+const INPUT: [f32; 6] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+
+fn said(response: &InferResponse) -> String {
+    match response.parameters.get("said") {
+        Some(ParameterValue::String(text)) => text.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Asks every language for `mode`, each with a specification of its own, and expects the same words.
+async fn check(mode: &str, spec: impl Fn() -> PluginSpec, expected: &str) {
+    for (language, compiled) in plugins() {
+        let response = ask(&pool_of(compiled, spec()), mode, &INPUT).await;
+        let found = response.unwrap_or_else(|error| panic!("{} {mode}: {error}", language.name));
+        assert_eq!(said(&found), expected, "{} {mode}", language.name);
+    }
+}
+
+#[tokio::test]
+async fn every_operation_of_the_host_is_there() {
+    let expected = "\
+normalise [2,3] 0 2 4 6 8 10
+affine [2,3] 11 41 91 41 101 181
+round [2,3] 0 1 2 2 2 3
+transpose [3,2] 1 4 2 5 3 6
+concat [4,3] 1 2 3 4 5 6 1 2 3 4 5 6
+stack [2,2,3] 1 2 3 4 5 6 1 2 3 4 5 6
+split [2,2] 2 3 5 6
+pad [3,4] 9 9 9 9 1 2 3 9 4 5 6 9
+softmax [2] 50 50
+argmax [2] 2 2
+top-k [2,2] 3 2 6 5
+top-k [2,2] 2 1 2 1
+suppress [2] 1 2
+suppress [1] 1
+crop [2,2,1] 2 3 5 6
+resize [1,6,1] 4 4 5 5 6 6
+first [1,2,3] 1 2 3 4 5 6
+last [2,3,1] 1 2 3 4 5 6
+base64 Y2F0 ZG9n dog
+blob [3] 100 111 103
+decode [1,1,3] 200 200 200";
+    check("operations", spec, expected).await;
+}
+
+#[tokio::test]
+async fn state_is_kept_changed_once_counted_and_forgotten() {
+    check("state", spec, "one true true false two 2 -3 a,n true false true true").await;
+}
+
+#[tokio::test]
+async fn metrics_count_and_refuse_what_they_must() {
+    check("metrics", spec, "2 2 invalid-argument").await;
+}
+
+#[tokio::test]
+async fn granted_folders_are_read_and_written_and_others_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let granted = || {
+        let scratch = FolderGrant::open("/scratch".to_owned(), folder.path().to_owned(), true).unwrap();
+        PluginSpec { grants: Grants { folders: vec![scratch], ..Grants::default() }, ..spec() }
+    };
+    check("files", granted, "hello ell a.txt:5:false not-found permission").await;
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "every guest removes what it wrote");
+}
+
+#[tokio::test]
+async fn granted_secrets_are_told_and_others_are_not() {
+    let granted = || {
+        let secrets = [("token".to_owned(), Secret::new(*b"s3cret"))].into();
+        PluginSpec { grants: Grants { secrets, ..Grants::default() }, ..spec() }
+    };
+    check("secrets", granted, "s3cret permission").await;
+}
+
+/// Remembers what it is asked.
+#[derive(Default)]
+struct Repository(Mutex<Vec<String>>);
+
+impl ModelControl for Repository {
+    fn index(&self) -> Vec<IndexEntry> {
+        let entry = |name: &str| IndexEntry {
+            name: name.to_owned(),
+            version: Some(1),
+            state: Some(ModelState::Ready),
+            reason: String::new(),
+        };
+        vec![entry("other"), entry("denied")]
+    }
+
+    fn load(&self, name: &str, _: LoadOverrides) -> Result<(), InferError> {
+        self.0.lock().unwrap().push(format!("load {name}"));
+        Ok(())
+    }
+
+    fn unload(&self, name: &str, _: bool) -> Result<(), InferError> {
+        self.0.lock().unwrap().push(format!("unload {name}"));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn granted_models_are_loaded_and_unloaded_and_others_are_not() {
+    let repository = Arc::new(Repository::default());
+    let control = ControlHandle::default();
+    control.set(&(repository.clone() as Arc<dyn ModelControl>));
+    let granted = || {
+        let asked = NamePatterns::from_iter(["other"]);
+        let model_control = ModelGrant { asked, allowed: vec![NamePatterns::all()] };
+        PluginSpec { control: control.clone(), grants: Grants { model_control, ..Grants::default() }, ..spec() }
+    };
+    check("control", granted, "other:1:ready permission").await;
+    let asked = repository.0.lock().unwrap();
+    assert_eq!(asked.len(), 2 * plugins().count());
+    assert!(asked.chunks(2).all(|pair| pair == ["load other", "unload other"]), "{asked:?}");
+}
+
+#[derive(Debug)]
+struct Acme(Arc<str>);
+
+impl Tenant for Acme {
+    fn name(&self) -> &Arc<str> {
+        &self.0
+    }
+
+    fn admit(&self, _: u64) -> Result<SharedTicket, InferError> {
+        Err(InferError::internal("nobody asks"))
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_knows_its_request() {
+    for (language, compiled) in plugins() {
+        let request = InferRequest {
+            id: "r1".to_owned(),
+            priority: 3,
+            requested_outputs: vec!["X".into()],
+            sequence: Some(SequenceFlags { id: SequenceId::Text("s".to_owned()), start: true, end: false }),
+            tenant: Some(Arc::new(Acme("acme".into()))),
+            ..asking("request", numbers(&INPUT))
+        };
+        let found = run(&pool_of(compiled, spec()), DataType::Fp32, request).await.unwrap();
+        assert_eq!(said(&found), "r1 1 3 acme s true false true 1 true", "{}", language.name);
+    }
+}
+
+#[tokio::test]
+async fn every_response_of_a_call_is_received() {
+    for (language, compiled) in plugins() {
+        let (server, service) = Server::start();
+        server.serve("many", |request, mut sender| {
+            let input: Vec<f32> = request.inputs[0].tensor.elements::<f32>().unwrap().to_vec();
+            tokio::spawn(async move {
+                for factor in 1..=3_u8 {
+                    let answer: Vec<f32> = input.iter().map(|value| value * f32::from(factor)).collect();
+                    let tensor = Tensor::from_elements([answer.len() as u64], &answer).unwrap();
+                    sender.send(Ok(InferResponse::new(vec![NamedTensor::new("X", tensor)]))).await;
+                }
+                sender.finish();
+            });
+        });
+        let pool = pool_of(compiled, PluginSpec { service, ..spec() });
+        let found = ask(&pool, "responses", &[1.0, 2.0]).await.unwrap();
+        assert_eq!(values(&found), [3.0, 6.0, 9.0], "{}", language.name);
+    }
+}

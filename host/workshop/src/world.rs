@@ -1,0 +1,154 @@
+//! What a plugin is built as, and how its sources say so.
+//!
+//! Rust's macros choose by themselves. The compilers of other languages must be told, and nobody but the author knows: their source
+//! is searched for the word that makes a plugin one of whole batches. What is found is checked by the SDK when the component is
+//! made, so that a mistake is a failed build and never another plugin.
+
+use std::{fs, path::Path, str::FromStr};
+
+use nereid_plugin::PluginKind;
+
+use crate::{WorkshopError, language::Language};
+
+/// One of the contract's, by the word that commands take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum World {
+    Transform,
+    Model,
+}
+
+/// Folders of a plugin that no source of its own lies in.
+const NEVER_SOURCE: [&str; 6] = ["sdk", "wit", "tests", "target", "node_modules", "__pycache__"];
+
+/// What the sources in `folder` want to be.
+///
+/// # Errors
+/// One cannot be read.
+pub(crate) fn of_folder(folder: &Path, language: Language) -> Result<World, WorkshopError> {
+    let is_model = match language {
+        Language::JavaScript => exports_model(&read(&folder.join(language.telling_file()))?),
+        _ => any_source(folder, "py", &names_model)?,
+    };
+    Ok(if is_model { World::Model } else { World::Transform })
+}
+
+/// Whether a source file says it; those in folders of the plugin's own too.
+fn any_source(folder: &Path, extension: &str, says: &dyn Fn(&str) -> bool) -> Result<bool, WorkshopError> {
+    let failed = |source| WorkshopError::Read { path: folder.to_owned(), source };
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let found = match path.is_dir() {
+            true => !name.starts_with('.') && !NEVER_SOURCE.contains(&name) && any_source(&path, extension, says)?,
+            false => path.extension().is_some_and(|found| found == extension) && says(&read(&path)?),
+        };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn read(path: &Path) -> Result<String, WorkshopError> {
+    fs::read_to_string(path).map_err(|source| WorkshopError::Read { path: path.to_owned(), source })
+}
+
+/// Python: `nereid.Model`, or `Model` imported from there.
+fn names_model(source: &str) -> bool {
+    source.lines().any(|line| {
+        let code = line.split('#').next().unwrap_or_default();
+        has_word(code, "nereid.Model")
+            || (code.contains("nereid") && code.contains("import") && has_word(code, "Model"))
+    })
+}
+
+/// JavaScript: something is exported under the name `model`.
+fn exports_model(source: &str) -> bool {
+    source.lines().any(|line| {
+        let Some(exported) = line.strip_prefix("export ") else { return false };
+        has_word(exported.split('=').next().unwrap_or_default(), "model")
+    })
+}
+
+/// Whether `word` stands in the code and goes on neither way.
+fn has_word(code: &str, word: &str) -> bool {
+    let is_inner = |letter: char| letter.is_alphanumeric() || letter == '_';
+    code.match_indices(word).any(|(start, _)| {
+        let before = code.get(..start).unwrap_or_default();
+        let after = code.get(start + word.len()..).unwrap_or_default();
+        !before.ends_with(|letter| is_inner(letter) || letter == '.') && !after.starts_with(is_inner)
+    })
+}
+
+// === impl World ===
+
+impl World {
+    pub(crate) fn kind(self) -> PluginKind {
+        match self {
+            Self::Transform => PluginKind::Transform,
+            Self::Model => PluginKind::Model,
+        }
+    }
+}
+
+impl FromStr for World {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "transform" => Ok(Self::Transform),
+            "model" => Ok(Self::Model),
+            _ => Err("expected 'transform' (a function for each request) or 'model' (whole batches)".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(language: Language, files: &[(&str, &str)], expected: World) {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        assert_eq!(of_folder(folder.path(), language).unwrap(), expected, "{files:?}");
+    }
+
+    #[test]
+    fn python_says_it_with_a_class() {
+        let model = |text: &str| check(Language::Python, &[("plugin.py", text)], World::Model);
+        model("import nereid\nclass X(nereid.Model):\n    pass\n");
+        model("from nereid import Model, Tensor\n");
+        let transform = |text: &str| check(Language::Python, &[("plugin.py", text)], World::Transform);
+        transform("import nereid\nclass X(nereid.Transform):\n    info: nereid.ModelInfo\n");
+        transform("# unlike a nereid.Model\n@nereid.transform\ndef run(request, inputs): pass\n");
+    }
+
+    #[test]
+    fn python_says_it_in_modules_of_its_own_and_the_sdk_does_not_count() {
+        check(
+            Language::Python,
+            &[("plugin.py", "import parts.double"), ("parts/double.py", "class X(nereid.Model): pass")],
+            World::Model,
+        );
+        check(
+            Language::Python,
+            &[("plugin.py", "import nereid"), ("sdk/python/nereid/x.py", "class Echo(nereid.Model): pass")],
+            World::Transform,
+        );
+    }
+
+    #[test]
+    fn javascript_says_it_with_the_name_of_its_export() {
+        let model = |text: &str| check(Language::JavaScript, &[("plugin.js", text)], World::Model);
+        model("export const model = batches(Double);");
+        model("const x = batches(Double);\nexport { x as model };");
+        let transform = |text: &str| check(Language::JavaScript, &[("plugin.js", text)], World::Transform);
+        transform("import { model } from \"nereid\";\nexport const transform = plugin(() => model);");
+        transform("export const transform = plugin(model);");
+    }
+}
