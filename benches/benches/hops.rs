@@ -170,6 +170,7 @@ fn sandbox_pool(engine: &PluginEngine, guest: &str, fresh_guest_per_call: bool) 
         usage: Default::default(),
         listener: None,
         fresh_guest_per_call,
+        life: Default::default(),
     };
     SandboxPool::start(Plugin::new(engine, compiled, spec), "bench_0_0").unwrap()
 }

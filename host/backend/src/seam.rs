@@ -62,7 +62,8 @@ pub trait LoadedModel: Send + Sync {
     /// still given requests.
     ///
     /// # Errors
-    /// Why it is not ready; only the log shows it.
+    /// Why it is not ready; the log and the repository index show it. `Unavailable` is what passes by itself: the server as a whole
+    /// goes on being ready.
     fn readiness(&self) -> Result<(), InferError> {
         Ok(())
     }

@@ -13,7 +13,7 @@ use wasmtime::{
 
 use crate::{
     artefact_cache::ArtefactCache, bindings::Everything, failure::PluginError, imports, limits::PluginLimits,
-    state::PluginState, ticker::Ticker,
+    reaper::Reaper, state::PluginState, ticker::Ticker,
 };
 
 /// Guests that can exist at the same time, idle ones included. Each reserves 4 GiB of addresses and no memory.
@@ -40,6 +40,7 @@ struct Inner {
     engine: Engine,
     linker: Linker<PluginState>,
     ticker: Ticker,
+    reaper: Reaper,
     cache: Option<ArtefactCache>,
     recent: Mutex<Option<(String, Component)>>,
 }
@@ -55,8 +56,9 @@ impl PluginEngine {
         let engine = new_engine()?;
         let linker = new_linker(&engine).map_err(PluginError::engine)?;
         let ticker = Ticker::start(&engine).map_err(|error| PluginError::Engine(error.to_string()))?;
+        let reaper = Reaper::start().map_err(|error| PluginError::Engine(error.to_string()))?;
         let cache = cache_directory.map(ArtefactCache::open).transpose()?;
-        Ok(Self(Arc::new(Inner { engine, linker, ticker, cache, recent: Mutex::new(None) })))
+        Ok(Self(Arc::new(Inner { engine, linker, ticker, reaper, cache, recent: Mutex::new(None) })))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -69,6 +71,10 @@ impl PluginEngine {
 
     pub(crate) fn ticker(&self) -> &Ticker {
         &self.0.ticker
+    }
+
+    pub(crate) fn reaper(&self) -> &Reaper {
+        &self.0.reaper
     }
 
     /// What was compiled last: a model's configuration is completed, and then the model is loaded, from the same bytes.

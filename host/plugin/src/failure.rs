@@ -6,10 +6,11 @@
 use std::{fmt::Write, time::Duration};
 
 use nereid_inference::{ErrorKind, InferError};
+use nereid_telemetry::GuestEnd;
 use thiserror::Error;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
-use crate::state::PluginState;
+use crate::{breaker::CallEnd, state::PluginState};
 
 /// Guest functions named in the text of a trap.
 const FRAMES_SHOWN_MAX: usize = 6;
@@ -69,6 +70,42 @@ pub(crate) enum Stop {
     StaleHandle(&'static str),
 }
 
+/// Why a call has no answer, and what that says about its guest.
+#[derive(Debug)]
+pub(crate) struct CallFailure {
+    pub(crate) error: InferError,
+    pub(crate) end: CallEnd,
+}
+
+/// What is to be said of a call that the guest did not return from.
+struct Verdict {
+    kind: ErrorKind,
+    text: String,
+    guest: GuestEnd,
+    call: CallEnd,
+}
+
+// === impl CallFailure ===
+
+impl CallFailure {
+    /// Nothing is known of the guest.
+    pub(crate) fn unknown(error: InferError) -> Self {
+        Self { error, end: CallEnd::Unknown }
+    }
+
+    /// The guest is lost over it.
+    pub(crate) fn lost(error: InferError) -> Self {
+        Self { error, end: CallEnd::Lost }
+    }
+}
+
+/// An error that the guest returned from, or that is not the guest's.
+impl From<InferError> for CallFailure {
+    fn from(error: InferError) -> Self {
+        Self { error, end: CallEnd::Returned }
+    }
+}
+
 // === impl PluginError ===
 
 impl PluginError {
@@ -97,12 +134,21 @@ impl Stop {
             Self::NotServing | Self::WaitedWhileStarting | Self::StaleHandle(_) => ErrorKind::Internal,
         }
     }
+
+    fn guest_end(&self) -> GuestEnd {
+        match self {
+            Self::WallTime(_) | Self::CpuTime(_) | Self::HostCalls(_) => GuestEnd::Limit,
+            Self::Cancelled => GuestEnd::Cancelled,
+            Self::NotServing | Self::WaitedWhileStarting | Self::StaleHandle(_) => GuestEnd::Trap,
+        }
+    }
 }
 
-/// What came of a call that the guest did not return from.
-pub(crate) fn explain(state: &PluginState, error: &wasmtime::Error) -> InferError {
-    let (kind, what) = classify(state, error);
-    let mut text = format!("{} {what}", state.spec.subject());
+/// What came of a call that the guest did not return from; the guest's end is noted.
+pub(crate) fn explain(state: &mut PluginState, error: &wasmtime::Error) -> CallFailure {
+    let verdict = classify(state, error);
+    state.life.retire(verdict.guest);
+    let mut text = format!("{} {}", state.spec.subject(), verdict.text);
     state.log.end_call();
     if let Some(words) = state.log.last_words() {
         let _ = write!(text, "; {words}");
@@ -110,31 +156,38 @@ pub(crate) fn explain(state: &PluginState, error: &wasmtime::Error) -> InferErro
     if let Some(functions) = error.downcast_ref::<WasmBacktrace>().and_then(guest_functions) {
         let _ = write!(text, "; in {functions}");
     }
-    InferError::new(kind, text)
+    CallFailure { error: InferError::new(verdict.kind, text), end: verdict.call }
 }
 
-fn classify(state: &PluginState, error: &wasmtime::Error) -> (ErrorKind, String) {
+fn classify(state: &PluginState, error: &wasmtime::Error) -> Verdict {
     if let Some(stop) = error.downcast_ref::<Stop>() {
-        return (stop.kind(), stop.to_string());
+        let guest = stop.guest_end();
+        let call = if guest == GuestEnd::Cancelled { CallEnd::Unknown } else { CallEnd::Lost };
+        return Verdict { kind: stop.kind(), text: stop.to_string(), guest, call };
     }
+    let lost = |kind, text, guest| Verdict { kind, text, guest, call: CallEnd::Lost };
     if let Some(refused) = error.downcast_ref::<InferError>() {
-        return (refused.kind(), format!("was ended: {refused}"));
+        return lost(refused.kind(), format!("was ended: {refused}"), GuestEnd::Trap);
     }
     if let Some(wasmtime_wasi::I32Exit(code)) = error.downcast_ref() {
-        return (ErrorKind::Internal, format!("ended itself with exit code {code}"));
+        return lost(ErrorKind::Internal, format!("ended itself with exit code {code}"), GuestEnd::Trap);
     }
     if error.is::<PoolConcurrencyLimitError>() {
-        return (ErrorKind::Unavailable, "found no free sandbox: too many plugins run at the same time".to_owned());
+        let text = "found no free sandbox: too many plugins run at the same time".to_owned();
+        return Verdict { kind: ErrorKind::Unavailable, text, guest: GuestEnd::Start, call: CallEnd::Unknown };
     }
     let refusal = state.meter.refusal.as_ref().or(state.call.refusal.as_ref());
-    let Some(trap) = error.downcast_ref::<Trap>() else {
-        let kind = refusal.map_or(ErrorKind::Internal, |_| ErrorKind::ResourceExhausted);
-        return (kind, format!("failed: {}", refusal.cloned().unwrap_or_else(|| root_causes(error))));
+    let (kind, guest) = match refusal {
+        Some(_) => (ErrorKind::ResourceExhausted, GuestEnd::Limit),
+        None => (ErrorKind::Internal, GuestEnd::Trap),
     };
-    match refusal {
-        Some(refusal) => (ErrorKind::ResourceExhausted, format!("trapped after a refusal: {refusal}")),
-        None => (ErrorKind::Internal, format!("trapped: {}", trap_text(*trap))),
-    }
+    let text = match (error.downcast_ref::<Trap>(), refusal) {
+        (None, Some(refusal)) => format!("failed: {refusal}"),
+        (None, None) => format!("failed: {}", root_causes(error)),
+        (Some(_), Some(refusal)) => format!("trapped after a refusal: {refusal}"),
+        (Some(trap), None) => format!("trapped: {}", trap_text(*trap)),
+    };
+    lost(kind, text, guest)
 }
 
 fn trap_text(trap: Trap) -> String {

@@ -21,10 +21,14 @@ mod compile;
 mod contract;
 mod inspect;
 
+mod breaker;
+mod gate;
+
 mod account;
 mod call_report;
 mod clock;
 mod guest_clock;
+mod guest_life;
 mod guest_log;
 mod handles;
 mod sender;
@@ -39,11 +43,14 @@ mod metering;
 mod model_guest;
 mod output;
 mod plugin;
+mod pool;
+mod reaper;
 mod sandbox;
 
 pub use crate::{
     artefact_cache::{ARTEFACT_BYTES_MAX, ArtefactCache},
     call_report::{CallListener, CallReport},
+    breaker::BreakerSettings,
     compile::{CompiledPlugin, PluginKind},
     contract::CONTRACT_VERSION,
     engine::PluginEngine,
@@ -53,6 +60,8 @@ pub use crate::{
     limits::PluginLimits,
     model_guest::{ModelGuest, Outcome},
     names::NamePatterns,
-    plugin::{Plugin, PluginSpec, SandboxPool},
+    plugin::{LifeSettings, Plugin, PluginSpec},
+    pool::SandboxPool,
+    reaper::IdleSettings,
     state_store::StateStore,
 };

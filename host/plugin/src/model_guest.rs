@@ -14,7 +14,7 @@ use nereid_inference::{CheckedRequest, InferError, InferResponse, ResponseSender
 use tokio::runtime::Handle;
 
 use crate::{
-    failure::PluginError,
+    failure::{CallFailure, PluginError},
     metering::count_answer,
     output,
     plugin::Plugin,
@@ -85,6 +85,14 @@ impl ModelGuest {
     }
 
     async fn answer(&mut self, questions: &[Question<'_>]) -> Result<Vec<Answer>, InferError> {
+        let plugin = self.plugin.clone();
+        let pass = plugin.gate.enter()?;
+        let answers = self.answer_in_a_guest(questions).await;
+        pass.end(&answers);
+        answers.map_err(|failure| failure.error)
+    }
+
+    async fn answer_in_a_guest(&mut self, questions: &[Question<'_>]) -> Result<Vec<Answer>, CallFailure> {
         let guest = match self.guest.take() {
             Some(guest) => guest,
             None => Sandbox::start(&self.plugin, &self.instance).await?,
@@ -92,7 +100,7 @@ impl ModelGuest {
         let executed = tokio::select! {
             biased;
             executed = guest.execute(&self.plugin, questions) => executed,
-            () = abandoned(questions) => (None, Err(InferError::cancelled("the client is gone"))),
+            () = abandoned(questions) => (None, Err(CallFailure::unknown(InferError::cancelled("the client is gone")))),
         };
         let (guest, answers) = executed;
         self.guest = guest;

@@ -1,7 +1,4 @@
-//! One plugin as one model serves it, and the warm guests of one of the model's instances.
-//!
-//! A guest is reused across calls, which costs two microseconds instead of ten; it is replaced after a trap, a limit, a
-//! cancelled call, a number of calls, and when its memory has grown, because linear memory never shrinks.
+//! One plugin as one generation of a model serves it: its code, what its guests are told, and whether they may be entered.
 
 use std::{
     collections::BTreeMap,
@@ -9,28 +6,25 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
-use nereid_inference::{
-    CheckedRequest, ControlHandle, InferError, InferResponse, ModelIdentity, ServiceHandle, Signature,
-};
+use nereid_inference::{ControlHandle, InferError, ModelIdentity, ServiceHandle, Signature};
 use nereid_telemetry::{ModelMeters, ModelUsage};
-use parking_lot::Mutex;
 
 use crate::{
     call_report::CallListener,
+    breaker::BreakerSettings,
     compile::{CompiledPlugin, PluginKind},
     engine::PluginEngine,
     failure::PluginError,
+    gate::Gate,
     grants::Grants,
     limits::PluginLimits,
-    metering::count_answer,
+    reaper::IdleSettings,
     sandbox::Sandbox,
     state_store::StateStore,
 };
-
-/// Idle guests kept per pool; more calls at a time than this are rare, and a fresh guest costs ten microseconds.
-const IDLE_GUESTS_MAX: usize = 16;
 
 /// What a plugin is told about itself.
 #[derive(Clone, Debug)]
@@ -60,6 +54,14 @@ pub struct PluginSpec {
     pub listener: Option<CallListener>,
     /// Every call gets a fresh guest, so that nothing is remembered from one to the next.
     pub fresh_guest_per_call: bool,
+    pub life: LifeSettings,
+}
+
+/// How long guests live, and when they are let rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LifeSettings {
+    pub breaker: BreakerSettings,
+    pub idle: IdleSettings,
 }
 
 /// A compiled component with everything that its guests are told.
@@ -69,13 +71,7 @@ pub struct Plugin {
     pub(crate) spec: Arc<PluginSpec>,
     /// Linear memory of its guests, idle ones included.
     pub(crate) guests_bytes: Arc<AtomicU64>,
-}
-
-/// Guests of one plugin, for the calls of one model instance.
-pub struct SandboxPool {
-    plugin: Arc<Plugin>,
-    instance: Arc<str>,
-    idle: Mutex<Vec<Sandbox>>,
+    pub(crate) gate: Gate,
 }
 
 // === impl PluginSpec ===
@@ -92,7 +88,17 @@ impl PluginSpec {
 impl Plugin {
     /// A plugin that is ready to make guests.
     pub fn new(engine: &PluginEngine, compiled: CompiledPlugin, spec: PluginSpec) -> Arc<Self> {
-        Arc::new(Self { engine: engine.clone(), compiled, spec: Arc::new(spec), guests_bytes: Arc::default() })
+        let spec = Arc::new(spec);
+        let gate = Gate::new(spec.clone());
+        Arc::new(Self { engine: engine.clone(), compiled, spec, guests_bytes: Arc::default(), gate })
+    }
+
+    /// Whether its guests may be entered now.
+    ///
+    /// # Errors
+    /// They failed so often in a row that requests are refused for a while.
+    pub fn readiness(&self) -> Result<(), InferError> {
+        self.gate.readiness(Instant::now())
     }
 
     /// What it is built as.
@@ -110,9 +116,9 @@ impl Plugin {
     /// # Errors
     /// It cannot be started.
     pub(crate) fn start_guest(self: &Arc<Self>, instance: &Arc<str>) -> Result<Sandbox, PluginError> {
-        crate::sandbox::block_on(Sandbox::start(self, instance)).map_err(|error| PluginError::Start {
+        crate::sandbox::block_on(Sandbox::start(self, instance)).map_err(|failure| PluginError::Start {
             origin: self.compiled.origin().to_owned(),
-            reason: error.message().to_owned(),
+            reason: failure.error.message().to_owned(),
         })
     }
 
@@ -120,55 +126,5 @@ impl Plugin {
     /// linear memory that a guest never touched count although the machine has not given them yet.
     pub fn memory_bytes(&self) -> u64 {
         self.compiled.code_bytes() + self.guests_bytes.load(Ordering::Relaxed)
-    }
-}
-
-// === impl SandboxPool ===
-
-impl SandboxPool {
-    /// A pool for the model's instance of that name, with one warm guest. Blocks the calling thread while the guest starts.
-    ///
-    /// # Errors
-    /// The guest cannot be started.
-    pub fn start(plugin: Arc<Plugin>, instance: &str) -> Result<Self, PluginError> {
-        let instance = Arc::from(instance);
-        let first = plugin.start_guest(&instance)?;
-        Ok(Self { plugin, instance, idle: Mutex::new(vec![first]) })
-    }
-
-    /// Answers one request in a guest of its own. Any number of calls may run at the same time.
-    ///
-    /// `cancelled` is asked whenever the call is polled. Dropping the future ends the call, its guest and the requests that it
-    /// made.
-    ///
-    /// # Errors
-    /// The guest's own error, a trap, a limit, or an answer that does not fit the signature.
-    pub async fn run(
-        &self,
-        request: &CheckedRequest,
-        cancelled: impl Fn() -> bool + Send,
-    ) -> Result<InferResponse, InferError> {
-        let idle = self.idle.lock().pop();
-        let guest = match idle {
-            Some(guest) => guest,
-            None => Sandbox::start(&self.plugin, &self.instance).await?,
-        };
-        let usage = self.plugin.spec.usage_for(request);
-        let (guest, answer) = guest.run(&self.plugin, (request, &usage), cancelled).await;
-        if let Some(guest) = guest {
-            self.give_back(guest);
-        }
-        let wants = |name: &str| request.wants(name);
-        let checked =
-            answer.and_then(|response| crate::output::check(&self.plugin.spec, request.batch_size(), wants, response));
-        count_answer(&usage, &checked);
-        checked
-    }
-
-    fn give_back(&self, guest: Sandbox) {
-        let mut idle = self.idle.lock();
-        if idle.len() < IDLE_GUESTS_MAX && !self.plugin.spec.fresh_guest_per_call {
-            idle.push(guest);
-        }
     }
 }

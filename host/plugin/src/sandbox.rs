@@ -14,12 +14,16 @@ use std::{
     thread::{self, Thread},
 };
 
-use nereid_inference::InferError;
+use nereid_telemetry::GuestEnd;
 use wasmtime::Store;
 
 pub(crate) use self::model::{Answer, Question};
 use crate::{
-    bindings::exports::nereid::plugin as exports, clock::CallClock, compile::Exports, failure::explain, plugin::Plugin,
+    bindings::exports::nereid::plugin as exports,
+    clock::CallClock,
+    compile::Exports,
+    failure::{CallFailure, explain},
+    plugin::Plugin,
     state::PluginState,
 };
 
@@ -56,7 +60,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// It trapped, met a limit, refused to be initialised, or no sandbox is free.
-    pub(crate) async fn start(plugin: &Arc<Plugin>, instance: &Arc<str>) -> Result<Self, InferError> {
+    pub(crate) async fn start(plugin: &Arc<Plugin>, instance: &Arc<str>) -> Result<Self, CallFailure> {
         let _ticking = plugin.engine.ticker().tick();
         let limits = &plugin.spec.limits;
         let state = PluginState::new(plugin.spec.clone(), instance.clone(), plugin.guests_bytes.clone());
@@ -75,9 +79,10 @@ impl Sandbox {
             Exports::Transform(indices) => indices.load(&mut store, &instance).map(Exported::Transform),
             Exports::Model(indices) => indices.load(&mut store, &instance).map(Exported::Model),
         });
-        let exported = loaded.map_err(|error| explain(store.data(), &error))?;
+        let exported = loaded.map_err(|error| explain(store.data_mut(), &error))?;
         let mut sandbox = Self { store, exported, invocations: 0, leaked_handles: 0 };
         sandbox.initialise(plugin).await?;
+        sandbox.store.data_mut().life.rest();
         Ok(sandbox)
     }
 
@@ -88,11 +93,31 @@ impl Sandbox {
         self.leaked_handles += state.end();
         let limits = &state.spec.limits;
         let high_water = limits.memory_bytes_max / 100 * MEMORY_HIGH_WATER_PERCENT;
-        let worn_out = self.invocations >= limits.invocations_max
-            || self.leaked_handles > limits.handles_max as usize / 2
-            || state.meter.memory_bytes as u64 > high_water;
+        let worn_out = if self.invocations >= limits.invocations_max {
+            Some(GuestEnd::Invocations)
+        } else if self.leaked_handles > limits.handles_max as usize / 2 {
+            Some(GuestEnd::Handles)
+        } else if state.meter.memory_bytes as u64 > high_water {
+            Some(GuestEnd::Memory)
+        } else {
+            None
+        };
         // A guest that owes answers goes on until it has given them.
-        if worn_out && state.open_senders() == 0 { Err(Retired(self)) } else { Ok(self) }
+        match worn_out.filter(|_| state.open_senders() == 0) {
+            Some(end) => {
+                state.life.retire(end);
+                Err(Retired(self))
+            }
+            None => {
+                state.life.rest();
+                Ok(self)
+            }
+        }
+    }
+
+    /// Drops the guest for this reason.
+    pub(crate) fn retire(mut self, end: GuestEnd) {
+        self.store.data_mut().life.retire(end);
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     convert,
     failure::Stop,
     guest_clock::GuestClock,
+    guest_life::GuestLife,
     guest_log::GuestLog,
     handles::Arena,
     imports::{
@@ -46,6 +47,7 @@ pub(crate) struct PluginState {
     /// The name of the model's instance.
     pub(crate) instance: Arc<str>,
     pub(crate) meter: MemoryMeter,
+    pub(crate) life: GuestLife,
     pub(crate) log: GuestLog,
     /// The time as the guest sees it.
     pub(crate) time: GuestClock,
@@ -108,6 +110,7 @@ impl PluginState {
     pub(crate) fn new(spec: Arc<PluginSpec>, instance: Arc<str>, guests_bytes: Arc<AtomicU64>) -> Self {
         Self {
             meter: MemoryMeter::new(&spec.limits, guests_bytes),
+            life: GuestLife::begin(spec.usage.clone()),
             log: GuestLog::new(spec.clone()),
             time: GuestClock::start(spec.grants.clocks),
             wasi: None,
@@ -130,6 +133,7 @@ impl PluginState {
 
     /// Begins a call.
     pub(crate) fn begin(&mut self, serving: Serving) {
+        self.life.work();
         self.call = CallState::new(&self.spec.limits, Some(serving));
         self.call.reporter = self.spec.listener.as_ref().map(CallReporter::new);
         self.meter.refusal = None;

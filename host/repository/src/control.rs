@@ -40,7 +40,8 @@ pub(crate) struct Load {
 impl ModelControl for Repository {
     fn index(&self) -> Vec<IndexEntry> {
         self.settle();
-        let known = self.book.lock().index();
+        let mut known = self.book.lock().index();
+        known.iter_mut().for_each(|(id, entry)| self.say_why_not_ready(id, entry));
         // Directories that nobody asked to load are listed by name alone, unless nobody could.
         let found = Places::open(&self.settings).and_then(|places| places.scan());
         let models = found.unwrap_or_else(|error| {
@@ -232,6 +233,21 @@ impl Repository {
         match self.settings.control_mode {
             ControlMode::Explicit | ControlMode::OnDemand => Ok(()),
             ControlMode::None | ControlMode::Poll => Err(InferError::unavailable(NOT_EXPLICIT)),
+        }
+    }
+}
+
+impl Repository {
+    /// A version that is there and cannot serve now says why behind its state, as its readiness does.
+    fn say_why_not_ready(&self, id: &ModelId, entry: &mut IndexEntry) {
+        if entry.state != Some(ModelState::Ready) || !entry.reason.is_empty() {
+            return;
+        }
+        let served = self.route.load().model(&id.to_string(), entry.version);
+        if let Ok(served) = served
+            && let Err(error) = served.readiness()
+        {
+            entry.reason = format!("not ready now: {}", error.message());
         }
     }
 }

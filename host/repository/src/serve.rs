@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use nereid_inference::{InferError, InferenceService, ModelIdentity, ServedModel, ServerState};
+use nereid_inference::{ErrorKind, InferError, InferenceService, ModelIdentity, ServedModel, ServerState};
 
 use crate::Repository;
 
@@ -36,9 +36,15 @@ impl InferenceService for Repository {
             self.settle();
         }
         let is_as_wanted = self.as_wanted.load(Ordering::Acquire);
-        let is_ready = is_as_wanted && self.ready_models(None).iter().all(|model| readiness(&**model).is_ok());
+        let is_ready = is_as_wanted && self.ready_models(None).iter().all(|model| keeps_server_ready(&**model));
         if is_ready { ServerState::Ready } else { ServerState::NotReady }
     }
+}
+
+/// Whether the server may be ready with this model: what passes by itself is that model's affair, and must not send everybody
+/// else's requests away.
+fn keeps_server_ready(model: &dyn ServedModel) -> bool {
+    readiness(model).map_or_else(|error| error.kind() == ErrorKind::Unavailable, |()| true)
 }
 
 /// What a version's backend says, which the log shows at verbose level 1, as Triton's does.

@@ -17,6 +17,7 @@ mod memory_metrics;
 mod metrics_settings;
 mod model_metrics;
 mod page;
+mod plugin_guests;
 mod plugin_usage;
 mod summaries;
 mod telemetry;
@@ -32,6 +33,7 @@ pub use crate::{
     memory_metrics::{MemoryReading, MemorySource},
     metrics_settings::MetricsSettings,
     model_metrics::{FailureReason, ModelMetrics, RequestDurations},
+    plugin_guests::{GuestEnd, GuestFigures},
     plugin_usage::{ModelUsage, PluginUsage, Usage},
     telemetry::Telemetry,
     tenant_metrics::TenantSource,

@@ -18,6 +18,7 @@ use prometheus::proto::MetricFamily;
 use crate::{
     model_metrics::Labels,
     page::{Head, Sample, Value, family_of},
+    plugin_guests::{self, GuestFigures},
 };
 
 /// The label of what was done for nobody's clients.
@@ -33,6 +34,7 @@ pub struct PluginUsage {
 #[derive(Debug, Default)]
 pub struct ModelUsage {
     by_tenant: Mutex<BTreeMap<Arc<str>, Arc<Usage>>>,
+    guests: GuestFigures,
 }
 
 /// What one model's plugin used for one tenant.
@@ -108,24 +110,31 @@ impl PluginUsage {
             let models = self.models.lock();
             models.iter().filter_map(|(model, usage)| Some((model.clone(), usage.upgrade()?))).collect()
         };
+        let mut families = plugin_guests::gather(living.iter().map(|(model, usage)| (model, &usage.guests)));
         let rows: Vec<(Labels, Arc<Usage>)> = living.iter().flat_map(|(model, usage)| usage.rows(model)).collect();
         if rows.is_empty() {
-            return Vec::new();
+            return families;
         }
         let sample = |family: &UsageFamily, labels: &Labels, usage: &Usage| Sample {
             labels: Some(labels.clone()),
             value: Value::Number((family.value)(usage)),
         };
-        let families = FAMILIES.iter();
+        let used = FAMILIES.iter();
+        families.extend(
+            used.map(|family| family_of(family.head, rows.iter().map(|(labels, usage)| sample(family, labels, usage)))),
+        );
         families
-            .map(|family| family_of(family.head, rows.iter().map(|(labels, usage)| sample(family, labels, usage))))
-            .collect()
     }
 }
 
 // === impl ModelUsage ===
 
 impl ModelUsage {
+    /// The plugin's guests.
+    pub fn guests(&self) -> &GuestFigures {
+        &self.guests
+    }
+
     /// The figures for a tenant, or for those who are nobody's.
     pub fn of_tenant(&self, tenant: Option<&Arc<str>>) -> Arc<Usage> {
         let mut by_tenant = self.by_tenant.lock();

@@ -20,7 +20,7 @@ use nereid_plugin::{
 use nereid_telemetry::{CustomMetrics, PluginUsage};
 use parking_lot::Mutex;
 
-use crate::{model::WasmModel, plugin_file, policy::PluginPolicy};
+use crate::{life_settings, model::WasmModel, plugin_file, policy::PluginPolicy};
 
 /// The component's file in a version directory.
 const DEFAULT_MODEL_FILENAME: &str = "model.wasm";
@@ -176,6 +176,7 @@ impl Backend for WasmBackend {
             usage: self.settings.usage.of_model(&full_name),
             listener: self.settings.listener.clone(),
             fresh_guest_per_call: wants_fresh_guests(&source.config)?,
+            life: life_settings::read(&source.config)?,
         };
         Ok(Arc::new(WasmModel::new(Plugin::new(self.engine()?, compiled, spec))))
     }
@@ -230,6 +231,7 @@ fn check_config(config: &ModelConfig) -> Result<(), InferError> {
         )));
     }
     BatchForms::refuse_batch_tensors(config, "wasm")?;
+    life_settings::read(config)?;
     wants_fresh_guests(config).map(drop)
 }
 

@@ -8,6 +8,7 @@
 mod backend;
 mod model;
 
+mod life_settings;
 mod limits_table;
 mod plugin_file;
 mod policy;

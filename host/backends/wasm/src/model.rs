@@ -55,6 +55,10 @@ impl LoadedModel for WasmModel {
         }))
     }
 
+    fn readiness(&self) -> Result<(), InferError> {
+        self.plugin.readiness()
+    }
+
     fn digest(&self) -> Option<&str> {
         Some(self.plugin.digest())
     }

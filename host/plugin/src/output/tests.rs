@@ -32,6 +32,7 @@ fn spec_of(max_batch_size: u64) -> PluginSpec {
         usage: Default::default(),
         listener: None,
         fresh_guest_per_call: false,
+        life: Default::default(),
     }
 }
 

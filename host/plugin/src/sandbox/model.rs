@@ -3,12 +3,19 @@
 use std::sync::Arc;
 
 use nereid_inference::{CheckedRequest, InferError, InferResponse};
+use nereid_telemetry::GuestEnd;
 use wasmtime::component::Resource;
 
 use super::{Exported, Retired, Sandbox, clocked};
 use crate::{
-    bindings::exports::nereid::plugin::model::Outcome, convert, failure::explain, imports::serving::RequestHandle,
-    metering::CallMeter, plugin::Plugin, sender::SenderSlot, state::Serving,
+    bindings::exports::nereid::plugin::model::Outcome,
+    convert,
+    failure::{CallFailure, explain},
+    imports::serving::RequestHandle,
+    metering::CallMeter,
+    plugin::Plugin,
+    sender::SenderSlot,
+    state::Serving,
 };
 
 /// One request of a batch, and where its sender lies.
@@ -26,7 +33,7 @@ pub(crate) enum Answer {
 
 impl Sandbox {
     /// Tells a guest that was just made to get ready.
-    pub(super) async fn initialise(&mut self, plugin: &Plugin) -> Result<(), InferError> {
+    pub(super) async fn initialise(&mut self, plugin: &Plugin) -> Result<(), CallFailure> {
         let Exported::Model(model) = self.exported.clone() else { return Ok(()) };
         self.store.set_epoch_deadline(1);
         let clock = self.store.data().call.clock.clone();
@@ -37,9 +44,11 @@ impl Sandbox {
             }
             Ok(Err(error)) => {
                 let subject = plugin.spec.subject();
-                Err(convert::infer_error(error).prefixed(&format!("{subject} cannot be initialised: ")))
+                let error = convert::infer_error(error).prefixed(&format!("{subject} cannot be initialised: "));
+                self.store.data_mut().life.retire(GuestEnd::Start);
+                Err(CallFailure::lost(error))
             }
-            Err(trap) => Err(explain(self.store.data(), &trap)),
+            Err(trap) => Err(explain(self.store.data_mut(), &trap)),
         }
     }
 
@@ -48,10 +57,10 @@ impl Sandbox {
         mut self,
         plugin: &Plugin,
         questions: &[Question<'_>],
-    ) -> (Option<Self>, Result<Vec<Answer>, InferError>) {
+    ) -> (Option<Self>, Result<Vec<Answer>, CallFailure>) {
         let Exported::Model(model) = self.exported.clone() else {
             let text = format!("{} exports no model", plugin.spec.subject());
-            return (Some(self), Err(InferError::internal(text)));
+            return (Some(self), Err(InferError::internal(text).into()));
         };
         let ticking = plugin.engine.ticker().tick();
         let requests = self.give_batch(questions);
@@ -76,13 +85,13 @@ impl Sandbox {
                         None
                     }
                 };
-                (guest, answers)
+                (guest, answers.map_err(CallFailure::from))
             }
             Err(fatal) => {
-                let error = explain(self.store.data(), &fatal);
+                let failure = explain(self.store.data_mut(), &fatal);
                 // Those of earlier batches too: nobody will answer them any more.
-                self.store.data().senders.iter().for_each(|sender| sender.slot().fail(error.clone()));
-                (None, Err(error))
+                self.store.data().senders.iter().for_each(|sender| sender.slot().fail(failure.error.clone()));
+                (None, Err(failure))
             }
         }
     }
@@ -95,7 +104,7 @@ impl Sandbox {
         self.store.set_epoch_deadline(1);
         let clock = self.store.data().call.clock.clone();
         if let Err(trap) = clocked(&clock, || false, model.call_finalise(&mut self.store)).await {
-            tracing::warn!("a guest failed while it was finalised: {}", explain(self.store.data(), &trap));
+            tracing::warn!("a guest failed while it was finalised: {}", explain(self.store.data_mut(), &trap).error);
         }
     }
 

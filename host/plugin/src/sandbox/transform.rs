@@ -8,8 +8,14 @@ use wasmtime::component::Resource;
 
 use super::{Exported, Sandbox, clocked};
 use crate::{
-    bindings::nereid::plugin::tensors::Named, convert, failure::explain, imports::serving::RequestHandle,
-    metering::CallMeter, plugin::Plugin, state::Serving, tensor_handle::TensorHandle,
+    bindings::nereid::plugin::tensors::Named,
+    convert,
+    failure::{CallFailure, explain},
+    imports::serving::RequestHandle,
+    metering::CallMeter,
+    plugin::Plugin,
+    state::Serving,
+    tensor_handle::TensorHandle,
 };
 
 impl Sandbox {
@@ -19,10 +25,10 @@ impl Sandbox {
         plugin: &Plugin,
         (request, usage): (&CheckedRequest, &Arc<Usage>),
         cancelled: impl Fn() -> bool + Send,
-    ) -> (Option<Self>, Result<InferResponse, InferError>) {
+    ) -> (Option<Self>, Result<InferResponse, CallFailure>) {
         let Exported::Transform(transform) = self.exported.clone() else {
             let text = format!("{} exports no transform", plugin.spec.subject());
-            return (Some(self), Err(InferError::internal(text)));
+            return (Some(self), Err(InferError::internal(text).into()));
         };
         let _ticking = plugin.engine.ticker().tick();
         let (handle, inputs) = self.give_request(request);
@@ -39,10 +45,10 @@ impl Sandbox {
             Err(trap) => Err(trap),
         };
         match answer {
-            Ok(answer) => (self.end().ok(), answer),
+            Ok(answer) => (self.end().ok(), answer.map_err(CallFailure::from)),
             Err(fatal) => {
-                let error = explain(self.store.data(), &fatal);
-                (None, Err(error))
+                let failure = explain(self.store.data_mut(), &fatal);
+                (None, Err(failure))
             }
         }
     }

@@ -18,7 +18,7 @@ use nereid_inference::{
     TensorSpec, response_channel,
 };
 use nereid_plugin::{
-    CompiledPlugin, Grants, ModelGrant, Plugin, PluginEngine, PluginLimits, PluginSpec, SandboxPool, StateStore,
+    CompiledPlugin, Grants, LifeSettings, ModelGrant, Plugin, PluginEngine, PluginLimits, PluginSpec, SandboxPool, StateStore,
 };
 use nereid_telemetry::CustomMetrics;
 use nereid_tensor::{DataType, Tensor};
@@ -165,6 +165,7 @@ pub(crate) fn spec() -> PluginSpec {
         usage: Default::default(),
         listener: None,
         fresh_guest_per_call: false,
+        life: LifeSettings::default(),
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Models {
 pub(super) type Held = Arc<Mutex<Vec<(InferRequest, ResponseSender)>>>;
 
 /// Loads `model.fake`: a number is a generation, `error TEXT` and `panic TEXT` are what they say, `meet` waits for
-/// another load that meets, `takes N` takes that much of the room for as long as it is loaded, `flaky` fails twice, `sick` loads and is not ready while the file says so. Requests are
+/// another load that meets, `takes N` takes that much of the room for as long as it is loaded, `flaky` fails twice, `sick` loads and is not ready while the file says so, `resting` the same in passing. Requests are
 /// held for the test. `watched N` is generation N, whose successor it is kept warm for: it has a digest, counts what the test
 /// says, and holds the sequences that it is given a START of, until their END.
 #[derive(Default)]
@@ -258,7 +258,8 @@ impl ServedModel for FakeModel {
 
     fn readiness(&self) -> Result<(), InferError> {
         match FakeLoader::text(&self.source).as_str() {
-            "sick" => Err(InferError::unavailable("its library is gone")),
+            "resting" => Err(InferError::unavailable("it is let rest for a while")),
+            "sick" => Err(InferError::internal("its library is gone")),
             _ => Ok(()),
         }
     }

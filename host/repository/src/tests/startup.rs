@@ -48,6 +48,19 @@ fn a_model_whose_backend_is_sick_is_loaded_and_not_ready() {
 }
 
 #[test]
+fn a_model_that_is_let_rest_says_so_and_does_not_hold_the_server_back() {
+    let models = Models::new();
+    models.file("model/1/model.fake", "resting");
+    let repository = Repository::new(models.settings(ControlMode::None, &[]), models.loader());
+    repository.start().unwrap();
+    let error = repository.ready_model("model", None).err().unwrap();
+    assert_eq!(error.message(), "it is let rest for a while");
+    let entry = repository.index().remove(0);
+    assert_eq!((entry.state, &*entry.reason), (Some(ModelState::Ready), "not ready now: it is let rest for a while"));
+    assert_eq!(repository.server_state(), ServerState::Ready);
+}
+
+#[test]
 fn a_model_without_a_configuration_is_completed_by_its_backend() {
     let models = Models::new();
     models.file("model/1/model.fake", "1");
