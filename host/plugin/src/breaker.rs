@@ -44,7 +44,9 @@ pub(crate) enum Admission {
     /// What comes of it decides.
     Trial,
     /// Not before so much time has passed.
-    Refused { wait: Duration },
+    Refused {
+        wait: Duration,
+    },
 }
 
 /// What became of a call's guest.

@@ -81,17 +81,20 @@ impl PluginEngine {
 
     pub(crate) fn component(&self, origin: &str, bytes: &[u8]) -> Result<Component, PluginError> {
         let key = self.key(bytes);
-        if let Some((recent, component)) = &*self.recent().lock()
-            && *recent == key
-        {
-            return Ok(component.clone());
+        if let Some(component) = self.recently(&key) {
+            return Ok(component);
         }
         let component = match self.cached(&key) {
             Some(component) => component,
-            None => self.compiled(origin, &key, bytes)?,
+            None => self.compiler().compile(|| self.recently(&key).map(Ok), || self.compiled(origin, &key, bytes))?,
         };
         *self.recent().lock() = Some((key, component.clone()));
         Ok(component)
+    }
+
+    fn recently(&self, key: &str) -> Option<Component> {
+        let recent = self.recent().lock();
+        recent.as_ref().filter(|(recent, _)| recent == key).map(|(_, component)| component.clone())
     }
 
     fn compiled(&self, origin: &str, key: &str, bytes: &[u8]) -> Result<Component, PluginError> {
@@ -123,9 +126,9 @@ impl PluginEngine {
 
 #[allow(unsafe_code, reason = "wasmtime trusts the artefact; the cache vouches for it")]
 fn deserialize(engine: &PluginEngine, artefact: &[u8]) -> Option<Component> {
-    // SAFETY: `artefact` came from `ArtefactCache::load`, which returns only bytes whose hash, stored beside them when this
-    // server wrote them, still holds, from a file and a directory that nobody but this user can write to. The file's name
-    // holds the hash of the engine's settings and wasmtime's version, which wasmtime checks again.
+    // SAFETY: `artefact` came from `ArtefactCache::load`, which returns only bytes whose seal holds: made, when this server wrote
+    // them, with a key that nobody but this user can read, over them and the file's name, in a directory that nobody but this
+    // user can write to. The name holds the hash of the engine's settings and wasmtime's version, which wasmtime checks again.
     let component = unsafe { Component::deserialize(engine.engine(), artefact) };
     component.inspect_err(|error| tracing::warn!("a cached plugin is compiled again: {error:#}")).ok()
 }

@@ -12,8 +12,8 @@ use wasmtime::{
 };
 
 use crate::{
-    artefact_cache::ArtefactCache, bindings::Everything, failure::PluginError, imports, limits::PluginLimits,
-    reaper::Reaper, state::PluginState, ticker::Ticker,
+    artefact_cache::ArtefactCache, bindings::Everything, compiler::Compiler, failure::PluginError, imports,
+    limits::PluginLimits, reaper::Reaper, state::PluginState, ticker::Ticker,
 };
 
 /// Guests that can exist at the same time, idle ones included. Each reserves 4 GiB of addresses and no memory.
@@ -41,6 +41,7 @@ struct Inner {
     linker: Linker<PluginState>,
     ticker: Ticker,
     reaper: Reaper,
+    compiler: Compiler,
     cache: Option<ArtefactCache>,
     recent: Mutex<Option<(String, Component)>>,
 }
@@ -53,12 +54,28 @@ impl PluginEngine {
     /// # Errors
     /// The machine cannot run it, or the cache directory cannot be used.
     pub fn start(cache_directory: Option<PathBuf>) -> Result<Self, PluginError> {
+        Self::start_with_key(cache_directory, None)
+    }
+
+    /// The same, with the cache's key in this file instead of beside the directory.
+    ///
+    /// # Errors
+    /// As of [`Self::start`].
+    pub fn start_with_key(cache_directory: Option<PathBuf>, key_file: Option<PathBuf>) -> Result<Self, PluginError> {
         let engine = new_engine()?;
         let linker = new_linker(&engine).map_err(PluginError::engine)?;
         let ticker = Ticker::start(&engine).map_err(|error| PluginError::Engine(error.to_string()))?;
         let reaper = Reaper::start().map_err(|error| PluginError::Engine(error.to_string()))?;
-        let cache = cache_directory.map(ArtefactCache::open).transpose()?;
-        Ok(Self(Arc::new(Inner { engine, linker, ticker, reaper, cache, recent: Mutex::new(None) })))
+        let cache = cache_directory.map(|directory| ArtefactCache::open(directory, key_file)).transpose()?;
+        Ok(Self(Arc::new(Inner {
+            engine,
+            linker,
+            ticker,
+            reaper,
+            compiler: Compiler::default(),
+            cache,
+            recent: Mutex::new(None),
+        })))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -75,6 +92,10 @@ impl PluginEngine {
 
     pub(crate) fn reaper(&self) -> &Reaper {
         &self.0.reaper
+    }
+
+    pub(crate) fn compiler(&self) -> &Compiler {
+        &self.0.compiler
     }
 
     /// What was compiled last: a model's configuration is completed, and then the model is loaded, from the same bytes.

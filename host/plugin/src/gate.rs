@@ -112,7 +112,9 @@ impl Gate {
             Change::Opened { backoff } => {
                 figures.breaker_opened(false);
                 let failures = self.spec.life.breaker.failures;
-                tracing::warn!("{subject}: requests are refused for {backoff:?}, {failures} guests failed in a row: {why}");
+                tracing::warn!(
+                    "{subject}: requests are refused for {backoff:?}, {failures} guests failed in a row: {why}"
+                );
             }
             Change::OpenedAgain { backoff } => {
                 figures.breaker_opened(true);

@@ -18,8 +18,10 @@ mod ticker;
 
 mod artefact_cache;
 mod compile;
+mod compiler;
 mod contract;
 mod inspect;
+mod seal_key;
 
 mod breaker;
 mod gate;
@@ -49,8 +51,8 @@ mod sandbox;
 
 pub use crate::{
     artefact_cache::{ARTEFACT_BYTES_MAX, ArtefactCache},
-    call_report::{CallListener, CallReport},
     breaker::BreakerSettings,
+    call_report::{CallListener, CallReport},
     compile::{CompiledPlugin, PluginKind},
     contract::CONTRACT_VERSION,
     engine::PluginEngine,

@@ -13,8 +13,8 @@ use nereid_inference::{ControlHandle, InferError, ModelIdentity, ServiceHandle, 
 use nereid_telemetry::{ModelMeters, ModelUsage};
 
 use crate::{
-    call_report::CallListener,
     breaker::BreakerSettings,
+    call_report::CallListener,
     compile::{CompiledPlugin, PluginKind},
     engine::PluginEngine,
     failure::PluginError,

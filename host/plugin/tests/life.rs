@@ -77,11 +77,9 @@ async fn until<F: Future<Output = bool>>(is_so: impl Fn() -> F) {
 
 #[tokio::test]
 async fn guests_that_fail_in_a_row_are_let_rest() {
-    for (mood, kind) in [
-        (TRAPS, ErrorKind::Internal),
-        (SPINS, ErrorKind::DeadlineExceeded),
-        (ALLOCATES, ErrorKind::ResourceExhausted),
-    ] {
+    for (mood, kind) in
+        [(TRAPS, ErrorKind::Internal), (SPINS, ErrorKind::DeadlineExceeded), (ALLOCATES, ErrorKind::ResourceExhausted)]
+    {
         let life = live(breaker(3, HOUR));
         for _ in 0..3 {
             assert!(life.plugin.readiness().is_ok());

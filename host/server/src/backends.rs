@@ -29,6 +29,7 @@ pub(crate) fn backends(
         metrics: telemetry.custom().clone(),
         usage: telemetry.plugins().clone(),
         policy,
+        cache_key_file: arguments.plugin_cache_key_file.clone(),
         ..PluginSettings::new(cache_directory)
     };
     Ok(vec![

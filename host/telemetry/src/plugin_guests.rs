@@ -83,11 +83,17 @@ const FAMILIES: [GuestFamily; 6] = [
         value: |figures| figures.breakers_open.load(Relaxed) as f64,
     },
     GuestFamily {
-        head: Head::counter("nereid_plugin_breaker_openings_total", "How often requests began to be refused, or went on to be"),
+        head: Head::counter(
+            "nereid_plugin_breaker_openings_total",
+            "How often requests began to be refused, or went on to be",
+        ),
         value: |figures| figures.breaker_openings.load(Relaxed) as f64,
     },
     GuestFamily {
-        head: Head::counter("nereid_plugin_refused_total", "Requests that were refused because a plugin failed so often"),
+        head: Head::counter(
+            "nereid_plugin_refused_total",
+            "Requests that were refused because a plugin failed so often",
+        ),
         value: |figures| figures.refused.load(Relaxed) as f64,
     },
 ];

@@ -33,6 +33,8 @@ const INSTANCE_REUSE: &str = "instance_reuse";
 pub struct PluginSettings {
     /// Where compiled plugins are kept between starts; `None` compiles them at every start.
     pub cache_directory: Option<PathBuf>,
+    /// Where the key lies that they are sealed with; `None` for beside that directory.
+    pub cache_key_file: Option<PathBuf>,
     /// What a plugin gets that asks for nothing.
     pub limits: PluginLimits,
     /// What no plugin gets more of, whatever its `plugin.toml` asks for.
@@ -69,6 +71,7 @@ impl PluginSettings {
         let limits = PluginLimits::DEFAULT;
         Self {
             cache_directory,
+            cache_key_file: None,
             limits,
             policy: PluginPolicy::default(),
             metrics: Arc::default(),
@@ -88,7 +91,8 @@ impl WasmBackend {
 
     fn engine(&self) -> Result<&PluginEngine, InferError> {
         let started = self.engine.get_or_init(|| {
-            let engine = PluginEngine::start(self.settings.cache_directory.clone());
+            let PluginSettings { cache_directory, cache_key_file, .. } = &self.settings;
+            let engine = PluginEngine::start_with_key(cache_directory.clone(), cache_key_file.clone());
             let engine = engine.or_else(|error| match error {
                 // A read-only disk costs time at every start, and must not cost the plugins.
                 PluginError::Cache { .. } => {

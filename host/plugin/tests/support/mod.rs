@@ -18,7 +18,8 @@ use nereid_inference::{
     TensorSpec, response_channel,
 };
 use nereid_plugin::{
-    CompiledPlugin, Grants, LifeSettings, ModelGrant, Plugin, PluginEngine, PluginLimits, PluginSpec, SandboxPool, StateStore,
+    CompiledPlugin, Grants, LifeSettings, ModelGrant, Plugin, PluginEngine, PluginLimits, PluginSpec, SandboxPool,
+    StateStore,
 };
 use nereid_telemetry::CustomMetrics;
 use nereid_tensor::{DataType, Tensor};

@@ -203,6 +203,11 @@ pub struct BackendArguments {
     /// Where compiled plugins are kept from one start to the next; ~/.cache/nereid unless given
     #[arg(long, value_name = "DIR")]
     pub plugin_cache_directory: Option<PathBuf>,
+
+    /// The key that compiled plugins are sealed with, made when there is none; DIR.key beside the cache directory unless given.
+    /// Keep it where nobody writes who writes into the cache
+    #[arg(long, value_name = "FILE")]
+    pub plugin_cache_key_file: Option<PathBuf>,
 }
 
 /// What is logged.
