@@ -14,8 +14,8 @@ use nereid_inference::{
     ControlHandle, InferError, ModelConfig, ModelIdentity, ModelSource, NAMESPACE_SEPARATOR, ServiceHandle, Signature,
 };
 use nereid_plugin::{
-    CallListener, CompiledPlugin, Grants, Plugin, PluginEngine, PluginError, PluginKind, PluginLimits, PluginSpec,
-    StateStore,
+    CallListener, CompiledPlugin, Grants, LifeSettings, Plugin, PluginEngine, PluginError, PluginKind, PluginLimits,
+    PluginSpec, StateStore,
 };
 use nereid_telemetry::{CustomMetrics, PluginUsage};
 use parking_lot::Mutex;
@@ -111,6 +111,15 @@ impl WasmBackend {
         self.settings.policy.settle(source, asked, &self.settings.limits)
     }
 
+    /// Whoever listens to every call, to see what each does, wants none refused for what others did.
+    fn life(&self, config: &ModelConfig) -> Result<LifeSettings, InferError> {
+        let mut life = life_settings::read(config)?;
+        if self.settings.listener.is_some() {
+            life.breaker.failures = 0;
+        }
+        Ok(life)
+    }
+
     fn state_of(&self, model: &Arc<str>) -> Arc<StateStore> {
         let mut states = self.states.lock();
         states.retain(|_, state| state.strong_count() > 0);
@@ -180,7 +189,7 @@ impl Backend for WasmBackend {
             usage: self.settings.usage.of_model(&full_name),
             listener: self.settings.listener.clone(),
             fresh_guest_per_call: wants_fresh_guests(&source.config)?,
-            life: life_settings::read(&source.config)?,
+            life: self.life(&source.config)?,
         };
         Ok(Arc::new(WasmModel::new(Plugin::new(self.engine()?, compiled, spec))))
     }
