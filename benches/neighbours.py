@@ -26,13 +26,15 @@ from end_to_end import CONFIG, INSTANCES, ROOT, free_port, wait_for
 
 KINDS = ["error", "panic", "allocate", "recurse", "flood-log", "huge-output", "loop"]
 CONNECTIONS = 8
+# One that is let rest does nobody harm.
+RESTLESS = 'parameters { key: "breaker_failures" value: { string_value: "0" } }\n'
 
 
 def write_repository(folder: pathlib.Path, cpu_ms: int):
     for guest in ("identity", "hostile"):
         version = folder / guest / "1"
         version.mkdir(parents=True)
-        (folder / guest / "config.pbtxt").write_text(CONFIG.format(backend='backend: "wasm"') + INSTANCES)
+        (folder / guest / "config.pbtxt").write_text(CONFIG.format(backend='backend: "wasm"') + INSTANCES + RESTLESS)
         (folder / guest / "plugin.toml").write_text(f"[limits]\ncpu_ms = {cpu_ms}\n")
         shutil.copy(ROOT / f"target/guests/{guest}.wasm", version / "model.wasm")
 

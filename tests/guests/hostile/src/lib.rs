@@ -4,7 +4,9 @@
 
 use std::hint::black_box;
 
-use nereid_sdk::{DataType, Error, Inputs, Request, Response, Tensor, Transform, export_transform, infer, log};
+use nereid_sdk::{
+    DataType, Error, Inputs, Request, Response, Tensor, Transform, export_transform, infer, log, metrics::Counter, state,
+};
 
 /// More than any limit allows.
 const GIBIBYTE: usize = 1 << 30;
@@ -33,7 +35,10 @@ impl Transform for Hostile {
             "huge-output" => huge_output(),
             "unknown-model" => infer("no_such_model").input("INPUT0", &input).call(),
             "itself" => infer("hostile").input("INPUT0", &input).parameter("mode", "itself").call(),
+            "circle" => go_round(request, &input),
             "flood-log" => flood(input),
+            "flood-state" => flood_state(),
+            "flood-metrics" => flood_metrics(),
             other => Err(Error::invalid_argument(format!("there is no mode '{other}'"))),
         }
     }
@@ -61,6 +66,32 @@ fn recurse(depth: u64) -> i64 {
 fn huge_output() -> Result<Response, Error> {
     let elements = (GIBIBYTE / size_of::<f32>()) as u64;
     Ok(Response::new().output("OUTPUT0", Tensor::zeroed(DataType::Fp32, &[elements])?))
+}
+
+/// Calls the model that the request names, which is to call this one, and so on.
+fn go_round(request: &Request, input: &Tensor) -> Result<Response, Error> {
+    let named = |name: &str| request.parameter(name).and_then(|name| name.as_text().map(str::to_owned)).unwrap_or_default();
+    let (next, after) = (named("next"), named("after"));
+    let call = infer(&next).input("INPUT0", input).parameter("mode", "circle");
+    call.parameter("next", after).parameter("after", next).call()
+}
+
+/// Keys that nobody reads, until somebody says no.
+fn flood_state() -> Result<Response, Error> {
+    let value = [0; 1024];
+    for number in 0..100_000 {
+        state::set(&format!("flood {number}"), &value, None)?;
+    }
+    Ok(Response::new())
+}
+
+/// Series that nobody reads, until somebody says no.
+fn flood_metrics() -> Result<Response, Error> {
+    for number in 0..100_000 {
+        let counter = Counter::open("hostile_flood_total", "A series per number", &[("number", &number.to_string())])?;
+        counter.add(1.0)?;
+    }
+    Ok(Response::new())
 }
 
 fn flood(input: Tensor) -> Result<Response, Error> {
