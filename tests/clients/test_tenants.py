@@ -2,10 +2,12 @@
 each tenant beside others that must not notice."""
 
 import hashlib
+import json
 import re
 import shutil
 import threading
 
+import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc
@@ -13,6 +15,7 @@ import tritonclient.http
 from repository import identity, tensors, write_model, write_plugin
 from server import ROOT, Server, run_to_end
 from streams import wait_until
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 KEYS = {"hasty": "hasty", "narrow": "narrow", "acme": "acme", "bolt": "bolt", "nobody": None}
@@ -102,6 +105,26 @@ def test_a_tenant_beyond_its_rate_is_told_so_and_nobody_else(tenants, protocol, 
     assert figure(tenants, "nereid_tenant_requests_total", tenant="hasty") == BURST
     assert figure(tenants, "nereid_tenant_rejected_total", reason="rate", tenant="hasty") == 3
     assert figure(tenants, "nereid_tenant_requests_total", tenant="acme") == 3
+
+
+def test_whoever_is_beyond_a_rate_is_told_when_to_come_again(tenants):
+    """0.01 requests per second are one in a hundred seconds."""
+    body = json.dumps({"inputs": [{"name": "INPUT0", "shape": [1], "datatype": "FP32", "data": [1]}]}).encode()
+    ask = lambda: tenants.request("POST", "/v2/models/quick/infer", body, {"authorization": "Bearer hasty"})
+    for _ in range(BURST):
+        answer = ask()
+        assert answer.status == 200 and "retry-after" not in {name.lower() for name in answer.headers}
+    answer = ask()
+    assert answer.status == 429
+    assert 90 <= int({name.lower(): value for name, value in answer.headers.items()}["retry-after"]) <= 100
+    with grpc.insecure_channel(tenants.grpc_url) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        given = service_pb2.ModelInferRequest.InferInputTensor(name="INPUT0", shape=[1], datatype="FP32")
+        given.contents.fp32_contents.append(1)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.ModelInfer(service_pb2.ModelInferRequest(model_name="quick", inputs=[given]), metadata=[("authorization", "Bearer hasty")])
+    trailers = {key: value for key, value in caught.value.trailing_metadata()}
+    assert 90_000 <= int(trailers["grpc-retry-pushback-ms"]) <= 100_000
 
 
 def test_every_message_of_a_stream_counts(tenants):

@@ -48,6 +48,19 @@ pub(crate) fn error_response(status: StatusCode, message: &str) -> Response<Fram
     response
 }
 
+/// A failure as its status and text, and when to come again where that is known.
+pub(crate) fn failure_response(error: &InferError) -> Response<FrameBody> {
+    let mut response = error_response(status(error.kind()), error.message());
+    if let Some(wait) = error.retry_wait() {
+        // Whole seconds, as the header has them: a client that obeys is never too early.
+        let seconds = wait.as_millis().div_ceil(1_000).max(1);
+        if let Ok(value) = HeaderValue::try_from(seconds.to_string()) {
+            response.headers_mut().insert(header::RETRY_AFTER, value);
+        }
+    }
+    response
+}
+
 /// A success with a JSON body.
 pub(crate) fn json_response(json: Vec<u8>) -> Response<FrameBody> {
     let mut response = Response::new(json.into());
@@ -80,7 +93,7 @@ impl From<InferError> for Refusal {
 impl From<Refusal> for Response<FrameBody> {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Error(error) => error_response(status(error.kind()), error.message()),
+            Refusal::Error(error) => failure_response(&error),
             Refusal::SlowBody => {
                 error_response(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time; it was given up")
             }

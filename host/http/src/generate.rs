@@ -28,7 +28,7 @@ use nereid_telemetry::RequestLine;
 use crate::{
     FrameBody, HttpFrontend, blocking,
     body::{BodyLimits, gather},
-    error::{Refusal, error_response, json_response, status},
+    error::{Refusal, error_response, failure_response, json_response, status},
     load_metrics,
     model_path::ModelTarget,
     refusal::refuse,
@@ -182,7 +182,7 @@ impl Generation {
         let is_only = self.next_answer().await.is_none();
         match first {
             Ok(json) if is_only => json_response(json).map(|body| body.traced(self.trace.sending())),
-            Err(error) if is_only => error_response(status(error.kind()), error.message()),
+            Err(error) if is_only => failure_response(&error),
             first => error_response(status_of(&first), NOT_EXACTLY_ONE),
         }
     }

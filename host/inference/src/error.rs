@@ -3,7 +3,7 @@
 //! The text says who, at which stage, what was expected and what was found; each frontend maps the kind to a status
 //! once. Kinds and their codes: `TRITONSERVER_Error_Code` and the table in Triton's HTTP and gRPC servers.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 /// What kind of failure this is; decides the HTTP and gRPC status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +41,10 @@ pub struct InferError {
 /// The source of a failure that would go away if others made room.
 #[derive(Clone, Copy, Debug)]
 struct NoRoom;
+
+/// The source of a failure that is over after a time.
+#[derive(Clone, Copy, Debug)]
+struct Passing(Duration);
 
 // === impl ErrorKind ===
 
@@ -111,6 +115,17 @@ impl InferError {
         self.source.as_ref().is_some_and(|source| source.is::<NoRoom>())
     }
 
+    /// The same error, for whom the request has a chance when it comes again after `wait`.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        self.with_source(Passing(wait))
+    }
+
+    /// After which time the request has a chance, where that is known.
+    pub fn retry_wait(&self) -> Option<Duration> {
+        self.source.as_ref()?.downcast_ref::<Passing>().map(|passing| passing.0)
+    }
+
     /// The same error with text in front: who passes it on, for example `in ensemble 'E', `.
     #[must_use]
     pub fn prefixed(self, prefix: &str) -> Self {
@@ -156,9 +171,28 @@ impl fmt::Display for NoRoom {
 
 impl Error for NoRoom {}
 
+// === impl Passing ===
+
+impl fmt::Display for Passing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it is over in {:?}", self.0)
+    }
+}
+
+impl Error for Passing {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_to_wait_is_seen_behind_any_prefix_and_nowhere_else() {
+        let wait = Duration::from_millis(1_500);
+        let error = InferError::resource_exhausted("no").retry_after(wait).prefixed("in ensemble 'e', ");
+        assert_eq!((error.retry_wait(), error.message()), (Some(wait), "in ensemble 'e', no"));
+        assert_eq!(InferError::unavailable("no").retry_wait(), None);
+        assert_eq!(InferError::unavailable("no").lacking_room().retry_wait(), None);
+    }
 
     #[test]
     fn a_lack_of_room_is_seen_behind_any_kind_and_prefix_and_nowhere_else() {

@@ -65,7 +65,9 @@ impl Gate {
             Admission::Trial => Ok(pass(true)),
             Admission::Refused { wait } => {
                 self.spec.usage.guests().refused();
-                Err(InferError::unavailable(format!("{}; try again in {}", self.resting(), milliseconds(wait))))
+                let refusal =
+                    InferError::unavailable(format!("{}; try again in {}", self.resting(), milliseconds(wait)));
+                Err(refusal.retry_after(wait))
             }
         }
     }

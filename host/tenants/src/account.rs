@@ -62,9 +62,10 @@ impl Account {
                 self.usage.rejected_for_rate.fetch_add(1, Relaxed);
                 let (rate, burst) = (rate.requests_per_second, rate.burst);
                 let milliseconds = wait.as_micros().div_ceil(1000);
-                InferError::resource_exhausted(format!(
+                let refusal = InferError::resource_exhausted(format!(
                     "tenant '{name}' is beyond its {rate} requests per second (burst {burst}); try again in {milliseconds} ms"
-                ))
+                ));
+                refusal.retry_after(wait)
             }
             Exceeded::Concurrency { most } => {
                 self.usage.rejected_for_concurrency.fetch_add(1, Relaxed);
