@@ -10,9 +10,11 @@ from repository import tensors, write_model
 from server import ROOT
 from tritonclient.utils import InferenceServerException
 
-LANGUAGES = ["rust", "python", "javascript"]
+LANGUAGES = ["rust", "python", "javascript", "c"]
 # Where the accident of `trap` happens, as an author would look for it.
-PLACES = {"rust": "src/lib.rs:", "python": "plugin.py:", "javascript": "plugin.js:"}
+PLACES = {"rust": "src/lib.rs:", "python": "plugin.py:", "javascript": "plugin.js:", "c": "fail_on_purpose"}
+# What it says; C has no words for it.
+ACCIDENTS = {"c": "unreachable"}
 WORDS = np.array([b"\0\xff", b"", "grün".encode()], np.object_)
 
 
@@ -79,7 +81,7 @@ def test_an_error_has_the_status_of_its_kind(client, language):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_an_accident_is_told_to_the_client_and_the_next_request_is_served(client, language):
-    with pytest.raises(InferenceServerException, match="out of luck") as caught:
+    with pytest.raises(InferenceServerException, match=ACCIDENTS.get(language, "out of luck")) as caught:
         ask(client, language, "trap", [1])
     assert PLACES[language] in caught.value.message()
     assert caught.value.status() in ("500", "StatusCode.INTERNAL")

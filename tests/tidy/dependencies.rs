@@ -6,7 +6,7 @@ use super::house::{expect_none, read, texts};
 
 /// STYLE.md, "Direction", with the two edges that host/ARCHITECTURE.md defends. Left may depend on right, and on
 /// whatever right may depend on. A new edge is a design change: change those pages and this table together.
-const DIRECTION: [(&str, &[&str]); 32] = [
+const DIRECTION: [(&str, &[&str]); 33] = [
     ("sync", &[]),
     ("tensor", &[]),
     ("inference", &["sync", "tensor"]),
@@ -34,7 +34,8 @@ const DIRECTION: [(&str, &[&str]); 32] = [
     ("http", &["access", "protocol", "shared-memory", "telemetry"]),
     ("client", &["grpc"]),
     ("grpc", &["access", "protocol", "shared-memory", "telemetry"]),
-    ("workshop", &["plugin", "toolchains"]),
+    ("componentize", &["toolchains"]),
+    ("workshop", &["componentize", "plugin", "toolchains"]),
     ("rehearsal", &["backend-wasm", "client", "pipeline", "repository"]),
     (
         "server",

@@ -85,14 +85,22 @@ pub(crate) const PLUGIN_JAVASCRIPT: Component = Component {
     fetch: |workspace| (Toolchain::JAVASCRIPT.fetch)(&workspace.home()),
 };
 
+/// What makes components of C plugins.
+pub(crate) const PLUGIN_C: Component = Component {
+    name: "plugin-c",
+    purpose: Toolchain::C.purpose,
+    find: |workspace| (Toolchain::C.find)(&workspace.home()),
+    fetch: |workspace| (Toolchain::C.fetch)(&workspace.home()),
+};
+
 /// The compilers for plugins in languages other than Rust.
-pub(crate) const PLUGIN_LANGUAGES: [&Component; 2] = [&PLUGIN_PYTHON, &PLUGIN_JAVASCRIPT];
+pub(crate) const PLUGIN_LANGUAGES: [&Component; 3] = [&PLUGIN_PYTHON, &PLUGIN_JAVASCRIPT, &PLUGIN_C];
 
 /// All that the end-to-end suites use.
 pub(crate) const CLIENTS: [&Component; 4] = [&PYTHON, &PERF_ANALYZER, &MODEL_ANALYZER, &REDIS];
 
 /// The words that `setup` understands, and what each stands for.
-const GROUPS: [(&str, &[&Component]); 11] = [
+const GROUPS: [(&str, &[&Component]); 12] = [
     ("onnxruntime", &[&ONNXRUNTIME]),
     ("guests", &[&GUESTS]),
     ("python", &[&PYTHON]),
@@ -101,11 +109,22 @@ const GROUPS: [(&str, &[&Component]); 11] = [
     ("redis", &[&REDIS]),
     ("plugin-python", &[&PLUGIN_PYTHON]),
     ("plugin-javascript", &[&PLUGIN_JAVASCRIPT]),
+    ("plugin-c", &[&PLUGIN_C]),
     ("plugins", &PLUGIN_LANGUAGES),
     ("clients", &CLIENTS),
     (
         "all",
-        &[&ONNXRUNTIME, &GUESTS, &PYTHON, &PERF_ANALYZER, &MODEL_ANALYZER, &REDIS, &PLUGIN_PYTHON, &PLUGIN_JAVASCRIPT],
+        &[
+            &ONNXRUNTIME,
+            &GUESTS,
+            &PYTHON,
+            &PERF_ANALYZER,
+            &MODEL_ANALYZER,
+            &REDIS,
+            &PLUGIN_PYTHON,
+            &PLUGIN_JAVASCRIPT,
+            &PLUGIN_C,
+        ],
     ),
 ];
 

@@ -5,6 +5,7 @@
 //!
 //! Deliberately absent: what a plugin is. Two programs use this, `cargo xtask` in a checkout and `nereid plugin` elsewhere.
 
+pub mod c;
 pub mod command;
 pub mod debian;
 pub mod environment;

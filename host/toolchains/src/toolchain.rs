@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Failure, Home, command::announce, javascript, python, rust};
+use crate::{Failure, Home, c, command::announce, javascript, python, rust};
 
 /// A compiler of plugins in one language.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,12 @@ impl Toolchain {
         purpose: "componentize-qjs, which compiles JavaScript plugins (15 MB download, 60 more without Node.js)",
         find: javascript::find,
         fetch: javascript::fetch,
+    };
+    pub const C: Self = Self {
+        language: "c",
+        purpose: "Zig's C compiler, which compiles C plugins (100 MB download)",
+        find: c::find,
+        fetch: c::fetch,
     };
 
     /// Fetches it unless it is there.

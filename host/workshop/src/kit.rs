@@ -113,6 +113,8 @@ mod tests {
             (Language::Python, World::Model, "plugin.py", "sdk/python/nereid/batches.py"),
             (Language::JavaScript, World::Transform, "plugin.js", "sdk/javascript/index.js"),
             (Language::JavaScript, World::Model, "plugin.js", "sdk/javascript/operations.js"),
+            (Language::C, World::Transform, "plugin.c", "sdk/c/nereid.h"),
+            (Language::C, World::Model, "plugin.c", "sdk/c/tensor.c"),
         ] {
             let mut found = names(&plugin(language, world, "thing"));
             for name in ["config.pbtxt", "plugin.toml", "README.md", "wit/worlds.wit", source, sdk] {
@@ -140,6 +142,7 @@ mod tests {
             (Language::Rust, "src/lib.rs", "export_transform!", "export_model!"),
             (Language::Python, "plugin.py", "nereid.Transform", "nereid.Model"),
             (Language::JavaScript, "plugin.js", "export const transform", "export const model"),
+            (Language::C, "plugin.c", "nereid_run", "nereid_answer"),
         ] {
             let files = |world| plugin(language, world, "thing");
             assert!(text(&files(World::Transform), source).contains(transform));

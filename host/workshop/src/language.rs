@@ -12,12 +12,13 @@ pub enum Language {
     Rust,
     Python,
     JavaScript,
+    C,
 }
 
 // === impl Language ===
 
 impl Language {
-    const ALL: [Self; 3] = [Self::Rust, Self::Python, Self::JavaScript];
+    const ALL: [Self; 4] = [Self::Rust, Self::Python, Self::JavaScript, Self::C];
 
     /// The word that commands take, and the SDK's folder.
     pub fn name(self) -> &'static str {
@@ -30,6 +31,7 @@ impl Language {
             Self::Rust => Toolchain::RUST,
             Self::Python => Toolchain::PYTHON,
             Self::JavaScript => Toolchain::JAVASCRIPT,
+            Self::C => Toolchain::C,
         }
     }
 
@@ -39,6 +41,7 @@ impl Language {
             Self::Rust => "Cargo.toml",
             Self::Python => "plugin.py",
             Self::JavaScript => "plugin.js",
+            Self::C => "plugin.c",
         }
     }
 
@@ -68,9 +71,10 @@ impl FromStr for Language {
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|language| language.name() == text);
         known.ok_or_else(|| match text {
-            "c" | "go" => "there is no SDK for it yet; there are rust, python and javascript".to_owned(),
+            "go" => "there is no SDK for it yet; there are rust, python, javascript and c".to_owned(),
+            "c++" | "cpp" => "expected 'c': there is no SDK for it of its own".to_owned(),
             "typescript" | "ts" | "js" => "expected 'javascript', whose compiler takes what tsc makes too".to_owned(),
-            _ => "expected 'rust', 'python' or 'javascript'".to_owned(),
+            _ => "expected 'rust', 'python', 'javascript' or 'c'".to_owned(),
         })
     }
 }
@@ -97,15 +101,16 @@ mod tests {
         check(&["Cargo.toml", "README.md"], Ok(Language::Rust));
         check(&["plugin.py", "config.pbtxt"], Ok(Language::Python));
         check(&["plugin.js", "package.json", "plugin.ts"], Ok(Language::JavaScript));
+        check(&["plugin.c", "more.c"], Ok(Language::C));
         check(&["plugin.ts"], Err("tsc --module es2022"));
-        check(&["main.go"], Err("no Cargo.toml, plugin.py or plugin.js"));
+        check(&["main.go"], Err("no Cargo.toml, plugin.py, plugin.js or plugin.c"));
         check(&["Cargo.toml", "plugin.js"], Err("Cargo.toml and plugin.js"));
     }
 
     #[test]
     fn languages_without_an_sdk_are_said_to_be_that() {
         assert_eq!("python".parse(), Ok(Language::Python));
-        for (text, part) in [("c", "no SDK for it yet"), ("go", "no SDK for it yet"), ("ruby", "expected 'rust'")] {
+        for (text, part) in [("c++", "expected 'c'"), ("go", "no SDK for it yet"), ("ruby", "expected 'rust'")] {
             assert!(text.parse::<Language>().unwrap_err().contains(part), "{text}");
         }
     }

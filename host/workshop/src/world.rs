@@ -27,6 +27,7 @@ const NEVER_SOURCE: [&str; 6] = ["sdk", "wit", "tests", "target", "node_modules"
 pub(crate) fn of_folder(folder: &Path, language: Language) -> Result<World, WorkshopError> {
     let is_model = match language {
         Language::JavaScript => exports_model(&read(&folder.join(language.telling_file()))?),
+        Language::C => any_source(folder, "c", &defines_answer)?,
         _ => any_source(folder, "py", &names_model)?,
     };
     Ok(if is_model { World::Model } else { World::Transform })
@@ -68,6 +69,11 @@ fn exports_model(source: &str) -> bool {
         let Some(exported) = line.strip_prefix("export ") else { return false };
         has_word(exported.split('=').next().unwrap_or_default(), "model")
     })
+}
+
+/// C: the function that answers one request of a batch.
+fn defines_answer(source: &str) -> bool {
+    source.lines().any(|line| line.starts_with("nereid_outcome") && has_word(line, "nereid_answer"))
 }
 
 /// Whether `word` stands in the code and goes on neither way.
@@ -140,6 +146,15 @@ mod tests {
             &[("plugin.py", "import nereid"), ("sdk/python/nereid/x.py", "class Echo(nereid.Model): pass")],
             World::Transform,
         );
+    }
+
+    #[test]
+    fn c_says_it_with_the_function_that_it_defines() {
+        let check =
+            |text: &str, expected| check(Language::C, &[("plugin.c", "#include <nereid.h>"), ("x.c", text)], expected);
+        check("nereid_outcome nereid_answer(nereid_request *request, nereid_response *response) {", World::Model);
+        check("bool nereid_run(nereid_request *request, nereid_response *response) {", World::Transform);
+        check("/* A nereid_answer would see batches. */", World::Transform);
     }
 
     #[test]

@@ -8,13 +8,14 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::SystemTime,
 };
 
-use nereid_toolchains::{Home, Sources, javascript, python};
+use nereid_toolchains::{Sources, javascript, python};
 
 use crate::{
-    command::announce,
+    command::{announce, cargo, run},
     failure::Failure,
     guests::{copy_if_changed, place},
     setup::{self, Component},
@@ -25,12 +26,21 @@ use crate::{
 struct Language {
     name: &'static str,
     compiler: &'static Component,
-    build: fn(&Home, &Sources<'_>, &Path) -> Result<(), Failure>,
+    build: fn(&Workspace, &Sources<'_>, &Path) -> Result<(), Failure>,
 }
 
-const LANGUAGES: [Language; 2] = [
-    Language { name: "python", compiler: &setup::PLUGIN_PYTHON, build: python::componentize },
-    Language { name: "javascript", compiler: &setup::PLUGIN_JAVASCRIPT, build: javascript::componentize },
+const LANGUAGES: [Language; 3] = [
+    Language {
+        name: "python",
+        compiler: &setup::PLUGIN_PYTHON,
+        build: |workspace, sources, component| python::componentize(&workspace.home(), sources, component),
+    },
+    Language {
+        name: "javascript",
+        compiler: &setup::PLUGIN_JAVASCRIPT,
+        build: |workspace, sources, component| javascript::componentize(&workspace.home(), sources, component),
+    },
+    Language { name: "c", compiler: &setup::PLUGIN_C, build: componentize_c },
 ];
 
 /// The plugins that the contract tests run: the folder below `tests/guests`, and the world.
@@ -73,8 +83,18 @@ fn build_one(
     setup::ensure(workspace, &[language.compiler])?;
     announce(format_args!("building {} from {}", workspace.show(component), workspace.show(plugin)));
     let fresh = component.with_extension("wasm.fresh");
-    (language.build)(&workspace.home(), &Sources { plugin, sdk: &sdk, wit: &wit, world }, &fresh)?;
+    (language.build)(workspace, &Sources { plugin, sdk: &sdk, wit: &wit, world }, &fresh)?;
     place(workspace, &fresh, component)
+}
+
+/// With a program of the workspace, because what makes bindings and components is much to compile, and xtask is nothing. It is
+/// compiled with the features that everything has, so that nothing is compiled twice.
+fn componentize_c(workspace: &Workspace, sources: &Sources<'_>, component: &Path) -> Result<(), Failure> {
+    let mut build = cargo(workspace.root());
+    run(build.args(["build", "--workspace", "--bin", "nereid-componentize", "--test", "tidy"]))?;
+    let mut program = Command::new(workspace.path("target/debug/nereid-componentize"));
+    program.arg("c").arg(workspace.home().folder()).arg(sources.plugin).arg(sources.sdk).arg(sources.wit);
+    run(program.arg(sources.world).arg(component))
 }
 
 /// Whether `file` is there and younger than every file below the folders.

@@ -23,14 +23,22 @@ pub(crate) struct Language {
     model: OnceLock<Option<CompiledPlugin>>,
 }
 
-static LANGUAGES: [Language; 3] =
-    [language("rust", "src/lib.rs:"), language("python", "plugin.py:"), language("javascript", "plugin.js:")];
+static LANGUAGES: [Language; 4] = [
+    language("rust", "src/lib.rs:"),
+    language("python", "plugin.py:"),
+    language("javascript", "plugin.js:"),
+    accident("c", "fail_on_purpose", "unreachable"),
+];
 
 static CACHED: LazyLock<PluginEngine> =
     LazyLock::new(|| PluginEngine::start(Some(root().join("target/plugin-cache"))).unwrap());
 
 const fn language(name: &'static str, place: &'static str) -> Language {
-    Language { name, place, words: "out of luck", transform: OnceLock::new(), model: OnceLock::new() }
+    accident(name, place, "out of luck")
+}
+
+const fn accident(name: &'static str, place: &'static str, words: &'static str) -> Language {
+    Language { name, place, words, transform: OnceLock::new(), model: OnceLock::new() }
 }
 
 /// Of this repository.

@@ -14,7 +14,7 @@ pub(super) struct NewArguments {
     #[arg(value_name = "NAME")]
     folder: PathBuf,
 
-    /// The language: rust, python or javascript
+    /// The language: rust, python, javascript or c
     #[arg(long = "lang", value_name = "LANGUAGE")]
     language: Language,
 

@@ -10,7 +10,7 @@ use crate::{error::ServerError, runtime_folders};
 /// What is fetched.
 #[derive(Args, Clone, Debug)]
 pub(super) struct SetupArguments {
-    /// The language: rust, python or javascript
+    /// The language: rust, python, javascript or c
     #[arg(value_name = "LANGUAGE")]
     language: Language,
 }
