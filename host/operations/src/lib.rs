@@ -22,6 +22,7 @@ mod rank;
 mod softmax;
 mod suppress;
 mod text;
+mod tokenize;
 
 pub use crate::{
     affine::{Affine, Normalise, affine, normalise},
@@ -36,4 +37,8 @@ pub use crate::{
     softmax::softmax,
     suppress::{BoxForm, Suppression, suppress},
     text::{Base64, blob_bytes, decode_base64, encode_base64, from_texts, texts},
+    tokenize::{
+        EncodeOptions, Encoded, TOKENIZED_BYTES_MAX, TOKENIZER_BYTES_MAX, TOKENIZER_MEMORY_FACTOR, Tokenizer,
+        TokenizerOptions,
+    },
 };

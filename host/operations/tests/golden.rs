@@ -1,4 +1,4 @@
-//! Every operation beside NumPy, Pillow and tokenizers: `golden/make.py` wrote what they give, and how far from it is right.
+//! Every operation beside NumPy and Pillow: `golden/make.py` wrote what they give, and how far from it is right.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 

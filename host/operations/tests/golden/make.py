@@ -1,6 +1,6 @@
-"""Writes the values that NumPy, Pillow and tokenizers give, for host/operations/tests/golden.rs to compare with.
+"""Writes the values that NumPy and Pillow give, for host/operations/tests/golden.rs to compare with.
 
-    python3 -m venv /tmp/golden && /tmp/golden/bin/pip install numpy==2.4.6 pillow==13.0.0 tokenizers==0.23.3
+    python3 -m venv /tmp/golden && /tmp/golden/bin/pip install numpy==2.4.6 pillow==13.0.0
     /tmp/golden/bin/python host/operations/tests/golden/make.py
 
 The results are committed, one file per group of operations, so nobody else needs to. Every case has an operation, its
