@@ -265,3 +265,22 @@ export namespace log {
   function warn(message: unknown): void;
   function error(message: unknown): void;
 }
+
+export namespace tokenizers {
+  interface Encoded {
+    /** Numbers of the tokens, INT64 `[texts, length]`. */
+    ids: Tensor;
+    /** 1 for a token, 0 for padding. */
+    mask: Tensor;
+    /** 0 for the first text, 1 for the second of a pair. */
+    typeIds: Tensor;
+  }
+  class Tokenizer {
+    constructor(file: string | Uint8Array, options?: { maxLength?: number; cutBeginning?: boolean });
+    readonly vocabularySize: number;
+    tokenId(token: string): number | undefined;
+    token(id: number): string | undefined;
+    encode(texts: Tensor, options?: { pairs?: Tensor; specialTokens?: boolean; length?: number }): Encoded;
+    decode(ids: Tensor, options?: { skipSpecial?: boolean }): Tensor;
+  }
+}

@@ -25,3 +25,4 @@ export { secret, secretText } from "./secrets.js";
 export { instanceName, model, setting, settings } from "./settings.js";
 export * as state from "./state.js";
 export { Tensor } from "./tensor.js";
+export * as tokenizers from "./tokenizers.js";

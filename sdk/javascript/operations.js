@@ -145,7 +145,7 @@ function made(operation) {
 }
 
 /// Those that were given, under the names of the contract.
-function given(options) {
+export function given(options) {
   return parametersToHost(Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)));
 }
 

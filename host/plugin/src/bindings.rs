@@ -43,6 +43,10 @@ wasmtime::component::bindgen!({
         "nereid:plugin/operations.texts": async | trappable,
         "nereid:plugin/operations.from-texts": async | trappable,
         "nereid:plugin/operations.blob-bytes": async | trappable,
+        "nereid:plugin/tokenizers.[static]tokenizer.open": async | trappable,
+        "nereid:plugin/tokenizers.[static]tokenizer.from-bytes": async | trappable,
+        "nereid:plugin/tokenizers.[method]tokenizer.encode": async | trappable,
+        "nereid:plugin/tokenizers.[method]tokenizer.decode": async | trappable,
         "nereid:plugin/serving.[method]sender.send": async | trappable,
         "nereid:plugin/files.read": async | trappable,
         "nereid:plugin/files.read-range": async | trappable,
@@ -63,5 +67,6 @@ wasmtime::component::bindgen!({
         "nereid:plugin/metrics.counter": crate::imports::metrics::CounterHandle,
         "nereid:plugin/metrics.gauge": crate::imports::metrics::GaugeHandle,
         "nereid:plugin/metrics.histogram": crate::imports::metrics::HistogramHandle,
+        "nereid:plugin/tokenizers.tokenizer": crate::imports::operations::tokenizers::TokenizerHandle,
     },
 });

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What each interface of the contract is for.
-const PURPOSES: [(&str, &str); 12] = [
+const PURPOSES: [(&str, &str); 13] = [
     ("types", "data types, parameters and errors"),
     ("tensors", "tensors in the host's memory: read, write, share, slice"),
     ("operations", "images and tensors at the host's speed: decode, resize, softmax, …"),
@@ -23,6 +23,7 @@ const PURPOSES: [(&str, &str); 12] = [
     ("inference", "calls to the models that it is granted"),
     ("logging", "lines in the server's log"),
     ("settings", "the parameters of config.pbtxt, the model's name and tensors"),
+    ("tokenizers", "texts to token numbers and back"),
     ("metrics", "counters, gauges and histograms on the metrics page"),
     ("state", "values that are kept between calls"),
     ("files", "files of the folders that it is granted"),

@@ -37,6 +37,7 @@ mod sender;
 mod state;
 mod state_store;
 mod tensor_handle;
+mod tokenizer_shelf;
 
 mod imports;
 

@@ -26,6 +26,7 @@ use crate::{
     imports::{
         inference::PendingCall,
         metrics::{CounterHandle, GaugeHandle, HistogramHandle},
+        operations::tokenizers::TokenizerHandle,
         serving::RequestHandle,
         wasi::Wasi,
     },
@@ -57,11 +58,12 @@ pub(crate) struct PluginState {
     pub(crate) tensors: Arena<TensorHandle>,
     pub(crate) requests: Arena<RequestHandle>,
     pub(crate) pending: Arena<PendingCall>,
-    /// These outlive their call, and so do the metrics.
+    /// These outlive their call, and so does what follows.
     pub(crate) senders: Arena<SenderHandle>,
     pub(crate) counters: Arena<CounterHandle>,
     pub(crate) gauges: Arena<GaugeHandle>,
     pub(crate) histograms: Arena<HistogramHandle>,
+    pub(crate) tokenizers: Arena<TokenizerHandle>,
 }
 
 /// The call under way, or the instantiation.
@@ -124,6 +126,7 @@ impl PluginState {
             counters: Arena::new(),
             gauges: Arena::new(),
             histograms: Arena::new(),
+            tokenizers: Arena::new(),
         }
     }
 
@@ -171,7 +174,7 @@ impl PluginState {
     }
 
     fn open_handles(&self) -> usize {
-        let metrics = self.counters.len() + self.gauges.len() + self.histograms.len();
+        let metrics = self.counters.len() + self.gauges.len() + self.histograms.len() + self.tokenizers.len();
         self.tensors.len() + self.requests.len() + self.pending.len() + self.senders.len() + metrics
     }
 

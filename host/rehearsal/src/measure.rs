@@ -32,9 +32,6 @@ pub struct Measurement {
     memory_bytes: u64,
 }
 
-/// Which case is played, once the plugin is there.
-pub type ChooseCase<'a> = &'a dyn Fn(&Stage) -> Result<Case, RehearsalError>;
-
 /// Loads the plugin twice, without and with its compiled form, and plays the case `calls` times. Takes as long as that takes.
 ///
 /// # Errors
@@ -42,7 +39,7 @@ pub type ChooseCase<'a> = &'a dyn Fn(&Stage) -> Result<Case, RehearsalError>;
 pub async fn measure(
     folder: &Path,
     policy: &PluginPolicy,
-    (case, calls): (ChooseCase<'_>, NonZeroUsize),
+    (case, calls): (&dyn Fn(&Stage) -> Result<Case, RehearsalError>, NonZeroUsize),
 ) -> Result<Measurement, RehearsalError> {
     let cache = tempfile::tempdir().map_err(|source| RehearsalError::Read { path: std::env::temp_dir(), source })?;
     let settings =

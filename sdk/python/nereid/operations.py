@@ -28,7 +28,7 @@ def decode_image(
     `[height, width, channels]` with 1 (grey), 3 (red, green, blue) or 4 channels (with alpha), or 0 for the file's own.
 
     `keep_orientation`: pixels are not turned upright as EXIF says. Larger images than `pixels_max` are refused."""
-    options = _options(keep_orientation=keep_orientation, pixels_max=pixels_max)
+    options = values.options(keep_orientation=keep_orientation, pixels_max=pixels_max)
     return _made(host.decode_image, files._handle, index, channels, options)
 
 
@@ -74,7 +74,7 @@ def transpose(tensor: Tensor, axes) -> Tensor:
 def cast(tensor: Tensor, data_type: str, *, refuse_overflow: bool = False, round: bool = False) -> Tensor:
     """The same numbers as another type. What does not fit becomes the nearest number that does, or with `refuse_overflow` an
     error; fractions are cut off for integers, or with `round` go to the nearest one, halves to the even one."""
-    return _made(host.cast, tensor._handle, dtype_of(data_type), _options(refuse_overflow=refuse_overflow, round=round))
+    return _made(host.cast, tensor._handle, dtype_of(data_type), values.options(refuse_overflow=refuse_overflow, round=round))
 
 
 def concat(tensors, axis: int = 0) -> Tensor:
@@ -130,19 +130,19 @@ def suppress(
     alone. `form` is `corners` (left, top, right, bottom), `centre` (middle, width, height) or `top-left` (left, top, width,
     height)."""
     score_min = None if score_min is None else float(score_min)
-    options = _options(form=form, score_min=score_min, kept_max=kept_max)
+    options = values.options(form=form, score_min=score_min, kept_max=kept_max)
     classes = None if classes is None else classes._handle
     return _made(host.non_maximum_suppression, boxes._handle, scores._handle, classes, float(overlap), options)
 
 
 def encode_base64(tensor: Tensor, *, url_safe: bool = False, unpadded: bool = False) -> Tensor:
     """Every element of a BYTES tensor as base64; `url_safe` with `-` and `_`, `unpadded` without `=` at the end."""
-    return _made(host.encode_base64, tensor._handle, _options(url_safe=url_safe, unpadded=unpadded))
+    return _made(host.encode_base64, tensor._handle, values.options(url_safe=url_safe, unpadded=unpadded))
 
 
 def decode_base64(tensor: Tensor, *, url_safe: bool = False) -> Tensor:
     """What every element of a BYTES tensor encodes, with `=` at the end or without."""
-    return _made(host.decode_base64, tensor._handle, _options(url_safe=url_safe))
+    return _made(host.decode_base64, tensor._handle, values.options(url_safe=url_safe))
 
 
 def texts(tensor: Tensor, first: int = 0, count: int | None = None) -> list:
@@ -165,12 +165,6 @@ def blob_bytes(tensor: Tensor, index: int = 0) -> Tensor:
 def _made(operation, *arguments) -> Tensor:
     with raised_by_host():
         return Tensor(operation(*arguments))
-
-
-def _options(**options) -> list:
-    """Under the names that the contract gives them; those that are None are left out."""
-    given = {name.replace("_", "-"): value for name, value in options.items() if value is not None}
-    return values.to_host(given)
 
 
 def _floats(numbers) -> list:

@@ -16,6 +16,11 @@ def to_host(parameters: dict) -> list:
     return [types.Parameter(name, _value(name, value)) for name, value in parameters.items()]
 
 
+def options(**given) -> list:
+    """Under the names that the contract gives them; those that are None are left out."""
+    return to_host({name.replace("_", "-"): value for name, value in given.items() if value is not None})
+
+
 def _value(name: str, value):
     # `bool` first: it is a kind of `int`.
     if isinstance(value, bool):

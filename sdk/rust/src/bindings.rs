@@ -28,6 +28,7 @@ pub mod model {
             "nereid:plugin/settings@1.0.0": super::nereid::plugin::settings,
             "nereid:plugin/metrics@1.0.0": super::nereid::plugin::metrics,
             "nereid:plugin/state@1.0.0": super::nereid::plugin::state,
+            "nereid:plugin/tokenizers@1.0.0": super::nereid::plugin::tokenizers,
         },
     });
 }

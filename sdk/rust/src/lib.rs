@@ -47,6 +47,7 @@ mod secrets;
 mod settings;
 pub mod state;
 mod tensor;
+pub mod tokenizers;
 mod value;
 
 pub use crate::{

@@ -34,6 +34,17 @@ struct Place {
 // === impl PluginState ===
 
 impl PluginState {
+    /// The whole of a granted file, for the import of that name.
+    pub(super) async fn read_file(
+        &mut self,
+        import: &'static str,
+        path: String,
+    ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
+        let (place, account) = (self.place(path).map(|(place, _)| place), self.call.account.clone());
+        let read = self.with_place(import, place, move |place| place.read(&account, 0, u64::MAX)).await?;
+        Ok(read.map(|(bytes, _charge)| bytes))
+    }
+
     fn place(&self, path: String) -> Result<(Place, bool), InferError> {
         let Some((folder, inside)) = self.spec.grants.folder_of(&path) else {
             let granted: Vec<&str> = self.spec.grants.folders.iter().map(|folder| folder.guest_path.as_str()).collect();
@@ -78,9 +89,7 @@ impl PluginState {
 
 impl Host for PluginState {
     async fn read(&mut self, path: String) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        let (place, account) = (self.place(path).map(|(place, _)| place), self.call.account.clone());
-        let read = self.with_place("files.read", place, move |place| place.read(&account, 0, u64::MAX)).await?;
-        Ok(read.map(|(bytes, _charge)| bytes))
+        self.read_file("files.read", path).await
     }
 
     async fn read_range(&mut self, path: String, offset: u32, length: u32) -> wasmtime::Result<Result<Vec<u8>, Error>> {

@@ -5,6 +5,7 @@
 
 mod options;
 mod run;
+pub(crate) mod tokenizers;
 
 use nereid_operations as host;
 use nereid_operations::{Affine, Base64, CastRules, Channels, Decode, Filter, Normalise, Padding, Suppression};

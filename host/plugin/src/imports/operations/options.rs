@@ -25,11 +25,16 @@ impl Options {
 
     /// A boolean; false unless it is given.
     pub(super) fn flag(&mut self, name: &'static str) -> bool {
-        self.take(name, "a boolean", |value| match value {
+        self.flag_or(name, false)
+    }
+
+    /// A boolean; `otherwise` unless it is given.
+    pub(super) fn flag_or(&mut self, name: &'static str, otherwise: bool) -> bool {
+        let taken = self.take(name, "a boolean", |value| match value {
             Value::Boolean(value) => Some(*value),
             _ => None,
-        })
-        .unwrap_or_default()
+        });
+        taken.unwrap_or(otherwise)
     }
 
     /// A whole number that is not negative.

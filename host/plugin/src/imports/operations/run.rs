@@ -171,7 +171,7 @@ impl PluginState {
 }
 
 /// A panic of a library that reads what clients sent is an error like any other; nothing that it touched is used again.
-fn caught<R>(work: impl FnOnce() -> Result<R, OperationError>) -> Result<R, InferError> {
+pub(super) fn caught<R>(work: impl FnOnce() -> Result<R, OperationError>) -> Result<R, InferError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(done) => done.map_err(infer_error),
         Err(panic) => Err(InferError::internal(format!("an operation panicked: {}", panic_text(panic.as_ref())))),
