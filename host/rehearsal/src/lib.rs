@@ -19,7 +19,7 @@ pub use crate::{
     case::Case,
     case_file::{CASE_BYTES_MAX, cases_of, read_case},
     error::RehearsalError,
-    measure::{Measurement, measure},
+    measure::{ChooseCase, Measurement, measure},
     run::run,
     stage::{Stage, StageSettings},
     verdict::{StepVerdict, Verdict},

@@ -32,6 +32,9 @@ pub struct Measurement {
     memory_bytes: u64,
 }
 
+/// Which case is played, once the plugin is there.
+pub type ChooseCase<'a> = &'a dyn Fn(&Stage) -> Result<Case, RehearsalError>;
+
 /// Loads the plugin twice, without and with its compiled form, and plays the case `calls` times. Takes as long as that takes.
 ///
 /// # Errors
@@ -39,7 +42,7 @@ pub struct Measurement {
 pub async fn measure(
     folder: &Path,
     policy: &PluginPolicy,
-    (case, calls): (&dyn Fn(&Stage) -> Result<Case, RehearsalError>, NonZeroUsize),
+    (case, calls): (ChooseCase<'_>, NonZeroUsize),
 ) -> Result<Measurement, RehearsalError> {
     let cache = tempfile::tempdir().map_err(|source| RehearsalError::Read { path: std::env::temp_dir(), source })?;
     let settings =

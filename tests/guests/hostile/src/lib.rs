@@ -5,7 +5,8 @@
 use std::hint::black_box;
 
 use nereid_sdk::{
-    DataType, Error, Inputs, Request, Response, Tensor, Transform, export_transform, infer, log, metrics::Counter, state,
+    DataType, Error, Inputs, Request, Response, Tensor, Transform, export_transform, infer, log, metrics::Counter,
+    state,
 };
 
 /// More than any limit allows.
@@ -70,7 +71,8 @@ fn huge_output() -> Result<Response, Error> {
 
 /// Calls the model that the request names, which is to call this one, and so on.
 fn go_round(request: &Request, input: &Tensor) -> Result<Response, Error> {
-    let named = |name: &str| request.parameter(name).and_then(|name| name.as_text().map(str::to_owned)).unwrap_or_default();
+    let named =
+        |name: &str| request.parameter(name).and_then(|name| name.as_text().map(str::to_owned)).unwrap_or_default();
     let (next, after) = (named("next"), named("after"));
     let call = infer(&next).input("INPUT0", input).parameter("mode", "circle");
     call.parameter("next", after).parameter("after", next).call()
