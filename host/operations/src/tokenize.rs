@@ -1,7 +1,7 @@
 //! Texts to the numbers that language models read, and back: Hugging Face's own library reads their `tokenizer.json` files.
 //!
-//! Rows of a batch are made equally long, as models want them. Costs what the library costs: about a microsecond per word once
-//! the file is read, and tens of milliseconds for reading a large one.
+//! Rows of a batch are made equally long, as models want them. Costs what the library costs, which reads a file once and then
+//! looks words up; not measured here.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub const TOKENIZER_BYTES_MAX: u64 = 32 << 20;
 /// Longest text of a batch; a novel.
 pub const TOKENIZED_BYTES_MAX: usize = 1 << 20;
 
-/// Memory that a tokenizer occupies, in multiples of its file: vocabulary and merges lie in maps.
+/// What a tokenizer is charged, in multiples of its file: vocabulary and merges lie in maps. An estimate, not measured.
 pub const TOKENIZER_MEMORY_FACTOR: u64 = 16;
 
 /// Memory that the library needs on the way, in multiples of a text.
