@@ -34,6 +34,7 @@ pub struct CompiledPlugin {
     digest: Arc<str>,
     pre: InstancePre<PluginState>,
     exports: Exports,
+    calls_servers: bool,
 }
 
 /// What a component exports, and where in it.
@@ -76,7 +77,8 @@ impl PluginEngine {
         let exports = exports.map_err(misfit)?;
         component.initialize_copy_on_write_image().map_err(PluginError::engine)?;
         let digest = blake3::hash(bytes).to_hex().as_str().into();
-        Ok(CompiledPlugin { origin: origin.into(), digest, pre, exports })
+        let calls_servers = contract::calls_servers(self.engine(), &component);
+        Ok(CompiledPlugin { origin: origin.into(), digest, pre, exports, calls_servers })
     }
 
     pub(crate) fn component(&self, origin: &str, bytes: &[u8]) -> Result<Component, PluginError> {
@@ -156,6 +158,11 @@ impl CompiledPlugin {
     /// The file that it came from.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// Whether it imports what requests to other servers are made with.
+    pub fn calls_servers(&self) -> bool {
+        self.calls_servers
     }
 
     /// The BLAKE3 hash of its bytes, in hexadecimal digits.

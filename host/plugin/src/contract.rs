@@ -30,7 +30,7 @@ pub(crate) const OFFERED: [&str; 13] = [
 ];
 
 /// The interfaces of WASI 0.2 that a plugin may import, by package. They are there for runtimes of languages, and empty.
-const WASI: [(&str, &[&str]); 6] = [
+const WASI: [(&str, &[&str]); 7] = [
     (
         "wasi:cli",
         &[
@@ -48,6 +48,7 @@ const WASI: [(&str, &[&str]); 6] = [
     ),
     ("wasi:clocks", &["monotonic-clock", "wall-clock"]),
     ("wasi:filesystem", &["preopens", "types"]),
+    (HTTP, &["outgoing-handler", "types"]),
     ("wasi:io", &["error", "poll", "streams"]),
     ("wasi:random", &["insecure", "insecure-seed", "random"]),
     (
@@ -55,6 +56,9 @@ const WASI: [(&str, &[&str]); 6] = [
         &["instance-network", "ip-name-lookup", "network", "tcp", "tcp-create-socket", "udp", "udp-create-socket"],
     ),
 ];
+
+/// The package of requests to other servers, which needs a grant.
+const HTTP: &str = "wasi:http";
 
 /// The version of WASI whose interfaces these are; patches only add.
 const WASI_VERSION: &str = "0.2.";
@@ -104,6 +108,12 @@ pub(crate) fn exported(origin: &str, engine: &Engine, component: &Component) -> 
     }
 }
 
+/// Whether a component can make requests to other servers.
+pub(crate) fn calls_servers(engine: &Engine, component: &Component) -> bool {
+    let component_type = component.component_type();
+    component_type.imports(engine).any(|(name, _)| name.split_once('/').is_some_and(|(package, _)| package == HTTP))
+}
+
 /// Why an import cannot be had; `None` when it can.
 pub(crate) fn why_missing(import: &str) -> Option<String> {
     let (name, version) = import.split_once('@').unwrap_or((import, ""));
@@ -131,7 +141,7 @@ fn why_not_wasi(package: &str, interface: &str, version: &str) -> Option<String>
     }
     let packages: Vec<&str> = WASI.iter().map(|(name, _)| *name).collect();
     Some(format!(
-        "of WASI, plugins have {} in version 0.2, with nothing behind files and sockets; call other services through a model",
+        "of WASI, plugins have {} in version 0.2, with nothing behind sockets; grant http to call other servers",
         packages.join(", ")
     ))
 }
@@ -168,7 +178,8 @@ mod tests {
             ("wasi:cli/environment@0.2.3", None),
             ("wasi:cli/environment@0.3.0", Some("of WASI, plugins have wasi:cli, wasi:clocks,")),
             ("wasi:sockets/tcp@0.2.12", None),
-            ("wasi:http/outgoing-handler@0.2.3", Some("of WASI, plugins have wasi:cli")),
+            ("wasi:http/outgoing-handler@0.2.3", None),
+            ("wasi:http/incoming-handler@0.2.3", Some("of WASI, plugins have wasi:cli")),
             ("acme:things/x@1.0.0", Some("unknown; plugins may import nereid:plugin/{types")),
             ("do-it", Some("plugins may import interfaces of nereid:plugin only")),
         ] {

@@ -150,6 +150,7 @@ fn new_linker(engine: &Engine) -> wasmtime::Result<Linker<PluginState>> {
     let mut linker = Linker::new(engine);
     Everything::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     imports::wasi::add_to_linker(&mut linker)?;
+    imports::http::add_to_linker(&mut linker)?;
     linker.allow_shadowing(true);
     imports::bulk::add_to_linker(&mut linker)?;
     Ok(linker)

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt, io, path::PathBuf, sync::Arc};
 use cap_std::{ambient_authority, fs::Dir};
 use nereid_inference::InferError;
 
-use crate::names::NamePatterns;
+use crate::{http_grant::HttpGrant, names::NamePatterns};
 
 /// Everything that one plugin is granted.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Grants {
     /// Models that it may load and unload.
     pub model_control: ModelGrant,
     pub folders: Vec<FolderGrant>,
+    /// Servers that it may call.
+    pub http: HttpGrant,
     /// Variables that its language's runtime sees.
     pub environment: BTreeMap<String, String>,
     /// By name.

@@ -4,6 +4,7 @@ pub(crate) mod bulk;
 pub(crate) mod control;
 mod elsewhere;
 pub(crate) mod files;
+pub(crate) mod http;
 pub(crate) mod inference;
 pub(crate) mod logging;
 pub(crate) mod metrics;

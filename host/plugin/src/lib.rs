@@ -10,6 +10,8 @@ mod bindings;
 mod convert;
 
 mod grants;
+mod http_grant;
+mod http_tls;
 mod limits;
 mod names;
 
@@ -59,6 +61,8 @@ pub use crate::{
     engine::PluginEngine,
     failure::PluginError,
     grants::{Clocks, FolderGrant, Grants, ModelGrant, Secret},
+    http_grant::{HttpGrant, HttpRule},
+    http_tls::HttpTls,
     inspect::{ImportedInterface, Inspection, Language, Maker},
     limits::PluginLimits,
     model_guest::{ModelGuest, Outcome},

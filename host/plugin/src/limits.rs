@@ -40,6 +40,16 @@ pub struct PluginLimits {
     pub state_bytes_max: u64,
     /// Label sets of the model's own metrics, all its guests together.
     pub metric_series_max: u32,
+    /// Time for a connection to a server that the plugin was granted, names and TLS included.
+    pub http_connect_max: Duration,
+    /// Time for one request to such a server, from the beginning to the last byte of the answer; the call's own end comes first.
+    pub http_time_max: Duration,
+    /// Bytes of the body of one such request.
+    pub http_request_bytes_max: u64,
+    /// Bytes of the body of the answer to it.
+    pub http_response_bytes_max: u64,
+    /// Such requests under way, all guests of one generation together.
+    pub http_in_flight_max: u32,
     /// Calls after which a guest is replaced by a fresh one, so that a slow leak never grows old.
     pub invocations_max: u64,
 }
@@ -77,6 +87,15 @@ impl PluginLimits {
         state_bytes_max: MIB,
         // A scrape of every plugin's metrics stays below that of the server's own.
         metric_series_max: 100,
+        // A server on the other side of the world, with a packet lost.
+        http_connect_max: Duration::from_secs(5),
+        // As long as a call.
+        http_time_max: Duration::from_secs(30),
+        // A large picture.
+        http_request_bytes_max: 16 * MIB,
+        http_response_bytes_max: 16 * MIB,
+        // As many as other models at one time.
+        http_in_flight_max: 64,
         // Minutes under load, and replacing a guest costs ten microseconds.
         invocations_max: 100_000,
     };
@@ -99,6 +118,11 @@ impl PluginLimits {
         log_bytes_max: 16 * MIB,
         state_bytes_max: GIB,
         metric_series_max: 10_000,
+        http_connect_max: Duration::from_secs(60),
+        http_time_max: Duration::from_secs(600),
+        http_request_bytes_max: GIB,
+        http_response_bytes_max: GIB,
+        http_in_flight_max: 10_000,
         invocations_max: u32::MAX as u64,
     };
 
@@ -120,6 +144,11 @@ impl PluginLimits {
             log_bytes_max: self.log_bytes_max.min(ceiling.log_bytes_max),
             state_bytes_max: self.state_bytes_max.min(ceiling.state_bytes_max),
             metric_series_max: self.metric_series_max.min(ceiling.metric_series_max),
+            http_connect_max: self.http_connect_max.min(ceiling.http_connect_max),
+            http_time_max: self.http_time_max.min(ceiling.http_time_max),
+            http_request_bytes_max: self.http_request_bytes_max.min(ceiling.http_request_bytes_max),
+            http_response_bytes_max: self.http_response_bytes_max.min(ceiling.http_response_bytes_max),
+            http_in_flight_max: self.http_in_flight_max.min(ceiling.http_in_flight_max),
             invocations_max: self.invocations_max.min(ceiling.invocations_max),
         }
     }

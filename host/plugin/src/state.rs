@@ -168,9 +168,7 @@ impl PluginState {
 
     /// The guest's view of the system, made when it first looks.
     pub(crate) fn wasi(&mut self) -> &mut Wasi {
-        self.wasi
-            .get_or_insert_with(|| Box::new(Mutex::new(Wasi::new(&self.log, &self.spec.grants, &self.time))))
-            .get_mut()
+        self.wasi.get_or_insert_with(|| Box::new(Mutex::new(Wasi::new(&self.log, &self.spec, &self.time)))).get_mut()
     }
 
     fn open_handles(&self) -> usize {

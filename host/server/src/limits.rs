@@ -214,6 +214,27 @@ pub(crate) fn plugin_rows() -> Vec<PluginRow> {
             "label sets of the model's own metrics",
             both(|limits| limits.metric_series_max.into()),
         ),
+        row::<Time>(
+            "http_connect_ms",
+            "a connection to a server that it calls",
+            milliseconds(|limits| limits.http_connect_max),
+        ),
+        row::<Time>(
+            "http_timeout_ms",
+            "one request to a server, the answer's body included",
+            milliseconds(|limits| limits.http_time_max),
+        ),
+        row::<Bytes>(
+            "http_request_mib",
+            "the body of one request to a server",
+            both(|limits| limits.http_request_bytes_max),
+        ),
+        row::<Bytes>("http_response_mib", "the body of the answer", both(|limits| limits.http_response_bytes_max)),
+        row::<Count>(
+            "http_in_flight",
+            "requests to servers at one time, all guests together",
+            both(|limits| limits.http_in_flight_max.into()),
+        ),
         row::<Count>(
             "invocations",
             "calls before a guest is replaced by a fresh one",

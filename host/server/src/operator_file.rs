@@ -6,6 +6,7 @@
 //!
 //! [plugins.grants]                     # no plugin is granted more
 //! models = ["*"]
+//! http = ["api.example.com"]           # servers that they call
 //! secrets = ["weather_key"]
 //! files = [{ path = "/srv/lookups", write = false }]
 //!
@@ -31,10 +32,11 @@ use std::{
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use nereid_backend_wasm::{AllowedFolder, Ceiling, LimitsTable, PluginPolicy, SecretSource, TenantPlugins};
-use nereid_plugin::{NamePatterns, PluginLimits};
+use nereid_plugin::{HttpRule, HttpTls, NamePatterns, PluginLimits};
 use nereid_tenants::{Quota, TENANTS_MAX, Tenants};
 use serde::Deserialize;
 
@@ -61,6 +63,8 @@ struct Content {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct PluginsTable {
+    /// Certificates that requests of plugins trust besides the machine's.
+    http_ca_file: Option<PathBuf>,
     limits: LimitsTable,
     grants: GrantsTable,
 }
@@ -74,6 +78,8 @@ struct GrantsTable {
     files: Option<Vec<FolderTable>>,
     environment: Option<Vec<String>>,
     secrets: Option<Vec<String>>,
+    http: Option<Vec<String>>,
+    http_private: Option<Vec<String>>,
     clocks: Option<bool>,
 }
 
@@ -128,13 +134,17 @@ impl OperatorFile {
         let secrets = content.secrets.into_iter().map(|(name, secret)| Ok((name.clone(), secret.source(&name)?)));
         let secrets = secrets.collect::<Result<BTreeMap<_, _>, String>>()?;
         let ceiling = content.plugins.grants.over(content.plugins.limits, &Ceiling::default());
+        let ceiling = ceiling.map_err(|problem| format!("is wrong at [plugins.grants]: {problem}"))?;
+        let tls = content.plugins.http_ca_file.map(|path| HttpTls::with_file(&path)).transpose();
+        let http_tls = tls.map_err(|problem| format!("is wrong at [plugins] http_ca_file: {problem}"))?;
         if content.tenants.len() > TENANTS_MAX {
             return Err(format!("has {} tenants, {TENANTS_MAX} are the most", content.tenants.len()));
         }
         let quotas = content.tenants.iter().map(|(name, tenant)| Ok((name.as_str().into(), tenant.quota(name)?)));
         let quotas = quotas.collect::<Result<BTreeMap<_, _>, String>>()?;
-        let tenants = content.tenants.into_iter().map(|(name, tenant)| tenant.plugins(&name, &ceiling)).collect();
-        let plugins = PluginPolicy { tenants, secrets, ceiling };
+        let tenants = content.tenants.into_iter().map(|(name, tenant)| tenant.plugins(&name, &ceiling));
+        let tenants = tenants.collect::<Result<Vec<_>, String>>()?;
+        let plugins = PluginPolicy { tenants, secrets, ceiling, http_tls: Arc::new(http_tls.unwrap_or_default()) };
         check_secrets(&plugins)?;
         Ok(Self { plugins, tenants: Tenants::listed(quotas) })
     }
@@ -162,7 +172,11 @@ fn check_secrets(plugins: &PluginPolicy) -> Result<(), String> {
 // === impl GrantsTable ===
 
 impl GrantsTable {
-    fn over(self, limits: LimitsTable, defaults: &Ceiling) -> Ceiling {
+    fn over(self, limits: LimitsTable, defaults: &Ceiling) -> Result<Ceiling, String> {
+        let http = match (&self.http, &self.http_private) {
+            (None, None) => defaults.http.clone(),
+            (open, private) => http_rules(open.as_deref(), private.as_deref())?,
+        };
         let patterns = |written: Option<Vec<String>>, default: &NamePatterns| match written {
             Some(names) => names.into_iter().collect(),
             None => default.clone(),
@@ -171,16 +185,22 @@ impl GrantsTable {
             let folder = |folder: FolderTable| AllowedFolder { path: folder.path, write: folder.write };
             folders.into_iter().map(folder).collect()
         };
-        Ceiling {
+        Ok(Ceiling {
             limits: limits.over(&defaults.limits).within(&PluginLimits::CEILING),
             models: patterns(self.models, &defaults.models),
             model_control: patterns(self.model_control, &defaults.model_control),
             folders: self.files.map_or_else(|| defaults.folders.clone(), folders),
             environment: self.environment.unwrap_or_else(|| defaults.environment.clone()),
             secrets: self.secrets.unwrap_or_else(|| defaults.secrets.clone()),
+            http,
             clocks: self.clocks.unwrap_or(defaults.clocks),
-        }
+        })
     }
+}
+
+fn http_rules(open: Option<&[String]>, private: Option<&[String]>) -> Result<Vec<HttpRule>, String> {
+    let open = open.unwrap_or_default().iter().map(|text| HttpRule::parse(text, false));
+    open.chain(private.unwrap_or_default().iter().map(|text| HttpRule::parse(text, true))).collect()
 }
 
 // === impl TenantTable ===
@@ -196,10 +216,12 @@ impl TenantTable {
     }
 
     /// A tenant's plugins call and control the tenant's own models, unless the file says otherwise; the rest is as for all.
-    fn plugins(self, name: &str, all: &Ceiling) -> TenantPlugins {
+    fn plugins(self, name: &str, all: &Ceiling) -> Result<TenantPlugins, String> {
         let own: NamePatterns = self.models.into_iter().collect();
         let defaults = Ceiling { models: own.clone(), model_control: own.clone(), ..all.clone() };
-        TenantPlugins { tenant: name.into(), models: own, ceiling: self.grants.over(self.limits, &defaults) }
+        let ceiling = self.grants.over(self.limits, &defaults);
+        let ceiling = ceiling.map_err(|problem| format!("is wrong at [tenants.{name}.grants]: {problem}"))?;
+        Ok(TenantPlugins { tenant: name.into(), models: own, ceiling })
     }
 }
 

@@ -46,6 +46,9 @@ pub struct Usage {
     input_bytes: AtomicU64,
     output_bytes: AtomicU64,
     model_calls: AtomicU64,
+    http_requests: AtomicU64,
+    http_sent_bytes: AtomicU64,
+    http_received_bytes: AtomicU64,
 }
 
 struct UsageFamily {
@@ -53,7 +56,7 @@ struct UsageFamily {
     value: fn(&Usage) -> f64,
 }
 
-const FAMILIES: [UsageFamily; 6] = [
+const FAMILIES: [UsageFamily; 9] = [
     UsageFamily {
         head: Head::counter("nereid_plugin_requests_total", "Requests that a plugin was given, by tenant"),
         value: |usage| usage.requests.load(Relaxed) as f64,
@@ -86,6 +89,18 @@ const FAMILIES: [UsageFamily; 6] = [
     UsageFamily {
         head: Head::counter("nereid_plugin_model_calls_total", "Calls of other models that a plugin made"),
         value: |usage| usage.model_calls.load(Relaxed) as f64,
+    },
+    UsageFamily {
+        head: Head::counter("nereid_plugin_http_requests_total", "Requests that a plugin made to other servers"),
+        value: |usage| usage.http_requests.load(Relaxed) as f64,
+    },
+    UsageFamily {
+        head: Head::counter("nereid_plugin_http_sent_bytes_total", "Bytes of the bodies of those requests"),
+        value: |usage| usage.http_sent_bytes.load(Relaxed) as f64,
+    },
+    UsageFamily {
+        head: Head::counter("nereid_plugin_http_received_bytes_total", "Bytes of the bodies of the answers to them"),
+        value: |usage| usage.http_received_bytes.load(Relaxed) as f64,
     },
 ];
 
@@ -176,6 +191,21 @@ impl Usage {
         self.failures.fetch_add(1, Relaxed);
     }
 
+    /// It made a request to another server.
+    pub fn called_http(&self) {
+        self.http_requests.fetch_add(1, Relaxed);
+    }
+
+    /// It sent bytes to one.
+    pub fn sent_http(&self, bytes: u64) {
+        self.http_sent_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// It received bytes from one.
+    pub fn received_http(&self, bytes: u64) {
+        self.http_received_bytes.fetch_add(bytes, Relaxed);
+    }
+
     /// It called another model.
     pub fn called_model(&self) {
         self.model_calls.fetch_add(1, Relaxed);
@@ -201,6 +231,9 @@ mod tests {
         acme.computed(Duration::from_millis(250));
         acme.answered(10);
         acme.called_model();
+        acme.called_http();
+        acme.sent_http(3);
+        acme.received_http(7);
         model.of_tenant(None).request(1);
         model.of_tenant(None).failed();
         let page = page(&usage);
@@ -210,6 +243,9 @@ mod tests {
             r#"nereid_plugin_input_bytes_total{model="m",tenant="acme"} 100"#,
             r#"nereid_plugin_output_bytes_total{model="m",tenant="acme"} 10"#,
             r#"nereid_plugin_model_calls_total{model="m",tenant="acme"} 1"#,
+            r#"nereid_plugin_http_requests_total{model="m",tenant="acme"} 1"#,
+            r#"nereid_plugin_http_sent_bytes_total{model="m",tenant="acme"} 3"#,
+            r#"nereid_plugin_http_received_bytes_total{model="m",tenant="acme"} 7"#,
             r#"nereid_plugin_failures_total{model="m",tenant=""} 1"#,
         ] {
             assert!(page.contains(line), "{line} in {page}");

@@ -155,8 +155,8 @@ impl Backend for WasmBackend {
     /// what it may have, so that what is wrong is found here.
     fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
         check_config(&source.config)?;
-        self.settle(source)?;
-        self.compile(source)?;
+        let (_, grants) = self.settle(source)?;
+        check_http(&self.compile(source)?, &grants)?;
         Ok(source.config.clone())
     }
 
@@ -173,6 +173,7 @@ impl Backend for WasmBackend {
         let (limits, grants) = self.settle(source)?;
         let compiled = self.compile(source)?;
         check_kind(&source.config, compiled.kind())?;
+        check_http(&compiled, &grants)?;
         let full_name = full_name(&source.identity);
         let spec = PluginSpec {
             plugin: file_name(&source.config).to_owned(),
@@ -201,6 +202,18 @@ fn full_name(identity: &ModelIdentity) -> Arc<str> {
         Some(namespace) => format!("{namespace}{NAMESPACE_SEPARATOR}{}", identity.name).into(),
         None => identity.name.clone(),
     }
+}
+
+/// A component that is built to call servers, and may call none, is a mistake that should not wait for a request.
+fn check_http(compiled: &CompiledPlugin, grants: &Grants) -> Result<(), InferError> {
+    if !compiled.calls_servers() || !grants.http.rules.is_empty() {
+        return Ok(());
+    }
+    Err(InferError::permission(format!(
+        "'{}' imports wasi:http, which calls other servers, and its plugin.toml lists none: list them under [grants] http, for example \
+         http = [\"api.example.com\"]",
+        compiled.origin()
+    )))
 }
 
 /// What only a plugin can do that executes batches.

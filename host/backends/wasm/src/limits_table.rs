@@ -26,6 +26,11 @@ pub struct LimitsTable {
     log_kib: Option<NonZeroU64>,
     state_kib: Option<NonZeroU64>,
     metric_series: Option<NonZeroU32>,
+    http_connect_ms: Option<NonZeroU64>,
+    http_timeout_ms: Option<NonZeroU64>,
+    http_request_mib: Option<NonZeroU64>,
+    http_response_mib: Option<NonZeroU64>,
+    http_in_flight: Option<NonZeroU32>,
     invocations: Option<NonZeroU64>,
 }
 
@@ -55,6 +60,11 @@ impl LimitsTable {
             log_bytes_max: bytes(self.log_kib, 10, defaults.log_bytes_max),
             state_bytes_max: bytes(self.state_kib, 10, defaults.state_bytes_max),
             metric_series_max: small(self.metric_series, defaults.metric_series_max),
+            http_connect_max: time(self.http_connect_ms, defaults.http_connect_max),
+            http_time_max: time(self.http_timeout_ms, defaults.http_time_max),
+            http_request_bytes_max: bytes(self.http_request_mib, 20, defaults.http_request_bytes_max),
+            http_response_bytes_max: bytes(self.http_response_mib, 20, defaults.http_response_bytes_max),
+            http_in_flight_max: small(self.http_in_flight, defaults.http_in_flight_max),
             invocations_max: number(self.invocations, defaults.invocations_max),
         }
     }

@@ -35,6 +35,10 @@ pub(crate) struct GrantsTable {
     /// Variables that it sees with the server's values.
     pub(crate) inherit_environment: Vec<String>,
     pub(crate) secrets: Vec<String>,
+    /// Servers that it calls.
+    pub(crate) http: Vec<String>,
+    /// The same, whose names may stand for addresses of private networks.
+    pub(crate) http_private: Vec<String>,
     /// Clocks that run while it computes.
     pub(crate) clocks: bool,
     pub(crate) random_seed: Option<u64>,

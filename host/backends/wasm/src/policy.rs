@@ -7,26 +7,20 @@
 //! Without a word from the operator a plugin may be granted what is its own: files of its version's directory, variables whose
 //! values it brings, a seed, running clocks, and calls of models.
 
-use std::{
-    collections::BTreeMap,
-    env, fs,
-    path::{Component, Path, PathBuf},
-    sync::Arc,
-};
+mod folders;
+mod http;
+mod secrets;
+
+use std::{collections::BTreeMap, env, sync::Arc};
 
 use nereid_inference::{InferError, ModelSource};
-use nereid_plugin::{Clocks, FolderGrant, Grants, ModelGrant, NamePatterns, PluginLimits, Secret};
+use nereid_plugin::{Clocks, Grants, HttpRule, HttpTls, ModelGrant, NamePatterns, PluginLimits};
 
-use crate::plugin_file::{FolderEntry, GrantsTable, PluginFile};
-
-/// Folders of one plugin; each is an open file per guest that uses WASI.
-const FOLDERS_MAX: usize = 16;
+pub use self::{folders::AllowedFolder, secrets::SecretSource};
+use crate::plugin_file::{GrantsTable, PluginFile};
 
 /// Variables of one plugin, and bytes of each.
 const VARIABLES_MAX: usize = 100;
-
-/// Bytes of a secret: a certificate with its chain fits.
-const SECRET_BYTES_MAX: u64 = 64 << 10;
 
 /// What the operator allows.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +31,8 @@ pub struct PluginPolicy {
     pub tenants: Vec<TenantPlugins>,
     /// Where secrets are kept, by name.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// How servers that plugins call are recognised.
+    pub http_tls: Arc<HttpTls>,
 }
 
 /// What a plugin may have at most.
@@ -50,14 +46,9 @@ pub struct Ceiling {
     /// Variables of the server's own.
     pub environment: Vec<String>,
     pub secrets: Vec<String>,
+    /// Servers.
+    pub http: Vec<HttpRule>,
     pub clocks: bool,
-}
-
-/// A folder that plugins may be granted, or folders inside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AllowedFolder {
-    pub path: PathBuf,
-    pub write: bool,
 }
 
 /// Plugins that are a tenant's.
@@ -66,15 +57,6 @@ pub struct TenantPlugins {
     pub tenant: Arc<str>,
     pub models: NamePatterns,
     pub ceiling: Ceiling,
-}
-
-/// Where a secret is read when a plugin that is granted it is loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretSource {
-    /// The file's bytes, without line ends at their end.
-    File(PathBuf),
-    /// A variable of the server's environment.
-    Environment(String),
 }
 
 /// What is denied, line by line.
@@ -92,6 +74,7 @@ impl Default for Ceiling {
             folders: Vec::new(),
             environment: Vec::new(),
             secrets: Vec::new(),
+            http: Vec::new(),
             clocks: true,
         }
     }
@@ -133,9 +116,10 @@ impl PluginPolicy {
                 |ceiling| &ceiling.model_control,
                 denied,
             ),
-            folders: folder_grants(source, asked.files, ceilings, denied),
+            folders: folders::grants(source, asked.files, ceilings, denied),
+            http: http::grant((asked.http, asked.http_private), ceilings, &self.http_tls, denied),
             environment: variables(asked.environment, asked.inherit_environment, ceilings, denied),
-            secrets: self.secret_grants(asked.secrets, ceilings, denied),
+            secrets: secrets::grants(&self.secrets, asked.secrets, ceilings, denied),
             clocks: match asked.clocks {
                 true if !ceilings.iter().all(|ceiling| ceiling.clocks) => {
                     denied.push("clocks = true", "the operator allows no clocks that run ([plugins.grants] clocks)");
@@ -145,51 +129,6 @@ impl PluginPolicy {
                 false => Clocks::Still,
             },
             random_seed: asked.random_seed,
-        }
-    }
-
-    fn secret_grants(
-        &self,
-        asked: Vec<String>,
-        ceilings: &[&Ceiling],
-        denied: &mut Denied,
-    ) -> BTreeMap<String, Secret> {
-        let mut secrets = BTreeMap::new();
-        for name in asked {
-            let what = format!("secrets '{name}'");
-            if !ceilings.iter().all(|ceiling| ceiling.secrets.contains(&name)) {
-                denied.push(&what, "the operator does not allow it ([plugins.grants] secrets in nereid.toml)");
-                continue;
-            }
-            match self.secrets.get(&name).map(SecretSource::read) {
-                Some(Ok(secret)) => drop(secrets.insert(name, secret)),
-                Some(Err(problem)) => denied.push(&what, &problem),
-                None => denied.push(&what, &format!("there is no [secrets.{name}] in nereid.toml")),
-            }
-        }
-        secrets
-    }
-}
-
-// === impl SecretSource ===
-
-impl SecretSource {
-    fn read(&self) -> Result<Secret, String> {
-        match self {
-            Self::File(path) => {
-                let failed = |error| format!("'{}' cannot be read: {error}", path.display());
-                let length = fs::metadata(path).map_err(failed)?.len();
-                if length > SECRET_BYTES_MAX {
-                    return Err(format!("'{}' is larger than {SECRET_BYTES_MAX} bytes", path.display()));
-                }
-                let bytes = fs::read(path).map_err(failed)?;
-                let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
-                Ok(Secret::new(bytes.get(..end).unwrap_or_default()))
-            }
-            Self::Environment(name) => match env::var_os(name) {
-                Some(value) => Ok(Secret::new(value.into_encoded_bytes())),
-                None => Err(format!("the server's environment has no variable '{name}'")),
-            },
         }
     }
 }
@@ -245,73 +184,6 @@ fn model_grant(
         denied.push(key, &format!("the operator allows none ([plugins.grants] {key} in nereid.toml)"));
     }
     grant
-}
-
-fn folder_grants(
-    source: &ModelSource,
-    asked: Vec<FolderEntry>,
-    ceilings: &[&Ceiling],
-    denied: &mut Denied,
-) -> Vec<FolderGrant> {
-    if asked.len() > FOLDERS_MAX {
-        denied.push("files", &format!("{} folders, {FOLDERS_MAX} are the most", asked.len()));
-        return Vec::new();
-    }
-    let mut folders: Vec<FolderGrant> = Vec::new();
-    for entry in asked {
-        let what = format!("files '{}'", entry.path);
-        let taken = folders.iter().any(|folder| folder.guest_path == entry.at);
-        let granted = match taken {
-            true => Err(format!("there are two folders at '{}'", entry.at)),
-            false => folder_grant(source, entry, ceilings),
-        };
-        match granted {
-            Ok(folder) => folders.push(folder),
-            Err(problem) => denied.push(&what, &problem),
-        }
-    }
-    folders
-}
-
-fn folder_grant(source: &ModelSource, entry: FolderEntry, ceilings: &[&Ceiling]) -> Result<FolderGrant, String> {
-    if !is_guest_path(&entry.at) {
-        return Err(format!("at = '{}' must be a path like '/lookup', without '.' and '..'", entry.at));
-    }
-    let path = source.version_directory.join(&entry.path);
-    let failed = |error| format!("'{}' cannot be opened: {error}", path.display());
-    // Links are followed here, so that what is compared is what is opened.
-    let real = path.canonicalize().map_err(failed)?;
-    if !real.is_dir() {
-        return Err(format!("'{}' is no folder", path.display()));
-    }
-    let own = source.version_directory.canonicalize().is_ok_and(|own| real.starts_with(own));
-    if own && entry.write {
-        return Err("a model's own directory is for reading: keep what is written elsewhere".to_owned());
-    }
-    if !own && !ceilings.iter().all(|ceiling| ceiling.allows_folder(&real, entry.write)) {
-        let how = if entry.write { "written" } else { "read" };
-        return Err(format!(
-            "it is outside the model's own version directory, and the operator does not let it be {how} \
-             ([[plugins.grants.files]] in nereid.toml)"
-        ));
-    }
-    FolderGrant::open(entry.at, real, entry.write).map_err(failed)
-}
-
-impl Ceiling {
-    fn allows_folder(&self, real: &Path, write: bool) -> bool {
-        self.folders.iter().any(|allowed| {
-            let inside = allowed.path.canonicalize().is_ok_and(|allowed| real.starts_with(allowed));
-            inside && (allowed.write || !write)
-        })
-    }
-}
-
-fn is_guest_path(path: &str) -> bool {
-    let mut components = Path::new(path).components();
-    let plain =
-        components.next() == Some(Component::RootDir) && components.all(|part| matches!(part, Component::Normal(_)));
-    plain && !path.contains('\0') && (path.len() == 1 || !path.ends_with('/'))
 }
 
 fn variables(

@@ -7,6 +7,8 @@
 //! output and standard error becomes lines of the log, within the budget of the call. Whoever waits (`sleep`) waits no longer
 //! than the call's deadline. A guest that uses none of this pays for none of it: its context is made at the first use.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{io::AsyncWrite, time::timeout_at};
@@ -16,13 +18,15 @@ use wasmtime_wasi::{
     cli::{IsTerminal, StdoutStream},
     p2::{self, DynPollable, OutputStream, Pollable, StreamResult},
 };
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 use wasmtime_wasi_io::bindings::wasi::io::poll;
 
 use crate::{
     failure::Stop,
-    grants::Grants,
     guest_clock::GuestClock,
     guest_log::{GuestLog, Stream},
+    imports::http::Outbound,
+    plugin::PluginSpec,
     state::PluginState,
 };
 
@@ -36,6 +40,8 @@ const PIECE_BYTES_MAX: usize = 64 << 10;
 pub(crate) struct Wasi {
     context: WasiCtx,
     table: ResourceTable,
+    http: WasiHttpCtx,
+    outbound: Outbound,
 }
 
 /// A standard stream that ends in the log.
@@ -55,7 +61,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<PluginState>) -> wasmtime::Resul
 // === impl Wasi ===
 
 impl Wasi {
-    pub(crate) fn new(log: &GuestLog, grants: &Grants, clock: &GuestClock) -> Self {
+    pub(crate) fn new(log: &GuestLog, spec: &Arc<PluginSpec>, clock: &GuestClock) -> Self {
+        let grants = &spec.grants;
         let stream = |stream| LogStream { log: log.clone(), stream };
         let mut builder = WasiCtx::builder();
         builder
@@ -85,7 +92,13 @@ impl Wasi {
         }
         let mut table = ResourceTable::new();
         table.set_max_capacity(WASI_HANDLES_MAX);
-        Self { context: builder.build(), table }
+        Self { context: builder.build(), table, http: WasiHttpCtx::new(), outbound: Outbound::new(spec, log) }
+    }
+
+    /// What requests to other servers are made with, after the call under way is told to it.
+    pub(crate) fn http(&mut self, tell: impl FnOnce(&mut Outbound)) -> WasiHttpCtxView<'_> {
+        tell(&mut self.outbound);
+        WasiHttpCtxView { hooks: &mut self.outbound, table: &mut self.table, ctx: &mut self.http }
     }
 }
 
@@ -94,7 +107,7 @@ impl Wasi {
 impl WasiView for PluginState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         self.note_import("wasi");
-        let Wasi { context, table } = self.wasi();
+        let Wasi { context, table, .. } = self.wasi();
         WasiCtxView { ctx: context, table }
     }
 }

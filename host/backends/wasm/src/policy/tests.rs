@@ -1,5 +1,7 @@
 //! What is asked for against what is allowed, grant by grant.
 
+use std::{fs, path::Path};
+
 use nereid_inference::{ErrorKind, ModelConfig, ModelIdentity};
 use tempfile::TempDir;
 
@@ -195,6 +197,33 @@ fn secrets_are_read_where_they_are_kept() {
             "secrets 'other': the operator does not allow it ([plugins.grants] secrets in nereid.toml)",
         ]
     );
+}
+
+#[test]
+fn servers_must_be_allowed_by_the_operator_and_by_the_tenant() {
+    let rules = |texts: &[&str]| texts.iter().map(|text| HttpRule::parse(text, false).unwrap()).collect::<Vec<_>>();
+    let ceiling = Ceiling { http: rules(&["*.example.com", "http://10.0.0.7:9000"]), ..Ceiling::default() };
+    let (_directory, source) = model();
+    let asked = "[grants]\nhttp = [\"api.example.com\", \"http://10.0.0.7:9000\"]\n";
+    assert_eq!(settle(&with(ceiling.clone()), &source, asked).unwrap().http.rules.len(), 2);
+    assert_eq!(
+        denied(&PluginPolicy::default(), "[grants]\nhttp = [\"x.y\"]\n"),
+        ["http 'x.y': the operator does not allow it ([plugins.grants] http in nereid.toml)"]
+    );
+    assert_eq!(
+        denied(&with(ceiling.clone()), "[grants]\nhttp_private = [\"api.example.com\"]\nhttp = [\"ftp://x\"]\n"),
+        [
+            "http 'ftp://x': the scheme 'ftp' is neither 'https' nor 'http'",
+            "http_private 'api.example.com': the operator does not allow it ([plugins.grants] http_private in nereid.toml)",
+        ]
+    );
+    let tenant = TenantPlugins {
+        tenant: "acme".into(),
+        models: ["m"].into_iter().collect(),
+        ceiling: Ceiling { http: rules(&["api.example.com"]), ..Ceiling::default() },
+    };
+    let policy = PluginPolicy { tenants: vec![tenant], ..with(ceiling) };
+    assert_eq!(denied(&policy, asked).len(), 1);
 }
 
 #[test]

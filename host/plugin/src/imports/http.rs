@@ -1,0 +1,172 @@
+//! `wasi:http/outgoing-handler`: a guest calls the servers that it was granted.
+//!
+//! Every request is compared with the grant by itself, so that a redirect leads nowhere else: nobody follows it but the guest, with another
+//! request. The addresses that are checked are those that are connected to. One connection per request, HTTP/1.1. Sizes,
+//! times and requests under way are limited; the guest's second clock stands while it waits. Why a request was refused is in the log,
+//! because the interface has a code for it and no words.
+
+mod body;
+mod connect;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::{Request, Response, Uri};
+use http_body_util::BodyExt;
+use nereid_telemetry::Usage;
+use tokio::time::timeout_at;
+use tracing::Level;
+use wasmtime::component::Linker;
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpCtxView, WasiHttpHooks, WasiHttpView, p2::bindings::http::types::ErrorCode,
+};
+
+use self::{body::Metered, connect::Connection};
+use crate::{
+    guest_log::GuestLog,
+    http_grant::{Destination, HttpGrant, InFlight, Reach},
+    limits::PluginLimits,
+    plugin::PluginSpec,
+    state::PluginState,
+};
+
+/// A guest's way out.
+pub(crate) struct Outbound {
+    spec: Arc<PluginSpec>,
+    log: GuestLog,
+    /// The call under way, for whom requests are made; there is none while the guest is started.
+    call: Option<OutboundCall>,
+}
+
+/// What a request takes from the call that makes it.
+#[derive(Clone)]
+struct OutboundCall {
+    usage: Arc<Usage>,
+    deadline: Instant,
+}
+
+/// A request that may be made.
+struct Admitted {
+    destination: Destination,
+    reach: Reach,
+    in_flight: InFlight,
+    call: OutboundCall,
+}
+
+type Processed = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Sent = Result<(Response<WasiBody>, Processed), Error>;
+
+/// Offers it to every guest; those without a grant are refused when they are loaded.
+pub(crate) fn add_to_linker(linker: &mut Linker<PluginState>) -> wasmtime::Result<()> {
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+}
+
+impl WasiHttpView for PluginState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let call = self.call.serving.as_ref().map(|serving| OutboundCall {
+            usage: self.spec.usage.of_tenant(serving.tenant.as_ref().map(|tenant| tenant.name())),
+            deadline: self.call.clock.deadline(),
+        });
+        self.wasi().http(|outbound| outbound.call = call)
+    }
+}
+
+// === impl Outbound ===
+
+impl Outbound {
+    pub(crate) fn new(spec: &Arc<PluginSpec>, log: &GuestLog) -> Self {
+        Self { spec: spec.clone(), log: log.clone(), call: None }
+    }
+
+    fn grant(&self) -> &HttpGrant {
+        &self.spec.grants.http
+    }
+
+    fn admit(&self, uri: &Uri) -> Result<Admitted, Error> {
+        let refuse = |why: String, error: Error| {
+            self.log.write(Level::WARN, &format!("an HTTP request was refused: {why}"));
+            error
+        };
+        let denied = |why: String| refuse(why, Error::HttpRequestDenied);
+        let call = self.call.clone();
+        let call = call
+            .ok_or_else(|| denied("it was made while the guest was started, before there was a request".to_owned()))?;
+        let destination = Destination::of(uri).map_err(denied)?;
+        let reach = self.grant().check(&destination).map_err(denied)?;
+        let most = self.spec.limits.http_in_flight_max;
+        let in_flight = self.grant().begin(most).ok_or_else(|| {
+            refuse(
+                format!("{most} requests of the plugin are under way, the limit (http_in_flight)"),
+                Error::ConnectionLimitReached,
+            )
+        })?;
+        call.usage.called_http();
+        Ok(Admitted { destination, reach, in_flight, call })
+    }
+}
+
+impl WasiHttpHooks for Outbound {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Processed,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let admitted = self.admit(request.uri());
+        let (limits, grant, log) = (self.spec.limits.clone(), self.grant().clone(), self.log.clone());
+        Box::new(async move {
+            let admitted = admitted?;
+            let destination = admitted.destination.clone();
+            let times = Times::of(&limits, options.as_ref(), admitted.call.deadline);
+            let answered = timeout_at(times.until.into(), exchange(request, admitted, (&limits, &grant), &times)).await;
+            let answered = answered.unwrap_or(Err(Error::HttpResponseTimeout));
+            let response = answered.inspect_err(|error| {
+                log.write(Level::WARN, &format!("an HTTP request to {destination} failed: {error}"));
+            })?;
+            Ok((response, Box::new(async { Ok(()) }) as Processed))
+        })
+    }
+
+    fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode {
+        body::limit_behind(error).unwrap_or(ErrorCode::HttpProtocolError)
+    }
+}
+
+/// How long a request may take.
+struct Times {
+    connect: Duration,
+    until: Instant,
+}
+
+impl Times {
+    /// The guest's own wishes count where they are shorter; a call's end is the end of its requests.
+    fn of(limits: &PluginLimits, options: Option<&RequestOptions>, deadline: Instant) -> Self {
+        let wished = options.and_then(|options| options.connect_timeout);
+        let connect = limits.http_connect_max.min(wished.unwrap_or(Duration::MAX));
+        Self { connect, until: deadline.min(Instant::now() + limits.http_time_max) }
+    }
+}
+
+async fn exchange(
+    request: Request<WasiBody>,
+    admitted: Admitted,
+    (limits, grant): (&PluginLimits, &HttpGrant),
+    times: &Times,
+) -> Result<Response<WasiBody>, Error> {
+    let Admitted { destination, reach, in_flight, call } = admitted;
+    let connection = connect::connect(&destination, reach, &grant.tls, times.connect).await?;
+    let Connection { mut sender, driver } = connection;
+    let usage = call.usage.clone();
+    let mut request =
+        request.map(|body| Metered::sent(body, limits.http_request_bytes_max, usage, times.until).boxed_unsync());
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    *request.uri_mut() = path.parse().map_err(|_| Error::HttpRequestUriInvalid)?;
+    let response = sender.send_request(request).await?;
+    let kept = (in_flight, driver);
+    Ok(response.map(|body| {
+        let body = body.map_err(Error::from);
+        Metered::received(body, limits.http_response_bytes_max, call.usage, times.until).keeping(kept).boxed_unsync()
+    }))
+}
