@@ -349,6 +349,31 @@ const nereid_file *nereid_folder(const char *path, size_t *count);
 
 bool nereid_secret(const char *name, nereid_bytes *secret);
 
+/* === Servers: those that plugin.toml lists under [grants] http === */
+
+typedef struct {
+    const char *name;
+    nereid_bytes value;
+} nereid_header;
+
+typedef struct {
+    const char *method, *url;
+    const nereid_header *headers;
+    size_t header_count;
+    nereid_bytes body;
+    uint32_t timeout_ms; /* for the whole answer; 0 for the plugin's limit */
+} nereid_http_request;
+
+typedef struct {
+    uint16_t status;
+    const nereid_header *headers; /* names in small letters */
+    size_t header_count;
+    nereid_bytes body;
+} nereid_http_response;
+
+/* Sends a request and waits for the answer, whatever its status. Redirects are answers like any other. */
+bool nereid_http(const nereid_http_request *request, nereid_http_response *response);
+
 typedef struct {
     const char *name;
     uint64_t version;  /* 0 for a model that was never loaded */

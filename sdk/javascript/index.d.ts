@@ -284,3 +284,27 @@ export namespace tokenizers {
     decode(ids: Tensor, options?: { skipSpecial?: boolean }): Tensor;
   }
 }
+
+export namespace http {
+  interface Options {
+    /** `GET` unless there is a body, `POST` then. */
+    method?: string;
+    headers?: Record<string, string>;
+    body?: string | Uint8Array;
+    /** A value that is sent as `application/json`. */
+    json?: unknown;
+    /** For the whole answer. */
+    timeoutMs?: number;
+  }
+  interface Answer {
+    readonly status: number;
+    /** Whether the status is 200 to 299. */
+    readonly ok: boolean;
+    readonly headers: Map<string, string>;
+    readonly body: Uint8Array;
+    text(): string;
+    json(): unknown;
+  }
+  function request(url: string, options?: Options): Answer;
+  function requestAll(requests: { url: string; options?: Options }[]): (Answer | PluginError)[];
+}

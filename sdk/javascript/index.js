@@ -17,6 +17,7 @@ export * as control from "./control.js";
 export { PluginError } from "./errors.js";
 export { DEFERRED, Reschedule, batches, plugin } from "./export.js";
 export * as files from "./files.js";
+export * as http from "./http.js";
 export { infer, modelReady, submit, waitAny } from "./infer.js";
 export * as log from "./log.js";
 export * as metrics from "./metrics.js";

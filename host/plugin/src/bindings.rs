@@ -53,6 +53,8 @@ wasmtime::component::bindgen!({
         "nereid:plugin/files.write": async | trappable,
         "nereid:plugin/files.remove": async | trappable,
         "nereid:plugin/files.list-folder": async | trappable,
+        "nereid:plugin/http.send": async | trappable,
+        "nereid:plugin/http.send-all": async | trappable,
         "nereid:plugin/control.index": async | trappable,
         "nereid:plugin/control.load": async | trappable,
         "nereid:plugin/control.unload": async | trappable,

@@ -13,7 +13,7 @@ pub(crate) const PACKAGE: &str = "nereid:plugin";
 pub const CONTRACT_VERSION: &str = "1.0.0";
 
 /// The interfaces that a plugin may import.
-pub(crate) const OFFERED: [&str; 13] = [
+pub(crate) const OFFERED: [&str; 14] = [
     "types",
     "tensors",
     "operations",
@@ -27,6 +27,7 @@ pub(crate) const OFFERED: [&str; 13] = [
     "files",
     "secrets",
     "control",
+    "http",
 ];
 
 /// The interfaces of WASI 0.2 that a plugin may import, by package. They are there for runtimes of languages, and empty.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What each interface of the contract is for.
-const PURPOSES: [(&str, &str); 13] = [
+const PURPOSES: [(&str, &str); 14] = [
     ("types", "data types, parameters and errors"),
     ("tensors", "tensors in the host's memory: read, write, share, slice"),
     ("operations", "images and tensors at the host's speed: decode, resize, softmax, …"),
@@ -29,6 +29,7 @@ const PURPOSES: [(&str, &str); 13] = [
     ("files", "files of the folders that it is granted"),
     ("secrets", "the secrets that it is granted, by name"),
     ("control", "loading and unloading models, where that is granted"),
+    ("http", "requests to the servers that it is granted"),
 ];
 
 /// What each package of WASI is for.

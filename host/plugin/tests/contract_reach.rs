@@ -5,13 +5,17 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    sync::{Arc, Mutex},
+};
 
 use nereid_inference::{
     ControlHandle, IndexEntry, InferError, InferRequest, InferResponse, LoadOverrides, ModelControl, ModelState,
     NamedTensor, ParameterValue, SequenceFlags, SequenceId, SharedTicket, Tenant,
 };
-use nereid_plugin::{FolderGrant, Grants, ModelGrant, NamePatterns, PluginSpec, Secret};
+use nereid_plugin::{FolderGrant, Grants, HttpGrant, HttpRule, ModelGrant, NamePatterns, PluginSpec, Secret};
 use nereid_tensor::{DataType, Tensor};
 use support::{
     Server,
@@ -92,6 +96,43 @@ async fn granted_secrets_are_told_and_others_are_not() {
         PluginSpec { grants: Grants { secrets, ..Grants::default() }, ..spec() }
     };
     check("secrets", granted, "s3cret permission").await;
+}
+
+/// Answers one request per connection: what came to `/echo`, turned round, and 404 to all else.
+fn serve(listener: &TcpListener) {
+    for stream in listener.incoming() {
+        let mut stream = BufReader::new(stream.unwrap());
+        let (mut head, mut line) = (Vec::new(), String::new());
+        while stream.read_line(&mut line).unwrap() > 2 {
+            head.push(std::mem::take(&mut line).trim_end().to_owned());
+        }
+        let header = |name: &str| head.iter().find_map(|line| line.strip_prefix(name)).unwrap_or("none").to_owned();
+        let mut body = vec![0; header("content-length: ").parse().unwrap_or(0)];
+        stream.read_exact(&mut body).unwrap();
+        body.reverse();
+        let method = head[0].split(' ').next().unwrap();
+        let is_found = head[0].contains(" /echo ");
+        let status = if is_found { "200 OK" } else { "404 Not Found" };
+        let word = header("x-word: ");
+        let head = format!(
+            "HTTP/1.1 {status}\r\nX-Method: {method}\r\nX-Word: {word}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.get_mut().write_all(&[head.as_bytes(), &body].concat()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn granted_servers_are_called_and_others_are_not() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || serve(&listener));
+    let granted = || {
+        let rules = vec![HttpRule::parse(&server, false).unwrap()];
+        let grants = Grants { http: HttpGrant::new(rules, Arc::default()), ..Grants::default() };
+        PluginSpec { grants, parameters: [("server".to_owned(), server.clone())].into(), ..spec() }
+    };
+    check("http", granted, "200 POST hi gnip 404 permission").await;
 }
 
 /// Remembers what it is asked.

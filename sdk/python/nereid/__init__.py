@@ -16,7 +16,7 @@ tensor for the next request, because the host closes all of them when the call e
 Names come one by one, so that a change of the contract cannot silently become a change of this package.
 """
 
-from . import control, files, log, metrics, operations, state, tokenizers
+from . import control, files, http, log, metrics, operations, state, tokenizers
 from .errors import Error
 from .export import Transform, transform
 from .infer import Pending, infer, model_ready, submit, wait_any
@@ -30,6 +30,6 @@ from .tensor import Tensor
 
 __all__ = [
     "DEFERRED", "Error", "Inputs", "Model", "ModelInfo", "Pending", "Request", "Reschedule", "Response", "Sender", "Sequence",
-    "Tensor", "TensorInfo", "Transform", "control", "files", "infer", "instance_name", "log", "metrics", "model", "model_ready",
-    "operations", "secret", "setting", "settings", "state", "submit", "tokenizers", "transform", "wait_any",
+    "Tensor", "TensorInfo", "Transform", "control", "files", "http", "infer", "instance_name", "log", "metrics", "model",
+    "model_ready", "operations", "secret", "setting", "settings", "state", "submit", "tokenizers", "transform", "wait_any",
 ]

@@ -35,6 +35,7 @@ pub mod control;
 mod error;
 mod export;
 pub mod files;
+pub mod http;
 mod infer;
 pub mod log;
 pub mod metrics;

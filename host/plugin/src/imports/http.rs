@@ -1,12 +1,13 @@
-//! `wasi:http/outgoing-handler`: a guest calls the servers that it was granted.
+//! `wasi:http/outgoing-handler`, and what `http` has in common with it: a guest calls the servers that it was granted.
 //!
 //! Every request is compared with the grant by itself, so that a redirect leads nowhere else: nobody follows it but the guest, with another
 //! request. The addresses that are checked are those that are connected to. One connection per request, HTTP/1.1. Sizes,
 //! times and requests under way are limited; the guest's second clock stands while it waits. Why a request was refused is in the log,
-//! because the interface has a code for it and no words.
+//! because WASI's interface has a code for it and no words.
 
 mod body;
 mod connect;
+mod simple;
 
 use std::{
     sync::Arc,
@@ -55,6 +56,12 @@ struct Admitted {
     call: OutboundCall,
 }
 
+/// A request that may not be made.
+struct Refusal {
+    why: String,
+    error: Error,
+}
+
 type Processed = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Sent = Result<(Response<WasiBody>, Processed), Error>;
 
@@ -65,11 +72,19 @@ pub(crate) fn add_to_linker(linker: &mut Linker<PluginState>) -> wasmtime::Resul
 
 impl WasiHttpView for PluginState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let call = self.call.serving.as_ref().map(|serving| OutboundCall {
+        let call = self.outbound_call();
+        self.wasi().http(|outbound| outbound.call = call)
+    }
+}
+
+// === impl PluginState ===
+
+impl PluginState {
+    fn outbound_call(&self) -> Option<OutboundCall> {
+        self.call.serving.as_ref().map(|serving| OutboundCall {
             usage: self.spec.usage.of_tenant(serving.tenant.as_ref().map(|tenant| tenant.name())),
             deadline: self.call.clock.deadline(),
-        });
-        self.wasi().http(|outbound| outbound.call = call)
+        })
     }
 }
 
@@ -84,26 +99,24 @@ impl Outbound {
         &self.spec.grants.http
     }
 
-    fn admit(&self, uri: &Uri) -> Result<Admitted, Error> {
-        let refuse = |why: String, error: Error| {
-            self.log.write(Level::WARN, &format!("an HTTP request was refused: {why}"));
-            error
-        };
-        let denied = |why: String| refuse(why, Error::HttpRequestDenied);
+    fn admit(&self, uri: &Uri) -> Result<Admitted, Refusal> {
+        let denied = |why: String| Refusal { why, error: Error::HttpRequestDenied };
         let call = self.call.clone();
         let call = call
             .ok_or_else(|| denied("it was made while the guest was started, before there was a request".to_owned()))?;
         let destination = Destination::of(uri).map_err(denied)?;
         let reach = self.grant().check(&destination).map_err(denied)?;
         let most = self.spec.limits.http_in_flight_max;
-        let in_flight = self.grant().begin(most).ok_or_else(|| {
-            refuse(
-                format!("{most} requests of the plugin are under way, the limit (http_in_flight)"),
-                Error::ConnectionLimitReached,
-            )
+        let in_flight = self.grant().begin(most).ok_or_else(|| Refusal {
+            why: format!("{most} requests of the plugin are under way, the limit (http_in_flight)"),
+            error: Error::ConnectionLimitReached,
         })?;
         call.usage.called_http();
         Ok(Admitted { destination, reach, in_flight, call })
+    }
+
+    fn log_refusal(&self, refusal: &Refusal) {
+        self.log.write(Level::WARN, &format!("an HTTP request was refused: {}", refusal.why));
     }
 }
 
@@ -114,12 +127,14 @@ impl WasiHttpHooks for Outbound {
         options: Option<RequestOptions>,
         _: Processed,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let admitted = self.admit(request.uri());
+        let admitted = self.admit(request.uri()).inspect_err(|refusal| self.log_refusal(refusal));
         let (limits, grant, log) = (self.spec.limits.clone(), self.grant().clone(), self.log.clone());
         Box::new(async move {
-            let admitted = admitted?;
+            let admitted = admitted.map_err(|refusal| refusal.error)?;
             let destination = admitted.destination.clone();
-            let times = Times::of(&limits, options.as_ref(), admitted.call.deadline);
+            let wished = options.and_then(|options| options.connect_timeout);
+            let connect = limits.http_connect_max.min(wished.unwrap_or(Duration::MAX));
+            let times = Times::of(&limits, connect, limits.http_time_max, admitted.call.deadline);
             let answered = timeout_at(times.until.into(), exchange(request, admitted, (&limits, &grant), &times)).await;
             let answered = answered.unwrap_or(Err(Error::HttpResponseTimeout));
             let response = answered.inspect_err(|error| {
@@ -130,7 +145,11 @@ impl WasiHttpHooks for Outbound {
     }
 
     fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode {
-        body::limit_behind(error).unwrap_or(ErrorCode::HttpProtocolError)
+        match body::limit_behind(error) {
+            Some(Error::HttpRequestBodySize(limit)) => ErrorCode::HttpRequestBodySize(*limit),
+            Some(Error::HttpResponseTimeout) => ErrorCode::HttpResponseTimeout,
+            _ => ErrorCode::HttpProtocolError,
+        }
     }
 }
 
@@ -142,10 +161,8 @@ struct Times {
 
 impl Times {
     /// The guest's own wishes count where they are shorter; a call's end is the end of its requests.
-    fn of(limits: &PluginLimits, options: Option<&RequestOptions>, deadline: Instant) -> Self {
-        let wished = options.and_then(|options| options.connect_timeout);
-        let connect = limits.http_connect_max.min(wished.unwrap_or(Duration::MAX));
-        Self { connect, until: deadline.min(Instant::now() + limits.http_time_max) }
+    fn of(limits: &PluginLimits, connect: Duration, whole: Duration, deadline: Instant) -> Self {
+        Self { connect, until: deadline.min(Instant::now() + whole.min(limits.http_time_max)) }
     }
 }
 

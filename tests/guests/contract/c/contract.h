@@ -18,6 +18,7 @@ const char *all_of_state(void);
 const char *all_of_metrics(void);
 const char *all_of_files(void);
 const char *all_of_secrets(void);
+const char *all_of_http(void);
 const char *all_of_control(void);
 
 #endif

@@ -184,6 +184,7 @@ bool nereid_run(nereid_request *request, nereid_response *response) {
     if (strcmp(mode, "metrics") == 0) return said(response, x, all_of_metrics());
     if (strcmp(mode, "files") == 0) return said(response, x, all_of_files());
     if (strcmp(mode, "secrets") == 0) return said(response, x, all_of_secrets());
+    if (strcmp(mode, "http") == 0) return said(response, x, all_of_http());
     if (strcmp(mode, "control") == 0) return said(response, x, all_of_control());
     return with_the_input(mode, request, x, response);
 }

@@ -2,6 +2,8 @@
 
 #include "contract.h"
 
+#include <string.h>
+
 const char *all_of_state(void) {
     uint64_t first = nereid_state_set("a", nereid_bytes_of("one"), 0);
     nereid_entry entry, now, gone;
@@ -65,6 +67,32 @@ const char *all_of_secrets(void) {
     }
     nereid_secret("other", &other);
     return say(nereid_string(token), " %s", refused());
+}
+
+static const char *header_of(const nereid_http_response *response, const char *name) {
+    for (size_t index = 0; index < response->header_count; index++) {
+        if (strcmp(response->headers[index].name, name) == 0) {
+            return nereid_string(response->headers[index].value);
+        }
+    }
+    return "none";
+}
+
+const char *all_of_http(void) {
+    const char *server = nereid_setting("server", "");
+    nereid_header word = {"x-word", nereid_bytes_of("hi")};
+    nereid_http_request echo = {
+        .method = "POST", .url = say("", "%s/echo", server), .headers = &word, .header_count = 1, .body = nereid_bytes_of("ping"),
+    };
+    nereid_http_response echoed, missing, denied;
+    if (!nereid_http(&echo, &echoed) ||
+        !nereid_http(&(nereid_http_request){.method = "GET", .url = say("", "%s/missing", server)}, &missing)) {
+        return NULL;
+    }
+    const char *said = say("", "%d %s", echoed.status, header_of(&echoed, "x-method"));
+    said = say(said, " %s %s %d", header_of(&echoed, "x-word"), nereid_string(echoed.body), missing.status);
+    nereid_http(&(nereid_http_request){.method = "GET", .url = "http://127.0.0.1:1/"}, &denied);
+    return say(said, " %s", refused());
 }
 
 const char *all_of_control(void) {

@@ -2,7 +2,7 @@
 // has the list that all languages share.
 
 import {
-  PluginError, Tensor, control, files, infer, log, metrics, model, operations, plugin, secretText, setting, state, submit, waitAny,
+  PluginError, Tensor, control, files, http, infer, log, metrics, model, operations, plugin, secretText, setting, state, submit, waitAny,
 } from "nereid";
 
 class Contract {
@@ -116,6 +116,15 @@ const MODES = {
   },
 
   secrets: (x) => said(x, secretText("token"), refused(() => secretText("other"))),
+
+  http(x) {
+    const server = setting("server");
+    const echo = { url: `${server}/echo`, options: { headers: { "x-word": "hi" }, body: "ping" } };
+    const [echoed, missing] = http.requestAll([echo, { url: `${server}/missing` }]);
+    const denied = refused(() => http.request("http://127.0.0.1:1/"));
+    const { status, headers } = echoed;
+    return said(x, status, headers.get("x-method"), headers.get("x-word"), echoed.text(), missing.status, denied);
+  },
 
   control(x) {
     const entries = control.index().map(({ name, version, state }) => `${name}:${version}:${state}`);

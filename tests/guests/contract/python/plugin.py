@@ -2,7 +2,7 @@
 list that all languages share."""
 
 import nereid
-from nereid import control, files, metrics, operations, state
+from nereid import control, files, http, metrics, operations, state
 
 
 class Contract(nereid.Transform):
@@ -106,6 +106,13 @@ class Contract(nereid.Transform):
 
     def mode_secrets(self, request, x):
         return said(x, nereid.secret("token").decode(), refused(lambda: nereid.secret("other")))
+
+    def mode_http(self, request, x):
+        server = nereid.setting("server")
+        echo = ("POST", f"{server}/echo", {"headers": {"x-word": "hi"}, "body": b"ping"})
+        echoed, missing = http.request_all([echo, ("GET", f"{server}/missing", {})])
+        denied = refused(lambda: http.get("http://127.0.0.1:1/"))
+        return said(x, echoed.status, echoed.headers["x-method"], echoed.headers["x-word"], echoed.text(), missing.status, denied)
 
     def mode_control(self, request, x):
         entries = [f"{entry.name}:{entry.version}:{entry.state}" for entry in control.index()]

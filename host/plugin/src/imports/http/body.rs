@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use nereid_telemetry::Usage;
 use tokio::time::{Sleep, sleep_until};
-use wasmtime_wasi_http::{Error, p2::bindings::http::types::ErrorCode};
+use wasmtime_wasi_http::Error;
 
 /// A body on its way; generic over what lives as long as it.
 pub(super) struct Metered<B, K = ()> {
@@ -96,11 +96,7 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin, K: Unpin> Body for Metered<B,
     }
 }
 
-/// The limit of ours that is behind a failure of the connection, as the guest is told it.
-pub(super) fn limit_behind(error: &hyper::Error) -> Option<ErrorCode> {
-    match error.source()?.downcast_ref::<Error>()? {
-        Error::HttpRequestBodySize(limit) => Some(ErrorCode::HttpRequestBodySize(*limit)),
-        Error::HttpResponseTimeout => Some(ErrorCode::HttpResponseTimeout),
-        _ => None,
-    }
+/// The limit of ours that is behind a failure of the connection.
+pub(super) fn limit_behind(error: &hyper::Error) -> Option<&Error> {
+    error.source()?.downcast_ref()
 }

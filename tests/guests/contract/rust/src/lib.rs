@@ -61,6 +61,7 @@ impl Transform for Contract {
             "files" => Ok(said(x, &reach::files()?)),
             "secrets" => Ok(said(x, &reach::secrets()?)),
             "control" => Ok(said(x, &reach::control()?)),
+            "http" => Ok(said(x, &reach::http()?)),
             "trap" => Ok(Response::new().output("X", fail_on_purpose(x))),
             "cancelled" => {
                 while !request.is_cancelled() {}

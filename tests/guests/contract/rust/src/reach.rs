@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use nereid_sdk::{
-    Error, ErrorCode, control, files,
+    Error, ErrorCode, control, files, http,
     metrics::{Counter, Gauge, Histogram},
-    secret, state,
+    secret, setting, state,
 };
 
 pub(crate) fn state() -> Result<[String; 12], Error> {
@@ -59,6 +59,23 @@ pub(crate) fn files() -> Result<[String; 5], Error> {
 
 pub(crate) fn secrets() -> Result<[String; 2], Error> {
     Ok([text(&secret("token")?), refused(secret("other"))])
+}
+
+pub(crate) fn http() -> Result<[String; 6], Error> {
+    let server = setting("server").unwrap_or_default();
+    let echo = http::Request::post(format!("{server}/echo")).header("x-word", "hi").body("ping");
+    let mut answers = http::send_all([echo, http::Request::get(format!("{server}/missing"))]).into_iter();
+    let mut next = || answers.next().unwrap_or_else(|| Err(Error::internal("an answer is missing")));
+    let (echoed, missing) = (next()?, next()?);
+    let header = |name| text(echoed.header(name).unwrap_or_default());
+    Ok([
+        echoed.status.to_string(),
+        header("x-method"),
+        header("x-word"),
+        text(&echoed.body),
+        missing.status.to_string(),
+        refused(http::Request::get("http://127.0.0.1:1/").send()),
+    ])
 }
 
 pub(crate) fn control() -> Result<[String; 2], Error> {
