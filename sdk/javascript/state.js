@@ -19,13 +19,13 @@ export function get(key) {
 
 /// Writes whatever is there, and gives the version. The value is forgotten after `lifetimeMs` milliseconds, or never.
 export function set(key, value, { lifetimeMs = null } = {}) {
-  return asking(() => host.set(key, bytesOf(value), lifetimeMs));
+  return asking(() => host.set(key, bytesOf(value), milliseconds(lifetimeMs)));
 }
 
 /// Writes if the version there is still `expected` (`null`: if there is no value). Gives the new version, or `null` when somebody
 /// else was quicker: then `get` again.
 export function swap(key, value, expected, { lifetimeMs = null } = {}) {
-  return asking(() => host.swap(key, bytesOf(value), expected, lifetimeMs)) ?? null;
+  return asking(() => host.swap(key, bytesOf(value), expected, milliseconds(lifetimeMs))) ?? null;
 }
 
 /// Adds to the whole number under `key`, 0 when there is none, and gives the sum.
@@ -41,6 +41,11 @@ export function remove(key) {
 /// The keys that begin with `prefix`, in order, at most `limit` of them.
 export function keys(prefix = "", limit = 1000) {
   return asking(() => host.keys(prefix, limit));
+}
+
+/// The engine takes whole numbers alone, and ends the guest over all else.
+function milliseconds(lifetime) {
+  return lifetime === null ? null : Math.round(Number(lifetime));
 }
 
 function bytesOf(value) {

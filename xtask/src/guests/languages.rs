@@ -47,8 +47,9 @@ const LANGUAGES: [Language; 3] = [
 const CONTRACTS: [(&str, &str); 2] = [("contract", "transform-plugin"), ("contract_model", "model-plugin")];
 
 /// Plugins of examples: their language, their folder below `plugins`, and where their component is served from.
-const PLUGINS: [(&str, &str, &str); 2] = [
+const PLUGINS: [(&str, &str, &str); 3] = [
     ("python", "record_features", "examples/tabular/model_repository/features/1/model.wasm"),
+    ("javascript", "moderation", "examples/moderation/model_repository/moderation/1/model.wasm"),
     ("javascript", "chat_prompt", "examples/streaming/model_repository/chat_prompt/1/model.wasm"),
 ];
 
