@@ -171,76 +171,92 @@ pub(crate) fn fixed_rows() -> Vec<FixedRow> {
 
 /// What a plugin gets, and what it may ask for.
 pub(crate) fn plugin_rows() -> Vec<PluginRow> {
-    let (default, ceiling) = (PluginLimits::DEFAULT, PluginLimits::CEILING);
-    fn row<U: LimitUnit>(key: &'static str, what: &'static str, values: [u64; 2]) -> PluginRow {
-        let [default, ceiling] = values.map(|value| U::from_number(value).map(show_limit::<U>).unwrap_or_default());
-        PluginRow { key, what, default, ceiling }
-    }
-    let both = |value: fn(&PluginLimits) -> u64| [value(&default), value(&ceiling)];
-    let milliseconds =
-        |time: fn(&PluginLimits) -> Duration| [Time::to_number(time(&default)), Time::to_number(time(&ceiling))];
-    vec![
-        row::<Bytes>("memory_mib", "memory of a guest", both(|limits| limits.memory_bytes_max)),
-        row::<Time>(
+    let mut rows = vec![
+        plugin_row::<Bytes>("memory_mib", "memory of a guest", both(|limits| limits.memory_bytes_max)),
+        plugin_row::<Time>(
             "deadline_ms",
             "from start to end, waiting for models included",
             milliseconds(|limits| limits.wall_time_max),
         ),
-        row::<Time>(
+        plugin_row::<Time>(
             "cpu_ms",
             "processor time, operations of the host included, waiting for models excluded",
             milliseconds(|limits| limits.cpu_time_max),
         ),
-        row::<Bytes>(
+        plugin_row::<Bytes>(
             "host_tensor_mib",
             "host memory behind tensors that it made or got from models, and for operations",
             both(|limits| limits.host_tensor_bytes_max),
         ),
-        row::<Bytes>("output_mib", "bytes of all outputs", both(|limits| limits.output_bytes_max)),
-        row::<Count>("host_calls", "calls of imported functions", both(|limits| limits.host_calls_max)),
-        row::<Count>("model_calls", "calls of other models", both(|limits| limits.model_calls_max.into())),
-        row::<Count>(
+        plugin_row::<Bytes>("output_mib", "bytes of all outputs", both(|limits| limits.output_bytes_max)),
+        plugin_row::<Count>("host_calls", "calls of imported functions", both(|limits| limits.host_calls_max)),
+        plugin_row::<Count>("model_calls", "calls of other models", both(|limits| limits.model_calls_max.into())),
+        plugin_row::<Count>(
             "pending_calls",
             "calls of other models at one time",
             both(|limits| limits.pending_calls_max.into()),
         ),
-        row::<Count>("call_depth", "models in a chain of calls", both(|limits| limits.call_depth_max.into())),
-        row::<Count>("handles", "open handles", both(|limits| limits.handles_max.into())),
-        row::<Count>("table_elements", "table elements of a guest", both(|limits| limits.table_elements_max)),
-        row::<Bytes>("log_kib", "log lines", both(|limits| limits.log_bytes_max)),
-        row::<Bytes>("state_kib", "what the model keeps between calls", both(|limits| limits.state_bytes_max)),
-        row::<Count>(
+        plugin_row::<Count>("call_depth", "models in a chain of calls", both(|limits| limits.call_depth_max.into())),
+        plugin_row::<Count>("handles", "open handles", both(|limits| limits.handles_max.into())),
+        plugin_row::<Count>("table_elements", "table elements of a guest", both(|limits| limits.table_elements_max)),
+        plugin_row::<Bytes>("log_kib", "log lines", both(|limits| limits.log_bytes_max)),
+        plugin_row::<Bytes>("state_kib", "what the model keeps between calls", both(|limits| limits.state_bytes_max)),
+        plugin_row::<Count>(
             "metric_series",
             "label sets of the model's own metrics",
             both(|limits| limits.metric_series_max.into()),
         ),
-        row::<Time>(
+    ];
+    rows.extend(plugin_http_rows());
+    rows.push(plugin_row::<Count>(
+        "invocations",
+        "calls before a guest is replaced by a fresh one",
+        both(|limits| limits.invocations_max),
+    ));
+    rows
+}
+
+fn plugin_http_rows() -> Vec<PluginRow> {
+    vec![
+        plugin_row::<Time>(
             "http_connect_ms",
             "a connection to a server that it calls",
             milliseconds(|limits| limits.http_connect_max),
         ),
-        row::<Time>(
+        plugin_row::<Time>(
             "http_timeout_ms",
             "one request to a server, the answer's body included",
             milliseconds(|limits| limits.http_time_max),
         ),
-        row::<Bytes>(
+        plugin_row::<Bytes>(
             "http_request_mib",
             "the body of one request to a server",
             both(|limits| limits.http_request_bytes_max),
         ),
-        row::<Bytes>("http_response_mib", "the body of the answer", both(|limits| limits.http_response_bytes_max)),
-        row::<Count>(
+        plugin_row::<Bytes>(
+            "http_response_mib",
+            "the body of the answer",
+            both(|limits| limits.http_response_bytes_max),
+        ),
+        plugin_row::<Count>(
             "http_in_flight",
             "requests to servers at one time, all guests together",
             both(|limits| limits.http_in_flight_max.into()),
         ),
-        row::<Count>(
-            "invocations",
-            "calls before a guest is replaced by a fresh one",
-            both(|limits| limits.invocations_max),
-        ),
     ]
+}
+
+fn plugin_row<U: LimitUnit>(key: &'static str, what: &'static str, values: [u64; 2]) -> PluginRow {
+    let [default, ceiling] = values.map(|value| U::from_number(value).map(show_limit::<U>).unwrap_or_default());
+    PluginRow { key, what, default, ceiling }
+}
+
+fn both(value: fn(&PluginLimits) -> u64) -> [u64; 2] {
+    [value(&PluginLimits::DEFAULT), value(&PluginLimits::CEILING)]
+}
+
+fn milliseconds(time: fn(&PluginLimits) -> Duration) -> [u64; 2] {
+    [&PluginLimits::DEFAULT, &PluginLimits::CEILING].map(|limits| Time::to_number(time(limits)))
 }
 
 #[cfg(test)]
