@@ -10,9 +10,9 @@ from repository import tensors, write_model
 from server import ROOT
 from tritonclient.utils import InferenceServerException
 
-LANGUAGES = ["rust", "python", "javascript", "c"]
+LANGUAGES = ["rust", "python", "javascript", "c", "go"]
 # Where the accident of `trap` happens, as an author would look for it.
-PLACES = {"rust": "src/lib.rs:", "python": "plugin.py:", "javascript": "plugin.js:", "c": "fail_on_purpose"}
+PLACES = {"rust": "src/lib.rs:", "python": "plugin.py:", "javascript": "plugin.js:", "go": "plugin.go:", "c": "fail_on_purpose"}
 # What it says; C has no words for it.
 ACCIDENTS = {"c": "unreachable"}
 WORDS = np.array([b"\0\xff", b"", "grün".encode()], np.object_)
@@ -106,3 +106,20 @@ def test_a_traceback_of_python_is_in_the_servers_log_line_by_line(client, langua
 def test_what_python_prints_is_in_the_servers_log(client, languages):
     ask(client, "python", "log", [1])
     assert "the contract prints" in languages.log_text()
+
+
+def test_what_go_prints_and_where_it_panicked_is_in_the_servers_log(client, languages):
+    ask(client, "go", "log", [1])
+    with pytest.raises(InferenceServerException):
+        ask(client, "go", "trap", [1])
+    text = languages.log_text()
+    assert "the contract prints in go" in text
+    assert "main.failOnPurpose(" in text and "contract/plugin.go:" in text
+
+
+def test_an_accident_of_go_beside_the_call_is_told_in_the_log_and_the_next_request_is_served(client, languages):
+    with pytest.raises(InferenceServerException, match="collector.go:"):
+        ask(client, "go", "accident", [1])
+    text = languages.log_text()
+    assert "panic: out of luck elsewhere" in text and "collector.go:" in text
+    assert ask(client, "go", "pass", [1]).as_numpy("X").tolist() == [1]

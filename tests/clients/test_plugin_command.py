@@ -12,7 +12,7 @@ import tritonclient.http as http
 from server import ROOT, Server
 
 GUESTS = ROOT / "target/guests"
-LANGUAGES = ["rust", "python", "javascript", "c"]
+LANGUAGES = ["rust", "python", "javascript", "c", "go"]
 
 # Compiling a plugin in Python takes the compiler and the server some ten seconds each.
 BUILD_SECONDS_MAX = 300

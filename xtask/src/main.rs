@@ -46,7 +46,7 @@ const TASKS: [Task; 7] = [
     },
     Task {
         name: "setup",
-        usage: "[onnxruntime|guests|python|perf_analyzer|model_analyzer|redis|plugin-python|plugin-javascript|plugins|clients|all]...",
+        usage: "[onnxruntime|guests|python|perf_analyzer|model_analyzer|redis|plugin-python|plugin-javascript|plugin-c|plugin-go|plugins|clients|all]...",
         purpose: "fetch what the host, the guests and the client tests need into .nereid/",
         run: setup::run,
     },

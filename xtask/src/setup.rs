@@ -93,14 +93,22 @@ pub(crate) const PLUGIN_C: Component = Component {
     fetch: |workspace| (Toolchain::C.fetch)(&workspace.home()),
 };
 
+/// What makes components of Go plugins.
+pub(crate) const PLUGIN_GO: Component = Component {
+    name: "plugin-go",
+    purpose: Toolchain::GO.purpose,
+    find: |workspace| (Toolchain::GO.find)(&workspace.home()),
+    fetch: |workspace| (Toolchain::GO.fetch)(&workspace.home()),
+};
+
 /// The compilers for plugins in languages other than Rust.
-pub(crate) const PLUGIN_LANGUAGES: [&Component; 3] = [&PLUGIN_PYTHON, &PLUGIN_JAVASCRIPT, &PLUGIN_C];
+pub(crate) const PLUGIN_LANGUAGES: [&Component; 4] = [&PLUGIN_PYTHON, &PLUGIN_JAVASCRIPT, &PLUGIN_C, &PLUGIN_GO];
 
 /// All that the end-to-end suites use.
 pub(crate) const CLIENTS: [&Component; 4] = [&PYTHON, &PERF_ANALYZER, &MODEL_ANALYZER, &REDIS];
 
 /// The words that `setup` understands, and what each stands for.
-const GROUPS: [(&str, &[&Component]); 12] = [
+const GROUPS: [(&str, &[&Component]); 13] = [
     ("onnxruntime", &[&ONNXRUNTIME]),
     ("guests", &[&GUESTS]),
     ("python", &[&PYTHON]),
@@ -110,6 +118,7 @@ const GROUPS: [(&str, &[&Component]); 12] = [
     ("plugin-python", &[&PLUGIN_PYTHON]),
     ("plugin-javascript", &[&PLUGIN_JAVASCRIPT]),
     ("plugin-c", &[&PLUGIN_C]),
+    ("plugin-go", &[&PLUGIN_GO]),
     ("plugins", &PLUGIN_LANGUAGES),
     ("clients", &CLIENTS),
     (
@@ -124,6 +133,7 @@ const GROUPS: [(&str, &[&Component]); 12] = [
             &PLUGIN_PYTHON,
             &PLUGIN_JAVASCRIPT,
             &PLUGIN_C,
+            &PLUGIN_GO,
         ],
     ),
 ];

@@ -8,7 +8,7 @@ use std::{
 use nereid_toolchains::{Failure, Home, Sources, c, folders::list_folder};
 use wit_bindgen_c::Opts;
 
-use crate::{bindings, component};
+use crate::{bindings::Contract, component};
 
 /// The bindings' name in every world, so that one SDK fits all.
 const BINDINGS: &str = "nereid_bindings";
@@ -26,7 +26,7 @@ pub fn componentize(home: &Home, sources: &Sources<'_>, component: &Path) -> Res
 
 fn build(home: &Home, sources: &Sources<'_>, scratch: &Path, component: &Path) -> Result<(), Failure> {
     let options = Opts { rename_world: Some(BINDINGS.to_owned()), ..Opts::default() };
-    bindings::write(sources, options.build(), scratch)?;
+    Contract::read(sources)?.write(options.build(), scratch, |text| text.into())?;
     let mut files = sources_in(sources.plugin)?;
     if files.is_empty() {
         return Err(Failure::new(format!("{} has no .c file", sources.plugin.display())));
@@ -41,7 +41,7 @@ fn build(home: &Home, sources: &Sources<'_>, scratch: &Path, component: &Path) -
         &c::Compilation { files: &files, includes: &includes, define: &format!("NEREID_{world}") },
         &module,
     )?;
-    component::write(&module, component)
+    component::write(&component::read(&module)?, &module, component)
 }
 
 fn sources_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {

@@ -10,14 +10,21 @@ use wasi_preview1_component_adapter_provider::{
 };
 use wit_component::ComponentEncoder;
 
-/// Makes it. What the module asks of WASI's first preview goes through the adapter to the second.
+/// The module's bytes.
 ///
 /// # Errors
-/// The module cannot be read, does not fit its world, or the component cannot be written.
-pub(crate) fn write(module: &Path, component: &Path) -> Result<(), Failure> {
-    let bytes = fs::read(module).map_err(Failure::io(format_args!("read {}", module.display())))?;
+/// It cannot be read.
+pub(crate) fn read(module: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(module).map_err(Failure::io(format_args!("read {}", module.display())))
+}
+
+/// Makes it of the bytes of `module`. What the module asks of WASI's first preview goes through the adapter to the second.
+///
+/// # Errors
+/// The module does not fit its world, or the component cannot be written.
+pub(crate) fn write(bytes: &[u8], module: &Path, component: &Path) -> Result<(), Failure> {
     let failed = |error| Failure::new(format!("{} makes no component: {error:#}", module.display()));
-    let encoder = ComponentEncoder::default().validate(true).module(&without_debug_sections(&bytes)).map_err(failed)?;
+    let encoder = ComponentEncoder::default().validate(true).module(&without_debug_sections(bytes)).map_err(failed)?;
     let adapted = encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER);
     let encoded = adapted.map_err(failed)?.encode().map_err(failed)?;
     fs::write(component, encoded).map_err(Failure::io(format_args!("write {}", component.display())))

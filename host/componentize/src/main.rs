@@ -28,6 +28,7 @@ fn run(words: &[String]) -> Result<(), Failure> {
     let (home, component) = (Home::new(PathBuf::from(home)), Path::new(component));
     match language.as_str() {
         "c" => nereid_componentize::componentize_c(&home, &sources, component),
-        other => Err(Failure::new(format!("'{other}' is made elsewhere; expected 'c'"))),
+        "go" => nereid_componentize::componentize_go(&home, &sources, component),
+        other => Err(Failure::new(format!("'{other}' is made elsewhere; expected 'c' or 'go'"))),
     }
 }

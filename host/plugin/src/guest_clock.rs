@@ -18,6 +18,9 @@ use crate::grants::Clocks;
 /// What a clock that stands still says of its resolution.
 const STILL_RESOLUTION: Duration = Duration::from_millis(1);
 
+/// What the monotonic clock shows at first: runtimes take 0 for one that does not work, and Go's ends itself there.
+const MONOTONIC_BEGINNING_NS: u64 = 1_000_000_000;
+
 /// One guest's time; a clone is the same.
 #[derive(Clone, Debug)]
 pub(crate) struct GuestClock(Arc<Inner>);
@@ -70,7 +73,7 @@ impl HostMonotonicClock for GuestClock {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.shown().as_nanos()).unwrap_or(u64::MAX)
+        u64::try_from(self.shown().as_nanos()).unwrap_or(u64::MAX).saturating_add(MONOTONIC_BEGINNING_NS)
     }
 }
 
@@ -96,10 +99,10 @@ mod tests {
     fn a_still_clock_moves_where_it_is_told_to() {
         let clock = GuestClock::start(Clocks::Still);
         std::thread::sleep(Duration::from_millis(2));
-        assert_eq!(monotonic(&clock), 0);
+        assert_eq!(monotonic(&clock), MONOTONIC_BEGINNING_NS);
         clock.move_on();
         let moved = monotonic(&clock);
-        assert!(moved >= 2_000_000, "{moved}");
+        assert!(moved >= MONOTONIC_BEGINNING_NS + 2_000_000, "{moved}");
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!(monotonic(&clock), moved);
     }

@@ -11,6 +11,7 @@ pub mod debian;
 pub mod environment;
 pub mod failure;
 pub mod folders;
+pub mod go;
 pub mod javascript;
 pub mod manifest;
 pub mod python;

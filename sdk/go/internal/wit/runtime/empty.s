@@ -1,0 +1,1 @@
+// Declarations without a body are refused where there is no assembly.
