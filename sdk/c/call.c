@@ -55,6 +55,14 @@ void nereid_release(void *memory) {
     }
 }
 
+void *nereid_lasting(size_t size) {
+    void *memory = malloc(size);
+    if (memory == NULL) {
+        abort();
+    }
+    return memory;
+}
+
 /* What the host writes into this guest is of the call, too. Takes the place of the bindings' own, which is weak. */
 __attribute__((export_name("cabi_realloc"))) void *cabi_realloc(void *old, size_t old_size, size_t align, size_t size) {
     if (size == 0) {

@@ -37,6 +37,8 @@ struct nereid_response {
 void *nereid_keep(void *memory);
 /* Frees such memory before. */
 void nereid_release(void *memory);
+/* Memory that outlives the call. */
+void *nereid_lasting(size_t size);
 /* Notes a handle, to be dropped when the call ends. */
 nereid_tensor *nereid_own_tensor(host_tensor handle);
 void nereid_own_pending(nereid_plugin_inference_own_pending_t handle);

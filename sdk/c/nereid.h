@@ -9,8 +9,8 @@
  *
  * Whose memory. Everything that a function of this header gives (tensors, texts, bytes, calls, answers) is the SDK's and lasts
  * until the host's call ends: nothing is to be freed, nothing can be kept for the next call. What is kept is copied, with malloc.
- * Three things outlive the call and say so: metrics, senders, and what nereid_initialise made of them. What is given to a function
- * is read before it returns; it may lie on the stack.
+ * Four things outlive the call and say so: metrics, tokenizers, senders, and what nereid_initialise made of them. What is given to
+ * a function is read before it returns; it may lie on the stack.
  *
  * Errors. A function that can fail gives NULL or false, and the SDK remembers why. NULL may be handed on: a function that gets it
  * fails too and leaves the first reason in place, so that a chain of calls needs one test at its end. nereid_run gives false, and
@@ -448,5 +448,39 @@ nereid_tensor *nereid_decode_base64(const nereid_tensor *tensor, bool url_safe);
 const char **nereid_texts(const nereid_tensor *tensor, uint32_t first, uint32_t count);
 nereid_tensor *nereid_from_texts(nereid_shape shape, const char *const *texts);
 nereid_tensor *nereid_blob_bytes(const nereid_tensor *tensor, uint32_t index);
+
+/* === Tokenizers: texts to the numbers that language models read, and back, by tokenizer.json files. Opened once, in
+ * nereid_initialise; they outlive the call === */
+
+typedef struct nereid_tokenizer nereid_tokenizer;
+
+/* A file in a folder that was granted. A text is cut to `max_length` tokens, special ones included (0: as the file says); with
+ * `cut_beginning` it keeps its end. */
+nereid_tokenizer *nereid_tokenizer_open(const char *path, uint32_t max_length, bool cut_beginning);
+nereid_tokenizer *nereid_tokenizer_from_bytes(nereid_bytes definition, uint32_t max_length, bool cut_beginning);
+/* An instance may keep a few at a time. */
+void nereid_tokenizer_close(nereid_tokenizer *tokenizer);
+/* With added ones. */
+uint32_t nereid_vocabulary_size(const nereid_tokenizer *tokenizer);
+/* False when there is no such token. */
+bool nereid_token_id(const nereid_tokenizer *tokenizer, const char *token, uint32_t *id);
+/* NULL when there is no such number. */
+const char *nereid_token(const nereid_tokenizer *tokenizer, uint32_t id);
+
+typedef struct {
+    const nereid_tensor *pairs; /* an element of each together; NULL for none */
+    uint32_t length;            /* tokens of every row; 0 for as many as the longest, or as the file says */
+    bool without_special;       /* without the tokens that mark beginning, end and parts */
+} nereid_encoding_rules;
+
+/* A row for each text, NEREID_INT64 [texts, length]: numbers, 1 for a token and 0 for padding, 1 for the second of a pair. */
+typedef struct {
+    nereid_tensor *ids, *mask, *type_ids;
+} nereid_encoding;
+
+bool nereid_encode(
+    const nereid_tokenizer *tokenizer, const nereid_tensor *texts, nereid_encoding_rules rules, nereid_encoding *encoding);
+/* The texts of rows of whole numbers along the innermost axis. */
+nereid_tensor *nereid_decode(const nereid_tokenizer *tokenizer, const nereid_tensor *ids, bool keep_special);
 
 #endif

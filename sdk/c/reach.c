@@ -2,8 +2,6 @@
 
 #include "internal.h"
 
-#include <stdlib.h>
-
 static nereid_bindings_list_u8_t host_bytes(nereid_bytes bytes) {
     return (nereid_bindings_list_u8_t){(uint8_t *)bytes.data, bytes.size};
 }
@@ -97,22 +95,13 @@ static nereid_plugin_metrics_list_label_t host_labels(const nereid_label *labels
     return list;
 }
 
-/* Outlives the call. */
-static void *lasting(size_t size) {
-    void *memory = malloc(size);
-    if (memory == NULL) {
-        abort();
-    }
-    return memory;
-}
-
 nereid_counter *nereid_counter_open(const char *name, const char *description, const nereid_label *labels, size_t count) {
     host_string names[] = {host_text(name), host_text(description)};
     nereid_plugin_metrics_list_label_t list = host_labels(labels, count);
     nereid_counter made;
     host_error error;
     bool is_open = nereid_plugin_metrics_static_counter_open(&names[0], &names[1], &list, &made.handle, &error);
-    return nereid_checked(is_open, &error) ? memcpy(lasting(sizeof made), &made, sizeof made) : NULL;
+    return nereid_checked(is_open, &error) ? memcpy(nereid_lasting(sizeof made), &made, sizeof made) : NULL;
 }
 
 bool nereid_counter_add(nereid_counter *counter, double amount) {
@@ -134,7 +123,7 @@ nereid_gauge *nereid_gauge_open(const char *name, const char *description, const
     nereid_gauge made;
     host_error error;
     bool is_open = nereid_plugin_metrics_static_gauge_open(&names[0], &names[1], &list, &made.handle, &error);
-    return nereid_checked(is_open, &error) ? memcpy(lasting(sizeof made), &made, sizeof made) : NULL;
+    return nereid_checked(is_open, &error) ? memcpy(nereid_lasting(sizeof made), &made, sizeof made) : NULL;
 }
 
 void nereid_gauge_set(nereid_gauge *gauge, double value) {
@@ -158,7 +147,7 @@ nereid_histogram *nereid_histogram_open(
     host_error error;
     bool is_open =
         nereid_plugin_metrics_static_histogram_open(&names[0], &names[1], &list, &limits, &made.handle, &error);
-    return nereid_checked(is_open, &error) ? memcpy(lasting(sizeof made), &made, sizeof made) : NULL;
+    return nereid_checked(is_open, &error) ? memcpy(nereid_lasting(sizeof made), &made, sizeof made) : NULL;
 }
 
 void nereid_histogram_observe(nereid_histogram *histogram, double value) {

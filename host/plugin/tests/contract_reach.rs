@@ -89,6 +89,32 @@ async fn granted_folders_are_read_and_written_and_others_are_not() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "every guest removes what it wrote");
 }
 
+/// Three words, cut at spaces.
+const TOKENIZER: &str = r#"{
+    "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+    "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null, "decoder": null,
+    "model": { "type": "WordLevel", "vocab": { "[UNK]": 0, "cat": 1, "dog": 2 }, "unk_token": "[UNK]" }
+}"#;
+
+#[tokio::test]
+async fn texts_become_tokens_and_texts_again() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tokenizer.json"), TOKENIZER).unwrap();
+    let granted = || {
+        let scratch = FolderGrant::open("/scratch".to_owned(), folder.path().to_owned(), false).unwrap();
+        PluginSpec { grants: Grants { folders: vec![scratch], ..Grants::default() }, ..spec() }
+    };
+    let expected = "\
+size 3 2 false cat
+ids [2,3] 1 2 0 2 0 0
+mask [2,3] 1 1 0 1 1 0
+types [2,4] 0 0 1 1 0 0 1 1
+decoded cat dog|dog [UNK]
+cut [2,1] 2 0
+refused not-found";
+    check("tokenizers", granted, expected).await;
+}
+
 #[tokio::test]
 async fn granted_secrets_are_told_and_others_are_not() {
     let granted = || {

@@ -12,8 +12,12 @@ const char *refused(void);
 
 const char *yes(bool answer);
 
+/* Adds a line: name, shape and whole numbers of a tensor; nothing for NULL. */
+const char *shown(const char *said, const char *name, nereid_tensor *tensor);
+
 /* Each says what came of it; NULL on an error. */
 const char *all_operations(nereid_tensor *x);
+const char *all_of_tokenizers(void);
 const char *all_of_state(void);
 const char *all_of_metrics(void);
 const char *all_of_files(void);

@@ -180,6 +180,7 @@ bool nereid_run(nereid_request *request, nereid_response *response) {
     if (strcmp(mode, "refuse") == 0) return nereid_fail(NEREID_INVALID_ARGUMENT, "this request is refused");
     if (strcmp(mode, "request") == 0) return said(response, x, facts(request));
     if (strcmp(mode, "operations") == 0) return said(response, x, all_operations(x));
+    if (strcmp(mode, "tokenizers") == 0) return said(response, x, all_of_tokenizers());
     if (strcmp(mode, "state") == 0) return said(response, x, all_of_state());
     if (strcmp(mode, "metrics") == 0) return said(response, x, all_of_metrics());
     if (strcmp(mode, "files") == 0) return said(response, x, all_of_files());

@@ -6,8 +6,7 @@
 static const char *const PNG =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGM4AQAAygDJmcpdfgAAAABJRU5ErkJggg==";
 
-/* Name, shape and whole numbers, as a line more. */
-static const char *shown(const char *said, const char *name, nereid_tensor *tensor) {
+const char *shown(const char *said, const char *name, nereid_tensor *tensor) {
     if (tensor == NULL) {
         return said;
     }

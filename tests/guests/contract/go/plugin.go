@@ -47,6 +47,7 @@ var actions = map[string]action{
 	},
 	"cancelled":  cancelled,
 	"operations": allOperations,
+	"tokenizers": allOfTokenizers,
 	"state":      allOfState,
 	"metrics":    allOfMetrics,
 	"files":      allOfFiles,

@@ -2,7 +2,8 @@
 // has the list that all languages share.
 
 import {
-  PluginError, Tensor, control, files, http, infer, log, metrics, model, operations, plugin, secretText, setting, state, submit, waitAny,
+  PluginError, Tensor, control, files, http, infer, log, metrics, model, operations, plugin, secretText, setting, state, submit,
+  tokenizers, waitAny,
 } from "nereid";
 
 class Contract {
@@ -79,6 +80,8 @@ const MODES = {
   },
 
   operations: (x) => said(x, [...allOperations(x)].join("\n")),
+
+  tokenizers: (x) => said(x, [...allOfTokenizers()].join("\n")),
 
   state(x) {
     const first = state.set("a", "one");
@@ -191,6 +194,22 @@ function* allOperations(x) {
   yield shown("blob", operations.blobBytes(texts, 1));
   const png = operations.decodeBase64(operations.fromTexts([1], [PNG]));
   yield shown("decode", operations.decodeImage(png, 0, { channels: 3 }));
+}
+
+function* allOfTokenizers() {
+  const texts = operations.fromTexts([2], ["cat dog", "dog bird"]);
+  const tokenizer = new tokenizers.Tokenizer("/scratch/tokenizer.json");
+  const known = tokenizer.tokenId("bird") !== undefined;
+  yield ["size", tokenizer.vocabularySize, tokenizer.tokenId("dog"), known, tokenizer.token(1)].join(" ");
+  const three = tokenizer.encode(texts, { length: 3 });
+  yield shown("ids", three.ids);
+  yield shown("mask", three.mask);
+  yield shown("types", tokenizer.encode(texts, { pairs: texts, specialTokens: false }).typeIds);
+  yield `decoded ${operations.texts(tokenizer.decode(tokenizer.encode(texts).ids)).join("|")}`;
+  const definition = files.read("/scratch/tokenizer.json");
+  const cutting = new tokenizers.Tokenizer(definition, { maxLength: 1, cutBeginning: true });
+  yield shown("cut", cutting.encode(texts).ids);
+  yield `refused ${refused(() => new tokenizers.Tokenizer("/scratch/other.json"))}`;
 }
 
 function shown(name, tensor) {

@@ -2,7 +2,7 @@
 list that all languages share."""
 
 import nereid
-from nereid import control, files, http, metrics, operations, state
+from nereid import control, files, http, metrics, operations, state, tokenizers
 
 
 class Contract(nereid.Transform):
@@ -73,6 +73,9 @@ class Contract(nereid.Transform):
 
     def mode_operations(self, request, x):
         return said(x, "\n".join(all_operations(x)))
+
+    def mode_tokenizers(self, request, x):
+        return said(x, "\n".join(all_of_tokenizers()))
 
     def mode_state(self, request, x):
         first = state.set("a", b"one")
@@ -180,6 +183,21 @@ def all_operations(x):
     yield " ".join(["base64", *operations.texts(encoded), *operations.texts(operations.decode_base64(encoded), 1, 1)])
     yield shown("blob", operations.blob_bytes(texts, 1))
     yield shown("decode", operations.decode_image(operations.decode_base64(operations.from_texts([1], [PNG])), channels=3))
+
+
+def all_of_tokenizers():
+    texts = operations.from_texts([2], ["cat dog", "dog bird"])
+    tokenizer = tokenizers.Tokenizer("/scratch/tokenizer.json")
+    known = tokenizer.token_id("bird") is not None
+    yield f"size {tokenizer.vocabulary_size} {tokenizer.token_id('dog')} {yes(known)} {tokenizer.token(1)}"
+    three = tokenizer.encode(texts, length=3)
+    yield shown("ids", three.ids)
+    yield shown("mask", three.mask)
+    yield shown("types", tokenizer.encode(texts, texts, special_tokens=False).type_ids)
+    yield "decoded " + "|".join(operations.texts(tokenizer.decode(tokenizer.encode(texts).ids)))
+    definition = files.read("/scratch/tokenizer.json")
+    yield shown("cut", tokenizers.Tokenizer(definition, max_length=1, cut_beginning=True).encode(texts).ids)
+    yield "refused " + refused(lambda: tokenizers.Tokenizer("/scratch/other.json"))
 
 
 def shown(name, tensor):

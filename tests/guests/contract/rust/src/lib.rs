@@ -2,6 +2,7 @@
 //! the list that all languages share.
 
 mod reach;
+mod tokens;
 mod work;
 
 use std::{hint::black_box, time::Duration};
@@ -56,6 +57,7 @@ impl Transform for Contract {
             }
             "request" => Ok(said(x, &facts(request)?)),
             "operations" => Ok(said(x.share(), &[work::all_operations(&x)?])),
+            "tokenizers" => Ok(said(x, &[tokens::all()?])),
             "state" => Ok(said(x, &reach::state()?)),
             "metrics" => Ok(said(x, &reach::metrics()?)),
             "files" => Ok(said(x, &reach::files()?)),

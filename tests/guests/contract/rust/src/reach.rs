@@ -97,7 +97,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// The kind of error that it is.
-fn refused<T>(result: Result<T, Error>) -> String {
+pub(crate) fn refused<T>(result: Result<T, Error>) -> String {
     let Err(error) = result else { return "allowed".to_owned() };
     let kind = match error.code() {
         ErrorCode::InvalidArgument => "invalid-argument",

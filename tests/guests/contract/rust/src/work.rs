@@ -70,7 +70,7 @@ fn texts(lines: &mut Vec<String>) -> Result<(), Error> {
     Ok(())
 }
 
-fn shown(name: &str, tensor: &Tensor) -> Result<String, Error> {
+pub(crate) fn shown(name: &str, tensor: &Tensor) -> Result<String, Error> {
     let whole = operations::cast(tensor, DataType::Int64, Cast::default())?.elements::<i64>()?;
     let whole: Vec<String> = whole.iter().map(i64::to_string).collect();
     let shape: Vec<String> = tensor.shape().iter().map(u64::to_string).collect();
