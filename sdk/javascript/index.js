@@ -13,6 +13,8 @@
 // a hundred times slower than in Rust. Whatever is thrown is the error of one request, with its place. Refused: keeping a
 // tensor for the next request, because the host closes all of them when the call ends.
 
+import "./console.js";
+
 export * as control from "./control.js";
 export { PluginError } from "./errors.js";
 export { DEFERRED, Reschedule, batches, plugin } from "./export.js";

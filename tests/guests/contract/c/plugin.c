@@ -155,6 +155,8 @@ static bool with_the_input(const char *mode, nereid_request *request, nereid_ten
         about_model(response);
     } else if (strcmp(mode, "log") == 0) {
         nereid_log(NEREID_INFO, "the contract says %s", "hello");
+        puts("the contract prints in c");
+        fflush(stdout);
     } else if (strcmp(mode, "trap") == 0) {
         x = fail_on_purpose(x);
     } else if (strcmp(mode, "cancelled") == 0) {

@@ -70,6 +70,7 @@ const MODES = {
 
   log(x) {
     log.info("the contract says hello");
+    console.log("the contract prints in javascript", 1, { rows: [2n] });
     return { X: x };
   },
 

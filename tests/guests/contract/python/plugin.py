@@ -63,7 +63,7 @@ class Contract(nereid.Transform):
 
     def mode_log(self, request, x):
         nereid.log.info("the contract says hello")
-        print("the contract prints")
+        print("the contract prints in python")
         return {"X": x}
 
     def mode_request(self, request, x):
