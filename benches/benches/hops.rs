@@ -133,6 +133,7 @@ fn ensemble_edge(criterion: &mut Criterion) {
         limits: PipelineLimits::default(),
         cache: None,
         memory: None,
+        agents: None,
     });
     let mut group = criterion.benchmark_group("ensemble_edge");
     for (name, config) in [

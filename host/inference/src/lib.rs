@@ -8,6 +8,7 @@
 pub mod config;
 pub mod limits;
 
+mod agents;
 mod decision;
 mod diagnostics;
 mod error;
@@ -30,6 +31,7 @@ mod ticket;
 mod trace;
 
 pub use crate::{
+    agents::{AgentedLoad, AgentedModel, RepositoryAgents},
     config::ModelConfig,
     decision::{Awaited, BatchDecision, BatchReason, DecisionLog},
     diagnostics::{

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     DecisionLog, Generation, InferError, InferRequest, LoadOverrides, ModelConfig, ModelHistory, ModelStatistics,
-    ResponseStream, Signature,
+    RepositoryAgents, ResponseStream, Signature,
 };
 
 /// Stands between a namespace and a name where a model of one namespace is asked for: `/models/a::digits`.
@@ -160,6 +160,11 @@ pub trait ModelLoader: Send + Sync {
     /// # Errors
     /// What would keep the model from being loaded.
     fn validate(&self, source: &ModelSource, peers: &dyn Fn(&str) -> Option<ModelConfig>) -> Result<(), InferError>;
+
+    /// Who is asked before models are loaded that name agents; `None` where there is nobody.
+    fn agents(&self) -> Option<&dyn RepositoryAgents> {
+        None
+    }
 
     /// Loads one version and starts its instances. May take seconds; blocks.
     ///

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use nereid_backend::{Backend, BatchForms};
-use nereid_inference::{InferError, ModelConfig, ModelLoader, ModelSource, ServedModel, ServiceHandle, Signature};
+use nereid_inference::{
+    InferError, ModelConfig, ModelLoader, ModelSource, RepositoryAgents, ServedModel, ServiceHandle, Signature,
+};
 use nereid_memory::MemoryBudget;
 use nereid_telemetry::{Telemetry, check_metric_control};
 use tokio::runtime::Handle;
@@ -41,6 +43,8 @@ pub struct LoaderSettings {
     pub cache: Option<CacheUse>,
     /// What models and requests may take; `None` for whatever there is.
     pub memory: Option<MemoryBudget>,
+    /// Who is asked before models are loaded that name agents.
+    pub agents: Option<Arc<dyn RepositoryAgents>>,
 }
 
 // === impl Loader ===
@@ -116,6 +120,10 @@ impl Loader {
 }
 
 impl ModelLoader for Loader {
+    fn agents(&self) -> Option<&dyn RepositoryAgents> {
+        self.0.agents.as_deref()
+    }
+
     fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
         if is_ensemble(&source.config) {
             return Ok(source.config.clone());

@@ -88,6 +88,7 @@ impl World {
             limits: PipelineLimits::default(),
             cache,
             memory,
+            agents: None,
         });
         Self { service, models, loader, telemetry }
     }

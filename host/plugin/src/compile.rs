@@ -42,6 +42,7 @@ pub struct CompiledPlugin {
 pub(crate) enum Exports {
     Transform(exports::transform::GuestIndices),
     Model(exports::model::GuestIndices),
+    Agent(exports::agent::GuestIndices),
 }
 
 /// What a plugin is built as.
@@ -51,6 +52,8 @@ pub enum PluginKind {
     Transform,
     /// Executes batches, and may answer later or more than once.
     Model,
+    /// No model: asked when models are loaded and unloaded.
+    Agent,
 }
 
 /// Feeds what wasmtime wants hashed into a cryptographic hash.
@@ -72,6 +75,7 @@ impl PluginEngine {
         let pre = self.linker().instantiate_pre(&component).map_err(misfit)?;
         let exports = match contract::exported(origin, self.engine(), &component)? {
             contract::MODEL => exports::model::GuestIndices::new(&pre).map(Exports::Model),
+            contract::AGENT => exports::agent::GuestIndices::new(&pre).map(Exports::Agent),
             _ => exports::transform::GuestIndices::new(&pre).map(Exports::Transform),
         };
         let exports = exports.map_err(misfit)?;
@@ -143,12 +147,17 @@ impl PluginKind {
         match self {
             Self::Transform => "transform-plugin",
             Self::Model => "model-plugin",
+            Self::Agent => "agent-plugin",
         }
     }
 
     /// From the interface that it exports.
     pub(crate) fn of_interface(interface: &str) -> Self {
-        if interface == contract::MODEL { Self::Model } else { Self::Transform }
+        match interface {
+            contract::MODEL => Self::Model,
+            contract::AGENT => Self::Agent,
+            _ => Self::Transform,
+        }
     }
 }
 
@@ -181,6 +190,7 @@ impl CompiledPlugin {
         match self.exports {
             Exports::Transform(_) => PluginKind::Transform,
             Exports::Model(_) => PluginKind::Model,
+            Exports::Agent(_) => PluginKind::Agent,
         }
     }
 

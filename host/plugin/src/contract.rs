@@ -65,13 +65,16 @@ const HTTP: &str = "wasi:http";
 const WASI_VERSION: &str = "0.2.";
 
 /// The interfaces of which a plugin exports one.
-const EXPORTED: [&str; 2] = [TRANSFORM, MODEL];
+const EXPORTED: [&str; 3] = [TRANSFORM, MODEL, AGENT];
 
 /// One request at a time.
 pub(crate) const TRANSFORM: &str = "transform";
 
 /// A batch at a time.
 pub(crate) const MODEL: &str = "model";
+
+/// Asked when models are loaded and unloaded.
+pub(crate) const AGENT: &str = "agent";
 
 /// Compares a component's imports with the contract: by interface; functions and types are compared by wasmtime.
 pub(crate) fn check_imports(origin: &str, engine: &Engine, component: &Component) -> Result<(), PluginError> {
@@ -98,7 +101,8 @@ pub(crate) fn exported(origin: &str, engine: &Engine, component: &Component) -> 
             origin: origin.to_owned(),
             expected: EXPORTED.map(|interface| format!("{PACKAGE}/{interface}@{CONTRACT_VERSION}")).join(" or "),
             found: if exports.is_empty() { "no exports at all".to_owned() } else { exports.join(", ") },
-            advice: "Build it for the world transform-plugin or model-plugin with a Nereid SDK".to_owned(),
+            advice: "Build it for the world transform-plugin, model-plugin or agent-plugin with a Nereid SDK"
+                .to_owned(),
         }),
         _ => Err(PluginError::Exports {
             origin: origin.to_owned(),

@@ -43,6 +43,7 @@ mod tokenizer_shelf;
 
 mod imports;
 
+mod agent;
 mod failure;
 mod metering;
 mod model_guest;
@@ -53,6 +54,7 @@ mod reaper;
 mod sandbox;
 
 pub use crate::{
+    agent::{AgentAction, AgentPlace, AgentTask, ask_agent},
     artefact_cache::{ARTEFACT_BYTES_MAX, ArtefactCache},
     breaker::BreakerSettings,
     call_report::{CallListener, CallReport},

@@ -3,6 +3,7 @@
 //! A call takes the guest by value and gives it back only when it may be used again, so that a guest that trapped, was stopped
 //! or was abandoned in mid-call cannot be entered a second time.
 
+mod agent;
 mod model;
 mod transform;
 
@@ -47,6 +48,7 @@ pub(crate) struct Sandbox {
 enum Exported {
     Transform(exports::transform::Guest),
     Model(exports::model::Guest),
+    Agent(exports::agent::Guest),
 }
 
 /// Wakes a thread that waits for a future.
@@ -78,6 +80,7 @@ impl Sandbox {
         let loaded = instance.and_then(|instance| match plugin.compiled.exports() {
             Exports::Transform(indices) => indices.load(&mut store, &instance).map(Exported::Transform),
             Exports::Model(indices) => indices.load(&mut store, &instance).map(Exported::Model),
+            Exports::Agent(indices) => indices.load(&mut store, &instance).map(Exported::Agent),
         });
         let exported = loaded.map_err(|error| explain(store.data_mut(), &error))?;
         let mut sandbox = Self { store, exported, invocations: 0, leaked_handles: 0 };

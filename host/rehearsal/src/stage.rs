@@ -163,6 +163,7 @@ fn loader(backend: WasmBackend, runtime: &Handle) -> Arc<Loader> {
         limits: PipelineLimits::default(),
         cache: None,
         memory: None,
+        agents: None,
     })
 }
 

@@ -102,6 +102,9 @@ impl Repository {
             Ok(_) => tracing::info!("successfully loaded '{name}'"),
             Err(_) => log_failure(name, &outcome),
         }
+        if loads > 0 {
+            tell_agents(prepared, outcome.is_ok());
+        }
         let members = ensembles::members(&prepared.config);
         let (source, origin) = (prepared.source.clone(), origin.clone());
         let (at, now) = (SystemTime::now(), Instant::now());
@@ -171,6 +174,14 @@ impl Repository {
                 result => return result,
             }
         }
+    }
+}
+
+fn tell_agents(prepared: &Prepared, is_loaded: bool) {
+    match &prepared.source.agents {
+        Some(agents) if is_loaded => agents.completed(),
+        Some(agents) => agents.failed(),
+        None => {}
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use nereid_inference::{InferError, ModelConfig, ModelIdentity, ModelLoader, ModelSource};
+use nereid_inference::{AgentedLoad, AgentedModel, InferError, ModelConfig, ModelIdentity, ModelLoader, ModelSource};
 
 use crate::{
     config_file, defaults, guard::guarded, layout, model_id::ModelId, platform, source::Source, unserved, validate,
@@ -28,7 +28,7 @@ pub(crate) struct Prepared {
 /// Whatever makes the model impossible to load, short of its file.
 pub(crate) fn prepare(
     id: &ModelId,
-    source: Source,
+    mut source: Source,
     auto_complete: bool,
     loader: &dyn ModelLoader,
 ) -> Result<Prepared, InferError> {
@@ -47,14 +47,41 @@ pub(crate) fn prepare(
     name.clone_into(&mut config.name);
     platform::resolve(&mut config)?;
     unserved::refuse(&config)?;
-    let (versions, warnings) = choose_versions(&config, &source.directory)?;
+    source.agents = ask_agents(id, &source, &config, loader)?;
+    let (versions, warnings) = choose_versions(&config, source.served_directory())?;
     let mut prepared = Prepared { id: id.clone(), source: Arc::new(source), config, versions, warnings };
     if auto_complete && prepared.config.platform != platform::ENSEMBLE && prepared.config.ensemble().is_none() {
         complete(&mut prepared, loader)?;
     }
     defaults::fill(&mut prepared.config);
-    validate::validate(&prepared.config, &prepared.source.directory)?;
+    validate::validate(&prepared.config, prepared.source.served_directory())?;
     Ok(prepared)
+}
+
+/// Asks the agents that the configuration names.
+fn ask_agents(
+    id: &ModelId,
+    source: &Source,
+    config: &ModelConfig,
+    loader: &dyn ModelLoader,
+) -> Result<Option<Arc<dyn AgentedLoad>>, InferError> {
+    let agents = config.repository_agents.clone().unwrap_or_default();
+    if agents.is_empty() {
+        return Ok(None);
+    }
+    let nobody = || {
+        InferError::unsupported(format!(
+            "model '{id}' names agents in model_repository_agents, and nobody asks agents here; remove them from config.pbtxt"
+        ))
+    };
+    let model = AgentedModel {
+        name: id.to_string(),
+        directory: source.directory.clone(),
+        config: nereid_config::to_json(config),
+        agents,
+    };
+    let asked = loader.agents().ok_or_else(nobody)?.begin(model);
+    asked.map(Some).map_err(|error| error.prefixed(&format!("model '{id}': ")))
 }
 
 fn choose_versions(config: &ModelConfig, directory: &Path) -> Result<(Vec<u64>, Vec<String>), InferError> {
@@ -95,10 +122,10 @@ fn complete(prepared: &mut Prepared, loader: &dyn ModelLoader) -> Result<(), Inf
 impl Prepared {
     /// What the loader gets to see of one version.
     pub(crate) fn model_source(&self, version: u64) -> ModelSource {
-        let directory = &self.source.directory;
+        let directory = self.source.served_directory();
         ModelSource {
             identity: ModelIdentity::new(self.id.name.clone(), version).within(self.id.namespace.clone()),
-            model_directory: directory.clone(),
+            model_directory: directory.to_owned(),
             version_directory: directory.join(version.to_string()),
             config: self.config.clone(),
         }

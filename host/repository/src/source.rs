@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use nereid_inference::{InferError, LoadOverrides, ModelConfig};
+use nereid_inference::{AgentedLoad, InferError, LoadOverrides, ModelConfig};
 
 use crate::{
     RepositoryLimits, config_file,
@@ -31,6 +31,8 @@ pub(crate) struct Source {
     pub(crate) given: Option<Arc<Given>>,
     /// In no repository: when it is unloaded, nothing of it is left.
     pub(crate) is_ephemeral: bool,
+    /// Agents have agreed to the load, and may have put something else in the directory's place.
+    pub(crate) agents: Option<Arc<dyn AgentedLoad>>,
     files: ModelFiles,
     looked: SystemTime,
 }
@@ -118,7 +120,12 @@ impl Source {
         let looked = SystemTime::now();
         let files = snapshot::model_files(std::slice::from_ref(&directory));
         let config_path = config_file::path(&directory, config_name);
-        Self { directory, config_path, given, is_ephemeral: false, files, looked }
+        Self { directory, config_path, given, is_ephemeral: false, agents: None, files, looked }
+    }
+
+    /// What the model is loaded from.
+    pub(crate) fn served_directory(&self) -> &Path {
+        self.agents.as_deref().map_or(&self.directory, AgentedLoad::directory)
     }
 
     /// Whether it has files of its own in place of a repository's.
@@ -136,9 +143,11 @@ impl Source {
         given_same && self.directory == earlier.directory && self.is_same_in(earlier, |_| true)
     }
 
-    /// Whether `version` is made of the files that it was made of in `earlier`.
+    /// Whether `version` is made of the files that it was made of in `earlier`. What agents made is never the same.
     pub(crate) fn is_same_for(&self, earlier: &Self, version: u64) -> bool {
-        self.directory == earlier.directory
+        self.agents.is_none()
+            && earlier.agents.is_none()
+            && self.directory == earlier.directory
             && self.is_same_in(earlier, |part| part == Part::All || part == Part::One(version))
     }
 

@@ -49,10 +49,6 @@ const UNSERVED: &[Unserved] = &[
         path: "model_operations.op_library_filename",
         used_by: |config| flag(config.operation_library_filenames.as_ref().is_some_and(|names| !names.is_empty())),
     },
-    Unserved {
-        path: "model_repository_agents",
-        used_by: |config| flag(config.repository_agents.as_ref().is_some_and(|agents| !agents.is_empty())),
-    },
 ];
 
 /// Refuses a configuration that uses what is not served.
@@ -149,7 +145,6 @@ mod tests {
             ),
             ("cc_model_filenames", "cc_model_filenames { key: '8.0' value: 'm' }"),
             ("model_operations.op_library_filename", "model_operations { op_library_filename: 'l.so' }"),
-            ("model_repository_agents", "model_repository_agents { agents { name: 'checksum' } }"),
         ];
         let listed: Vec<&str> = UNSERVED.iter().map(|unserved| unserved.path).collect();
         assert_eq!(cases.map(|(path, _)| path).to_vec(), listed);

@@ -7,7 +7,8 @@ use nereid_backend_fil::{FilBackend, FilSettings};
 use nereid_backend_identity::IdentityBackend;
 use nereid_backend_onnx::{OnnxBackend, OnnxSettings};
 use nereid_backend_repeat::{RepeatBackend, SquareBackend};
-use nereid_backend_wasm::{PluginPolicy, PluginPorts, PluginSettings, WasmBackend};
+use nereid_backend_wasm::{PluginPolicy, PluginPorts, PluginSettings, WasmAgents, WasmBackend};
+use nereid_inference::RepositoryAgents;
 use nereid_telemetry::Telemetry;
 
 use crate::{
@@ -22,7 +23,7 @@ pub(crate) fn backends(
     ports: PluginPorts,
     policy: PluginPolicy,
     telemetry: &Telemetry,
-) -> Result<Vec<Arc<dyn Backend>>, ServerError> {
+) -> Result<Backends, ServerError> {
     let Settings { onnx: onnx_settings, fil: fil_settings } = settings(&arguments.backend_settings)?;
     let cache_directory = arguments.plugin_cache_directory.clone().or_else(runtime_folders::plugin_cache_directory);
     let plugin_settings = PluginSettings {
@@ -32,14 +33,23 @@ pub(crate) fn backends(
         cache_key_file: arguments.plugin_cache_key_file.clone(),
         ..PluginSettings::new(cache_directory)
     };
-    Ok(vec![
+    let plugins = Arc::new(WasmBackend::new(plugin_settings, ports));
+    let agents = Arc::new(WasmAgents::new(plugins.clone(), arguments.agent_directory.clone()));
+    let list: Vec<Arc<dyn Backend>> = vec![
         Arc::new(IdentityBackend),
         Arc::new(RepeatBackend),
         Arc::new(SquareBackend),
         Arc::new(OnnxBackend::new(onnx_settings)),
         Arc::new(FilBackend::new(fil_settings)),
-        Arc::new(WasmBackend::new(plugin_settings, ports)),
-    ])
+        plugins,
+    ];
+    Ok(Backends { list, agents })
+}
+
+/// What models are loaded with.
+pub(crate) struct Backends {
+    pub(crate) list: Vec<Arc<dyn Backend>>,
+    pub(crate) agents: Arc<dyn RepositoryAgents>,
 }
 
 /// What `--backend-config` says, backend by backend.

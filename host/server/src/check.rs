@@ -19,7 +19,11 @@ use nereid_telemetry::{MetricsSettings, Telemetry};
 use tokio::runtime::Runtime;
 
 use crate::{
-    arguments::CheckArguments, backends::backends, error::ServerError, operator_file::OperatorFile, table::Table,
+    arguments::CheckArguments,
+    backends::{Backends, backends},
+    error::ServerError,
+    operator_file::OperatorFile,
+    table::Table,
 };
 
 /// Checks the repositories and prints the outcome; exit code 1 when a model would not load.
@@ -36,7 +40,8 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, ServerError>
     let runtime = Runtime::new().map_err(ServerError::Runtime)?;
     let operator = OperatorFile::load(arguments.backends.server_config.as_deref())?;
     let telemetry = Telemetry::new(MetricsSettings::default());
-    let backends = backends(&arguments.backends, PluginPorts::default(), operator.plugins, &telemetry)?;
+    let Backends { list: backends, agents } =
+        backends(&arguments.backends, PluginPorts::default(), operator.plugins, &telemetry)?;
     let loader = Loader::new(LoaderSettings {
         backends,
         telemetry,
@@ -46,6 +51,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, ServerError>
         limits: PipelineLimits::default(),
         cache: None,
         memory: None,
+        agents: Some(agents),
     });
     let findings = nereid_repository::check(&settings(arguments), &*loader)?;
 

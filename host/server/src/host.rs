@@ -14,7 +14,7 @@ use tokio::{runtime::Handle, task::spawn_blocking};
 
 use crate::{
     arguments::{ControlMode, ModelArguments, ServeArguments},
-    backends::backends,
+    backends::{Backends, backends},
     error::ServerError,
 };
 
@@ -43,7 +43,7 @@ impl Host {
         policy: PluginPolicy,
     ) -> Result<Self, ServerError> {
         let ports = PluginPorts::default();
-        let backends = backends(&arguments.backends, ports.clone(), policy, telemetry)?;
+        let Backends { list: backends, agents } = backends(&arguments.backends, ports.clone(), policy, telemetry)?;
         let limits = arguments.limits()?;
         let loader = Loader::new(LoaderSettings {
             backends: backends.clone(),
@@ -54,6 +54,7 @@ impl Host {
             limits: limits.pipeline,
             cache,
             memory,
+            agents: Some(agents),
         });
         let settings = RepositorySettings { limits: limits.repository, ..repository_settings(&arguments.models) };
         let repository = Repository::new(settings, loader);

@@ -32,3 +32,26 @@ pub mod model {
         },
     });
 }
+
+/// What a repository agent exports; what it imports is the same.
+pub mod agent {
+    wit_bindgen::generate!({
+        world: "agent-plugin",
+        path: "../../wit",
+        pub_export_macro: true,
+        export_macro_name: "export_agent_bindings",
+        default_bindings_module: "nereid_sdk::bindings::agent",
+        with: {
+            "nereid:plugin/types@1.0.0": super::nereid::plugin::types,
+            "nereid:plugin/tensors@1.0.0": super::nereid::plugin::tensors,
+            "nereid:plugin/operations@1.0.0": super::nereid::plugin::operations,
+            "nereid:plugin/serving@1.0.0": super::nereid::plugin::serving,
+            "nereid:plugin/inference@1.0.0": super::nereid::plugin::inference,
+            "nereid:plugin/logging@1.0.0": super::nereid::plugin::logging,
+            "nereid:plugin/settings@1.0.0": super::nereid::plugin::settings,
+            "nereid:plugin/metrics@1.0.0": super::nereid::plugin::metrics,
+            "nereid:plugin/state@1.0.0": super::nereid::plugin::state,
+            "nereid:plugin/tokenizers@1.0.0": super::nereid::plugin::tokenizers,
+        },
+    });
+}

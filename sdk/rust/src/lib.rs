@@ -29,6 +29,7 @@
 //! Off the sandbox, for example in a plugin's unit tests, everything that asks the host panics. Keep what is worth a
 //! unit test in functions over slices and numbers.
 
+mod agent;
 #[doc(hidden)]
 pub mod bindings;
 pub mod control;
@@ -52,6 +53,7 @@ pub mod tokenizers;
 mod value;
 
 pub use crate::{
+    agent::{AgentAction, AgentModel, AgentPlace, RepositoryAgent},
     bindings::nereid::plugin::{
         logging::Level,
         serving::{Sequence, SequenceId},
@@ -71,6 +73,7 @@ pub use crate::{
 };
 #[doc(hidden)]
 pub use crate::{
+    agent::act_exported,
     export::run_exported,
     model::{execute_exported, finalise_exported, initialise_exported},
 };

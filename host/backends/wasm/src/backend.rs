@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock, Weak},
 };
 
@@ -56,8 +56,8 @@ pub struct PluginPorts {
 
 /// The backend called `wasm`.
 pub struct WasmBackend {
-    settings: PluginSettings,
-    ports: PluginPorts,
+    pub(crate) settings: PluginSettings,
+    pub(crate) ports: PluginPorts,
     engine: OnceLock<Result<PluginEngine, InferError>>,
     /// By model; what all generations of one share, for as long as there are any.
     states: Mutex<BTreeMap<Arc<str>, Weak<StateStore>>>,
@@ -89,7 +89,7 @@ impl WasmBackend {
         Self { settings, ports, engine: OnceLock::new(), states: Mutex::default() }
     }
 
-    fn engine(&self) -> Result<&PluginEngine, InferError> {
+    pub(crate) fn engine(&self) -> Result<&PluginEngine, InferError> {
         let started = self.engine.get_or_init(|| {
             let PluginSettings { cache_directory, cache_key_file, .. } = &self.settings;
             let engine = PluginEngine::start_with_key(cache_directory.clone(), cache_key_file.clone());
@@ -106,7 +106,7 @@ impl WasmBackend {
         started.as_ref().map_err(Clone::clone)
     }
 
-    fn settle(&self, source: &ModelSource) -> Result<(PluginLimits, Grants), InferError> {
+    pub(crate) fn settle(&self, source: &ModelSource) -> Result<(PluginLimits, Grants), InferError> {
         let asked = plugin_file::read(&source.model_directory)?;
         self.settings.policy.settle(source, asked, &self.settings.limits)
     }
@@ -120,7 +120,7 @@ impl WasmBackend {
         Ok(life)
     }
 
-    fn state_of(&self, model: &Arc<str>) -> Arc<StateStore> {
+    pub(crate) fn state_of(&self, model: &Arc<str>) -> Arc<StateStore> {
         let mut states = self.states.lock();
         states.retain(|_, state| state.strong_count() > 0);
         if let Some(state) = states.get(model).and_then(Weak::upgrade) {
@@ -132,9 +132,13 @@ impl WasmBackend {
     }
 
     fn compile(&self, source: &ModelSource) -> Result<CompiledPlugin, InferError> {
-        let path = source.version_directory.join(file_name(&source.config));
+        self.compile_file(&source.version_directory.join(file_name(&source.config)))
+    }
+
+    /// Compiles what lies there, or finds it compiled.
+    pub(crate) fn compile_file(&self, path: &Path) -> Result<CompiledPlugin, InferError> {
         let origin = path.display().to_string();
-        let bytes = fs::read(&path).map_err(|error| {
+        let bytes = fs::read(path).map_err(|error| {
             InferError::invalid_argument(format!("the plugin file '{origin}' cannot be read: {error}"))
                 .with_source(error)
         })?;
@@ -224,6 +228,7 @@ fn check_kind(config: &ModelConfig, kind: PluginKind) -> Result<(), InferError> 
         PluginKind::Transform if config.is_decoupled() => Some("model_transaction_policy { decoupled: true }"),
         PluginKind::Transform if iterates => Some("sequence_batching { iterative_sequence: true }"),
         PluginKind::Transform => None,
+        PluginKind::Agent => return Err(agent_as_model(&config.name)),
     };
     needs.map_or(Ok(()), |field| {
         Err(InferError::invalid_argument(format!(
@@ -232,6 +237,14 @@ fn check_kind(config: &ModelConfig, kind: PluginKind) -> Result<(), InferError> 
             config.name
         )))
     })
+}
+
+/// What is asked of a component that answers no requests.
+pub(crate) fn agent_as_model(model: &str) -> InferError {
+    InferError::invalid_argument(format!(
+        "model '{model}': this component is built for the world agent-plugin, which serves no requests: put it into the folder of \
+         --repoagent-directory, and name it in model_repository_agents"
+    ))
 }
 
 fn file_name(config: &ModelConfig) -> &str {

@@ -5,6 +5,7 @@
 //! Deliberately absent: the sandbox itself and its `unsafe` (`nereid-plugin`), and anything that knows of other models: a
 //! plugin calls them through the service it is given.
 
+mod agents;
 mod backend;
 mod model;
 
@@ -14,6 +15,7 @@ mod plugin_file;
 mod policy;
 
 pub use crate::{
+    agents::WasmAgents,
     backend::{PluginPorts, PluginSettings, WasmBackend},
     limits_table::LimitsTable,
     policy::{AllowedFolder, Ceiling, PluginPolicy, SecretSource, TenantPlugins},

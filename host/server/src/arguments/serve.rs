@@ -208,6 +208,10 @@ pub struct BackendArguments {
     /// Keep it where nobody writes who writes into the cache
     #[arg(long, value_name = "FILE")]
     pub plugin_cache_key_file: Option<PathBuf>,
+
+    /// Where repository agents are: DIR/NAME/agent.wasm, with a plugin.toml like any plugin's
+    #[arg(long = "repoagent-directory", value_name = "DIR")]
+    pub agent_directory: Option<PathBuf>,
 }
 
 /// What is logged.

@@ -292,8 +292,8 @@ fn a_misspelt_flag_is_refused_with_the_right_one() {
 #[test]
 fn a_flag_of_tritonserver_that_is_not_served_is_refused_by_name() {
     check_refused(
-        "serve --model-repository=m --repoagent-directory=x",
-        "--repoagent-directory is a flag of tritonserver that is not served yet: there are no repository agents",
+        "serve --model-repository=m --model-load-gpu-limit=0:0.5",
+        "--model-load-gpu-limit is a flag of tritonserver that is not served yet: models run on the processor only; leave the flag out",
     );
 }
 
