@@ -58,9 +58,11 @@ def write_variants(models):
     write_variant(models, "tokens_left", "tokens")
     set_padding(models, "tokens_left", direction="Left")
     write_variant(models, "tokens_end", "tokens", cut_beginning="true", max_length="6", special_tokens="false")
+    write_variant(models, "tokens_prompts", "tokens", **{"prompt.query": "missing: ", "prompt.default": "the  "})
     write_variant(models, "tokens_flat", "tokens", ("dims: [ 1 ]", "dims: [ -1 ]"))
     write_variant(models, "tokens_too_short", "tokens", length="16")
     write_variant(models, "tokens_elsewhere", "tokens", tokenizer="/etc/tokenizer.json")
+    write_variant(models, "prompted_embedding", "text_embedding", ('"tokens"', '"tokens_prompts"'))
     for pooling in POOLINGS:
         write_variant(models, f"pooling_{pooling}", "pooling", pooling=pooling)
         write_variant(models, f"pooling_{pooling}_raw", "pooling", pooling=pooling, normalise="false")
@@ -90,14 +92,14 @@ def column(client: Client, name: str, texts):
     return client.input(name, np.array(encoded, np.object_), "BYTES")
 
 
-def tokens(client: Client, texts, model: str = "tokens", pairs=()) -> dict:
+def tokens(client: Client, texts, model: str = "tokens", pairs=(), **parameters) -> dict:
     inputs = [column(client, "text", texts)] + ([column(client, "pair", pairs)] if pairs else [])
-    answer = client.infer(model, *inputs)
+    answer = client.infer(model, *inputs, parameters=parameters or None)
     return {name: answer.as_numpy(name) for name in ROWS}
 
 
-def embed(client: Client, texts) -> np.ndarray:
-    return client.infer("text_embedding", column(client, "text", texts)).as_numpy("embedding")
+def embed(client: Client, texts, model: str = "text_embedding", **parameters) -> np.ndarray:
+    return client.infer(model, column(client, "text", texts), parameters=parameters or None).as_numpy("embedding")
 
 
 def encode(client: Client, rows: dict) -> np.ndarray:
@@ -130,6 +132,28 @@ def test_pairs_are_encoded_together(client):
     rows = tokens(client, first, pairs=second)
     assert {name: row.tolist() for name, row in rows.items()} == {name: case[name] for name in ROWS}
     assert rows["token_type_ids"].any()
+
+
+def test_a_prompt_stands_in_front_of_every_text(client):
+    asked = ["values", "", "data"]
+    for parameters, prompt in (({"prompt": "query"}, "missing: "), ({}, "the  ")):
+        found = tokens(client, asked, "tokens_prompts", **parameters)
+        wanted = tokens(client, [prompt + text for text in asked])
+        assert {name: row.tolist() for name, row in found.items()} == {name: row.tolist() for name, row in wanted.items()}
+    first = tokens(client, asked, "tokens_prompts", pairs=asked, prompt="query")
+    assert first["input_ids"].tolist() == tokens(client, ["missing: " + text for text in asked], pairs=asked)["input_ids"].tolist()
+
+
+def test_an_ensemble_hands_the_prompt_on(client):
+    found = embed(client, QUESTIONS, "prompted_embedding", prompt="query")
+    np.testing.assert_array_equal(found, embed(client, ["missing: " + question for question in QUESTIONS]))
+
+
+def test_a_prompt_that_is_not_there_is_told(client):
+    text = refusal(lambda: tokens(client, ["values"], "tokens_prompts", prompt="passage"))
+    assert "parameter 'prompt' is 'passage', expected one of: default, query" in text
+    text = refusal(lambda: embed(client, ["values"], prompt="query"))
+    assert "parameter 'prompt' is 'query', and this model has no prompts" in text
 
 
 def test_embeddings_are_those_of_numpy(client):

@@ -6,19 +6,24 @@
 //!
 //! Settings: `tokenizer` (`/data/tokenizer.json`), the file in a folder that `plugin.toml` grants; `max_length`, tokens beyond which a
 //! text is cut (what the file says); `cut_beginning` (`false`), a cut text keeps its end; `special_tokens` (`true`), with those that
-//! mark beginning and end; `length`, see [`rows::Length`].
+//! mark beginning and end; `length`, see [`rows::Length`]; `prompt.NAME`, what stands in front of every `text` of requests whose parameter
+//! `prompt` is that name, `prompt.default` of those that have none.
 //!
 //! Costs: the host reads the file once for all instances, and encodes; no text and no number comes into the plugin's memory, but
-//! the mask where `length` is `longest`.
+//! texts that get a prompt, and the mask where `length` is `longest`.
 
+mod prompts;
 mod rows;
 
 use nereid_sdk::{
-    Error, Inputs, Request, Response, Tensor, Transform, export_transform, operations, setting, setting_or,
+    Error, Inputs, Request, Response, Tensor, Transform, export_transform, operations, setting, setting_or, settings,
     tokenizers::{Encode, Encoded, Tokenizer, TokenizerOptions},
 };
 
-use crate::rows::{Length, check_texts, used_columns};
+use crate::{
+    prompts::{Prompts, prefixed},
+    rows::{Length, check_texts, used_columns},
+};
 
 const TOKENIZER: &str = "/data/tokenizer.json";
 
@@ -26,6 +31,7 @@ struct TextTokens {
     tokenizer: Tokenizer,
     encode: Encode,
     length: Length,
+    prompts: Prompts,
 }
 
 // === impl TextTokens ===
@@ -37,10 +43,10 @@ impl Transform for TextTokens {
         let options = TokenizerOptions { max_length, cut_beginning: setting_or("cut_beginning", false)? };
         let path = setting("tokenizer").unwrap_or_else(|| TOKENIZER.to_owned());
         let encode = Encode { special_tokens: setting_or("special_tokens", true)?, length: length.fixed() };
-        Ok(Self { tokenizer: Tokenizer::open(&path, options)?, encode, length })
+        Ok(Self { tokenizer: Tokenizer::open(&path, options)?, encode, length, prompts: Prompts::new(settings()) })
     }
 
-    fn run(&mut self, _request: &Request, inputs: Inputs) -> Result<Response, Error> {
+    fn run(&mut self, request: &Request, inputs: Inputs) -> Result<Response, Error> {
         let (texts, pairs) = (inputs.tensor("text")?, inputs.optional("pair"));
         check_texts("text", &texts.shape())?;
         let mut named = "input 'text': ";
@@ -48,7 +54,11 @@ impl Transform for TextTokens {
             check_texts("pair", &pairs.shape())?;
             named = "inputs 'text' and 'pair': ";
         }
-        let encoded = self.tokenizer.encode(texts, pairs, self.encode).map_err(|error| error.prefixed(named))?;
+        let texts = match self.prompts.pick(request.parameter("prompt").as_ref())? {
+            "" => texts.share(),
+            prompt => Tensor::from_blobs(&texts.shape(), &prefixed(prompt, texts.blobs()?))?,
+        };
+        let encoded = self.tokenizer.encode(&texts, pairs, self.encode).map_err(|error| error.prefixed(named))?;
         let Encoded { ids, mask, type_ids } =
             if self.length == Length::Longest { shortened(encoded)? } else { encoded };
         let response = Response::new().output("input_ids", ids).output("attention_mask", mask);
