@@ -44,6 +44,8 @@ def agented(binary, tmp_path_factory):
     with Server(binary, log, [models], *flags, environment={"TMPDIR": str(scratch)}) as running:
         running.models, running.scratch = models, scratch
         yield running
+        running.terminate()
+        assert running.wait() == 0
     assert not list(scratch.glob("nereid-agent-*"))
 
 

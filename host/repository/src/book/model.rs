@@ -112,7 +112,7 @@ impl Model {
 
     /// Keeps the files of generations that may still read them.
     pub(super) fn leave(&mut self, retired: &Retired, source: Option<Arc<Source>>) {
-        let Some(source) = source.filter(|source| source.has_files()) else { return };
+        let Some(source) = source.filter(|source| source.has_files() || source.agents.is_some()) else { return };
         self.leaving.extend(retired.iter().map(|served| (Arc::downgrade(served), source.clone())));
     }
 
