@@ -35,6 +35,7 @@ mod guest_clock;
 mod guest_life;
 mod guest_log;
 mod handles;
+mod memory_meter;
 mod sender;
 mod state;
 mod state_store;
