@@ -31,7 +31,7 @@ pub(crate) const OFFERED: [&str; 14] = [
 ];
 
 /// The interfaces of WASI 0.2 that a plugin may import, by package. They are there for runtimes of languages, and empty.
-const WASI: [(&str, &[&str]); 7] = [
+const WASI: [(&str, &[&str]); 8] = [
     (
         "wasi:cli",
         &[
@@ -51,6 +51,7 @@ const WASI: [(&str, &[&str]); 7] = [
     ("wasi:filesystem", &["preopens", "types"]),
     (HTTP, &["outgoing-handler", "types"]),
     ("wasi:io", &["error", "poll", "streams"]),
+    (NN, &["errors", "graph", "inference", "tensor"]),
     ("wasi:random", &["insecure", "insecure-seed", "random"]),
     (
         "wasi:sockets",
@@ -61,7 +62,12 @@ const WASI: [(&str, &[&str]); 7] = [
 /// The package of requests to other servers, which needs a grant.
 const HTTP: &str = "wasi:http";
 
-/// The version of WASI whose interfaces these are; patches only add.
+/// The package of inference, which is a draft: no two of its versions are compatible.
+const NN: &str = "wasi:nn";
+
+const NN_VERSION: &str = "0.2.0-rc-2024-10-28";
+
+/// The version of WASI whose interfaces the others are; patches only add.
 const WASI_VERSION: &str = "0.2.";
 
 /// The interfaces of which a plugin exports one.
@@ -141,8 +147,15 @@ pub(crate) fn why_missing(import: &str) -> Option<String> {
 
 fn why_not_wasi(package: &str, interface: &str, version: &str) -> Option<String> {
     let offered = WASI.iter().any(|(name, interfaces)| *name == package && interfaces.contains(&interface));
-    if offered && version.starts_with(WASI_VERSION) {
+    let is_offered_version = if package == NN { version == NN_VERSION } else { version.starts_with(WASI_VERSION) };
+    if offered && is_offered_version {
         return None;
+    }
+    if package == NN {
+        let interfaces = "errors, graph, inference and tensor";
+        return Some(format!(
+            "of wasi:nn, plugins have {interfaces} in version {NN_VERSION}; build it against that version"
+        ));
     }
     let packages: Vec<&str> = WASI.iter().map(|(name, _)| *name).collect();
     Some(format!(
@@ -185,6 +198,13 @@ mod tests {
             ("wasi:sockets/tcp@0.2.12", None),
             ("wasi:http/outgoing-handler@0.2.3", None),
             ("wasi:http/incoming-handler@0.2.3", Some("of WASI, plugins have wasi:cli")),
+            ("wasi:nn/graph@0.2.0-rc-2024-10-28", None),
+            ("wasi:nn/errors@0.2.0-rc-2024-10-28", None),
+            (
+                "wasi:nn/graph@0.2.0-rc-2024-06-25",
+                Some("of wasi:nn, plugins have errors, graph, inference and tensor in version 0.2.0-rc"),
+            ),
+            ("wasi:nn/training@0.2.0-rc-2024-10-28", Some("of wasi:nn, plugins have errors, graph,")),
             ("acme:things/x@1.0.0", Some("unknown; plugins may import nereid:plugin/{types")),
             ("do-it", Some("plugins may import interfaces of nereid:plugin only")),
         ] {

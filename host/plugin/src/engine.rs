@@ -153,5 +153,6 @@ fn new_linker(engine: &Engine) -> wasmtime::Result<Linker<PluginState>> {
     imports::http::add_to_linker(&mut linker)?;
     linker.allow_shadowing(true);
     imports::bulk::add_to_linker(&mut linker)?;
+    imports::nn::add_to_linker(&mut linker)?;
     Ok(linker)
 }

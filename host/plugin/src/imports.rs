@@ -8,6 +8,7 @@ pub(crate) mod http;
 pub(crate) mod inference;
 pub(crate) mod logging;
 pub(crate) mod metrics;
+pub(crate) mod nn;
 pub(crate) mod operations;
 pub(crate) mod secrets;
 pub(crate) mod sender;

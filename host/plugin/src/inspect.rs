@@ -33,12 +33,13 @@ const PURPOSES: [(&str, &str); 14] = [
 ];
 
 /// What each package of WASI is for.
-const WASI_PURPOSES: [(&str, &str); 7] = [
+const WASI_PURPOSES: [(&str, &str); 8] = [
     ("wasi:cli", "the language runtime's arguments, environment, standard streams and exit"),
     ("wasi:clocks", "the time"),
     ("wasi:filesystem", "files"),
     ("wasi:http", "requests to other servers"),
     ("wasi:io", "streams, and waiting for clocks"),
+    ("wasi:nn", "inference by the models that it is granted"),
     ("wasi:random", "random numbers"),
     ("wasi:sockets", "sockets"),
 ];
@@ -158,6 +159,7 @@ mod tests {
             assert!(purpose(&import).is_some(), "{import}");
         }
         assert_eq!(purpose("wasi:random/insecure@0.2.6"), Some("random numbers"));
+        assert!(purpose("wasi:nn/graph@0.2.0-rc-2024-10-28").is_some());
         assert_eq!((purpose("acme:things/x@1.0.0"), purpose("do-it")), (None, None));
     }
 }

@@ -98,7 +98,7 @@ impl Sandbox {
         let high_water = limits.memory_bytes_max / 100 * MEMORY_HIGH_WATER_PERCENT;
         let worn_out = if self.invocations >= limits.invocations_max {
             Some(GuestEnd::Invocations)
-        } else if self.leaked_handles > limits.handles_max as usize / 2 {
+        } else if self.leaked_handles + state.nn.len() > limits.handles_max as usize / 2 {
             Some(GuestEnd::Handles)
         } else if state.meter.memory_bytes as u64 > high_water {
             Some(GuestEnd::Memory)

@@ -23,6 +23,7 @@ use crate::{
     imports::{
         inference::PendingCall,
         metrics::{CounterHandle, GaugeHandle, HistogramHandle},
+        nn::NnHandles,
         operations::tokenizers::TokenizerHandle,
         serving::RequestHandle,
         wasi::Wasi,
@@ -59,6 +60,8 @@ pub(crate) struct PluginState {
     pub(crate) gauges: Arena<GaugeHandle>,
     pub(crate) histograms: Arena<HistogramHandle>,
     pub(crate) tokenizers: Arena<TokenizerHandle>,
+    /// What wasi:nn has besides tensors.
+    pub(crate) nn: NnHandles,
 }
 
 /// The call under way, or the instantiation.
@@ -111,6 +114,7 @@ impl PluginState {
             gauges: Arena::new(),
             histograms: Arena::new(),
             tokenizers: Arena::new(),
+            nn: NnHandles::new(),
         }
     }
 
@@ -138,7 +142,7 @@ impl PluginState {
 
     /// Ends a call: frees everything that the guest left open, and says how many handles that were.
     pub(crate) fn end(&mut self) -> usize {
-        let open = self.tensors.len() + self.requests.len() + self.pending.len();
+        let open = self.tensors.len() + self.requests.len() + self.pending.len() + self.nn.end_call();
         self.log.end_call();
         if let Some(serving) = &mut self.call.serving {
             // An idle guest must not keep a trace from being complete.
@@ -157,7 +161,7 @@ impl PluginState {
 
     fn open_handles(&self) -> usize {
         let metrics = self.counters.len() + self.gauges.len() + self.histograms.len() + self.tokenizers.len();
-        self.tensors.len() + self.requests.len() + self.pending.len() + self.senders.len() + metrics
+        self.tensors.len() + self.requests.len() + self.pending.len() + self.senders.len() + metrics + self.nn.len()
     }
 
     /// How many requests the guest still owes an answer.
@@ -265,6 +269,18 @@ impl Serving {
             more_callers: Vec::new(),
             trace: request.trace.clone(),
             tenant: request.tenant.clone(),
+        }
+    }
+
+    /// A request of the guest's to another model, on behalf of this one.
+    pub(crate) fn child(&self, inputs: Vec<NamedTensor>, callers: Arc<CallChain>) -> InferRequest {
+        InferRequest {
+            id: self.id.clone(),
+            priority: self.priority,
+            callers: Some(callers),
+            tenant: self.tenant.clone(),
+            trace: self.trace.as_ref().map(|trace| trace.child()),
+            ..InferRequest::new(inputs)
         }
     }
 

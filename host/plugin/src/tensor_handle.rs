@@ -87,6 +87,16 @@ impl TensorHandle {
             let text = format!("expected {expected} bytes for shape {shape} of {data_type}, got {found}");
             return Err(InferError::invalid_argument(text));
         }
+        Self::unchecked(data_type, shape, data, account)
+    }
+
+    /// A tensor of fixed-size elements over a copy of `data`, which is compared with the shape when it is shared.
+    pub(crate) fn unchecked(
+        data_type: DataType,
+        shape: Shape,
+        data: &[u8],
+        account: &Arc<Account>,
+    ) -> Result<Self, InferError> {
         let charge = account.charge(data.len() as u64)?;
         let bytes = BufferMut::copy_of(data);
         Ok(Self { content: Content::Private { data_type, shape, bytes }, charge: Some(charge) })
@@ -140,6 +150,14 @@ impl TensorHandle {
             _ => Err(InferError::invalid_argument(format!(
                 "{length} bytes at offset {offset} reach beyond the tensor's {found} bytes"
             ))),
+        }
+    }
+
+    /// A view of all bytes; copies only what is still private.
+    pub(crate) fn read_all(&self) -> Buffer {
+        match &self.content {
+            Content::Shared(tensor) => tensor.buffer().clone(),
+            Content::Private { bytes, .. } => Buffer::from(bytes.as_slice().to_vec()),
         }
     }
 

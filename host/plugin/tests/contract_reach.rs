@@ -13,12 +13,12 @@ use std::{
 
 use nereid_inference::{
     ControlHandle, IndexEntry, InferError, InferRequest, InferResponse, LoadOverrides, ModelControl, ModelState,
-    NamedTensor, ParameterValue, SequenceFlags, SequenceId, SharedTicket, Tenant,
+    NamedTensor, ParameterValue, SequenceFlags, SequenceId,
 };
 use nereid_plugin::{FolderGrant, Grants, HttpGrant, HttpRule, ModelGrant, NamePatterns, PluginSpec, Secret};
 use nereid_tensor::{DataType, Tensor};
 use support::{
-    Server,
+    Acme, Server,
     languages::{ask, asking, numbers, plugins, pool_of, run},
     spec, values,
 };
@@ -203,19 +203,6 @@ async fn granted_models_are_loaded_and_unloaded_and_others_are_not() {
     assert!(asked.chunks(2).all(|pair| pair == ["load other", "unload other"]), "{asked:?}");
 }
 
-#[derive(Debug)]
-struct Acme(Arc<str>);
-
-impl Tenant for Acme {
-    fn name(&self) -> &Arc<str> {
-        &self.0
-    }
-
-    fn admit(&self, _: u64) -> Result<SharedTicket, InferError> {
-        Err(InferError::internal("nobody asks"))
-    }
-}
-
 #[tokio::test]
 async fn a_plugin_knows_its_request() {
     for (language, compiled) in plugins() {
@@ -224,7 +211,7 @@ async fn a_plugin_knows_its_request() {
             priority: 3,
             requested_outputs: vec!["X".into()],
             sequence: Some(SequenceFlags { id: SequenceId::Text("s".to_owned()), start: true, end: false }),
-            tenant: Some(Arc::new(Acme("acme".into()))),
+            tenant: Some(Arc::new(Acme)),
             ..asking("request", numbers(&INPUT))
         };
         let found = run(&pool_of(compiled, spec()), DataType::Fp32, request).await.unwrap();

@@ -13,7 +13,8 @@ use std::{
 };
 
 use nereid_inference::{
-    CallChain, Delivery, InferError, InferRequest, InferResponse, NamedTensor, ResponseStream, response_channel,
+    CallChain, Delivery, InferError, InferRequest, InferResponse, NamedTensor, ResponseStream, ServedModel,
+    response_channel,
 };
 use wasmtime::component::Resource;
 
@@ -57,6 +58,17 @@ enum Waited<T> {
 // === impl PendingCall ===
 
 impl PendingCall {
+    /// Asks the model; `charges` keep the inputs' memory paid for.
+    pub(super) fn begin(
+        model: &dyn ServedModel,
+        name: String,
+        request: InferRequest,
+        charges: Vec<Arc<Charge>>,
+    ) -> Self {
+        let stream = model.infer(request);
+        Self { stream, model: name, peeked: None, ended: false, give_up: None, _charges: charges }
+    }
+
     /// Looks for a delivery; `Ready` when `receive` would not wait.
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.ended || self.peeked.is_some() {
@@ -107,18 +119,9 @@ impl PendingCall {
 impl PluginState {
     fn start_call(&mut self, import: &'static str, call: Call) -> wasmtime::Result<Result<PendingCall, InferError>> {
         self.enter(import)?;
-        let serving = self.call.serving.clone().ok_or(Stop::NotServing)?;
+        let serving = self.serving()?;
         let (inputs, charges) = self.take_inputs(call.inputs)?;
-        let limit = self.limits().model_calls_max;
-        self.call.model_calls += 1;
-        if self.call.model_calls > limit {
-            let text = format!("more than {limit} calls to other models in one call (model_calls)");
-            return Ok(Err(InferError::resource_exhausted(text)));
-        }
-        if let Err(error) = self.spec.grants.models.check("call", "models", &call.model) {
-            return Ok(Err(error));
-        }
-        let callers = match self.extend_chain(&serving, &call.model) {
+        let callers = match self.admit_call(&serving, &call.model) {
             Ok(callers) => callers,
             Err(error) => return Ok(Err(error)),
         };
@@ -126,28 +129,49 @@ impl PluginState {
             Ok(sequence) => sequence,
             Err(error) => return Ok(Err(error)),
         };
-        let give_up = call.timeout_ms.map(|ms| Instant::now() + Duration::from_millis(u64::from(ms)));
+        let child = serving.child(inputs, callers);
         let request = InferRequest {
-            id: call.id.unwrap_or(serving.id),
+            id: call.id.unwrap_or(child.id),
             requested_outputs: call.wanted_outputs.iter().map(|name| name.as_str().into()).collect(),
             parameters: convert::parameters_in(call.parameters),
-            priority: call.priority.unwrap_or(serving.priority),
+            priority: call.priority.unwrap_or(child.priority),
             sequence,
-            callers: Some(callers),
-            tenant: serving.tenant.clone(),
-            trace: serving.trace.map(|trace| trace.child()),
-            ..InferRequest::new(inputs)
+            ..child
         };
+        let give_up = call.timeout_ms.map(|ms| Instant::now() + Duration::from_millis(u64::from(ms)));
+        let model = self.find_called(&serving, &call.model, call.version);
+        Ok(model.map(|model| PendingCall { give_up, ..PendingCall::begin(&*model, call.model, request, charges) }))
+    }
+
+    /// What the guest calls models for.
+    ///
+    /// # Errors
+    /// It does so while it is started.
+    pub(super) fn serving(&self) -> Result<Serving, Stop> {
+        self.call.serving.clone().ok_or(Stop::NotServing)
+    }
+
+    /// Counts a call of a model and compares it with the grant and with who waits already; the chain with this plugin's model.
+    pub(super) fn admit_call(&mut self, serving: &Serving, model: &str) -> Result<Arc<CallChain>, InferError> {
+        let limit = self.limits().model_calls_max;
+        self.call.model_calls += 1;
+        if self.call.model_calls > limit {
+            let text = format!("more than {limit} calls to other models in one call (model_calls)");
+            return Err(InferError::resource_exhausted(text));
+        }
+        self.spec.grants.models.check("call", "models", model)?;
+        self.extend_chain(serving, model)
+    }
+
+    /// The model that an admitted call goes to.
+    pub(super) fn find_called(
+        &self,
+        serving: &Serving,
+        model: &str,
+        version: Option<u64>,
+    ) -> Result<Arc<dyn ServedModel>, InferError> {
         self.spec.usage.of_tenant(serving.tenant.as_ref().map(|tenant| tenant.name())).called_model();
-        let model = self.spec.service.get().and_then(|service| service.model(&call.model, call.version));
-        Ok(model.map(|model| PendingCall {
-            stream: model.infer(request),
-            model: call.model,
-            peeked: None,
-            ended: false,
-            give_up,
-            _charges: charges,
-        }))
+        self.spec.service.get()?.model(model, version)
     }
 
     /// The inputs, taken from the guest.
@@ -231,7 +255,10 @@ impl PluginState {
     }
 
     /// The only response of a call: a second one is an error.
-    async fn receive_only(&mut self, mut pending: PendingCall) -> wasmtime::Result<Result<Response, InferError>> {
+    pub(super) async fn receive_only(
+        &self,
+        mut pending: PendingCall,
+    ) -> wasmtime::Result<Result<InferResponse, InferError>> {
         let give_up = pending.give_up;
         let only = async {
             let first = pending.receive().await;
@@ -243,7 +270,7 @@ impl PluginState {
             Waited::GaveUp => return Ok(Err(pending.timed_out())),
         };
         Ok(match received {
-            (Some(Ok(response)), None) => self.hand_over(response),
+            (Some(Ok(response)), None) => Ok(response),
             (Some(Err(error)), None) => Err(pending.blame(error)),
             (None, _) => Err(pending.blame(InferError::internal("expected a single response, got none; use submit"))),
             (Some(_), Some(_)) => {
@@ -267,7 +294,7 @@ impl PluginState {
 impl Host for PluginState {
     async fn infer(&mut self, call: Call) -> wasmtime::Result<Result<Response, Error>> {
         let answer = match self.start_call("inference.infer", call)? {
-            Ok(pending) => self.receive_only(pending).await?,
+            Ok(pending) => self.receive_only(pending).await?.and_then(|response| self.hand_over(response)),
             Err(error) => Err(error),
         };
         Ok(answer.inspect_err(|error| self.note_refusal(error)).map_err(convert::error))

@@ -51,16 +51,20 @@ fn root() -> PathBuf {
 
 impl Language {
     fn compile(&self, folder: &str) -> Option<CompiledPlugin> {
-        let name = format!("{folder}_{}.wasm", self.name);
-        let path = root().join("target/guests").join(&name);
-        let Ok(bytes) = std::fs::read(&path) else {
-            let text = format!("{} is missing: cargo xtask guests", path.display());
-            assert!(std::env::var_os("NEREID_REQUIRE_GUESTS").is_none(), "{text}");
-            println!("SKIPPED {}: {text}", self.name);
-            return None;
-        };
-        Some(CACHED.compile(&name, &bytes).unwrap())
+        built(&format!("{folder}_{}.wasm", self.name))
     }
+}
+
+/// A component that `cargo xtask guests` makes; without it the test is skipped, or fails where guests are required.
+pub(crate) fn built(name: &str) -> Option<CompiledPlugin> {
+    let path = root().join("target/guests").join(name);
+    let Ok(bytes) = std::fs::read(&path) else {
+        let text = format!("{} is missing: cargo xtask guests", path.display());
+        assert!(std::env::var_os("NEREID_REQUIRE_GUESTS").is_none(), "{text}");
+        println!("SKIPPED {name}: {text}");
+        return None;
+    };
+    Some(CACHED.compile(name, &bytes).unwrap())
 }
 
 /// The one-function plugin of every language whose component is there.

@@ -14,8 +14,8 @@ use std::{
 
 use nereid_inference::{
     CheckedRequest, InferError, InferRequest, InferResponse, InferenceService, ModelConfig, ModelIdentity,
-    ModelStatistics, NamedTensor, ResponseSender, ResponseStream, ServedModel, ServerState, ServiceHandle, Signature,
-    TensorSpec, response_channel,
+    ModelStatistics, NamedTensor, ResponseSender, ResponseStream, ServedModel, ServerState, ServiceHandle,
+    SharedTicket, Signature, Tenant, TensorSpec, response_channel,
 };
 use nereid_plugin::{
     CompiledPlugin, Grants, LifeSettings, ModelGrant, Plugin, PluginEngine, PluginLimits, PluginSpec, SandboxPool,
@@ -193,6 +193,22 @@ pub(crate) fn values(response: &InferResponse) -> Vec<f32> {
     response.output("X").unwrap().elements::<f32>().unwrap().to_vec()
 }
 
+/// Whose account a request goes on.
+#[derive(Debug)]
+pub(crate) struct Acme;
+
+static ACME: LazyLock<Arc<str>> = LazyLock::new(|| "acme".into());
+
+impl Tenant for Acme {
+    fn name(&self) -> &Arc<str> {
+        &ACME
+    }
+
+    fn admit(&self, _: u64) -> Result<SharedTicket, InferError> {
+        Err(InferError::internal("nobody asks"))
+    }
+}
+
 /// A server of models made from closures.
 #[derive(Default)]
 pub(crate) struct Server {
@@ -216,12 +232,18 @@ impl Server {
 
     /// Serves `name` with a closure that answers through the sender, now or later.
     pub(crate) fn serve(&self, name: &str, answer: impl Fn(InferRequest, ResponseSender) + Send + Sync + 'static) {
-        let model = Model {
-            identity: ModelIdentity::new(name, 1),
-            config: ModelConfig::default(),
-            signature: signature(),
-            answer,
-        };
+        self.serve_as(name, signature(), answer);
+    }
+
+    /// The same as a model of these tensors.
+    pub(crate) fn serve_as(
+        &self,
+        name: &str,
+        signature: Signature,
+        answer: impl Fn(InferRequest, ResponseSender) + Send + Sync + 'static,
+    ) {
+        let (identity, config) = (ModelIdentity::new(name, 1), ModelConfig::default());
+        let model = Model { identity, config, signature, answer };
         self.models.lock().unwrap().insert(name.to_owned(), Arc::new(model));
     }
 
