@@ -41,11 +41,11 @@ fn a_damaged_component_is_refused_with_the_place() {
 #[test]
 fn every_import_that_is_not_offered_is_listed() {
     let text = r#"(component
-        (import "wasi:http/outgoing-handler@0.2.3" (instance))
+        (import "wasi:http/incoming-handler@0.2.3" (instance))
         (import "acme:things/store" (instance))
         (import "nereid:plugin/tensors@0.9.0" (instance)))"#;
     let bytes = wat::parse_str(text).unwrap();
-    check(&bytes, "  wasi:http/outgoing-handler@0.2.3: of WASI, plugins have wasi:cli, wasi:clocks, wasi:filesystem,");
+    check(&bytes, "  wasi:http/incoming-handler@0.2.3: of WASI, plugins have wasi:cli, wasi:clocks, wasi:filesystem,");
     check(&bytes, "\n  acme:things/store: unknown; plugins may import nereid:plugin/{types, tensors,");
     check(&bytes, "\n  nereid:plugin/tensors@0.9.0: this server offers nereid:plugin@1.0.0");
 }
