@@ -21,7 +21,7 @@ use crate::{
 
 pub(crate) fn run(workspace: &Workspace, mut arguments: Arguments) -> Result<(), Failure> {
     let binary: Option<PathBuf> = arguments.value("--server")?;
-    setup::ensure(workspace, &[&setup::ONNXRUNTIME])?;
+    setup::ensure(workspace, &setup::BACKENDS)?;
     setup::ensure(workspace, &setup::CLIENTS)?;
     guests::build(workspace)?;
     let binary =

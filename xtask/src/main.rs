@@ -5,6 +5,7 @@
 //! that need root, is announced with the exact command. Costs: one small crate besides itself, so it compiles in seconds.
 
 mod arguments;
+mod backend;
 mod checks;
 mod clients;
 mod demo;
@@ -31,7 +32,7 @@ struct Task {
 }
 
 /// Every command. A new one is a file and a line here.
-const TASKS: [Task; 7] = [
+const TASKS: [Task; 8] = [
     Task {
         name: "demo",
         usage: "[--once] [--dev] [--port-base N] [--server FILE]",
@@ -46,9 +47,15 @@ const TASKS: [Task; 7] = [
     },
     Task {
         name: "setup",
-        usage: "[onnxruntime|guests|python|perf_analyzer|model_analyzer|redis|plugin-python|plugin-javascript|plugin-c|plugin-go|plugins|clients|all]...",
+        usage: "[onnxruntime|pytorch|guests|python|perf_analyzer|model_analyzer|redis|plugin-python|plugin-javascript|plugin-c|plugin-go|plugins|clients|all]...",
         purpose: "fetch what the host, the guests and the client tests need into .nereid/",
         run: setup::run,
+    },
+    Task {
+        name: "backend",
+        usage: "[onnxruntime|pytorch]...",
+        purpose: "fetch the native library of a backend into .nereid/, where the server finds it",
+        run: backend::run,
     },
     Task {
         name: "guests",

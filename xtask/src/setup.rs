@@ -7,6 +7,7 @@ pub(crate) mod model_analyzer;
 pub(crate) mod onnxruntime;
 pub(crate) mod perf_analyzer;
 pub(crate) mod python;
+pub(crate) mod pytorch;
 pub(crate) mod redis;
 
 use nereid_toolchains::Toolchain;
@@ -31,6 +32,13 @@ pub(crate) const ONNXRUNTIME: Component = Component {
     purpose: "the ONNX Runtime library that serves .onnx models (24 MB download)",
     find: onnxruntime::find,
     fetch: onnxruntime::fetch,
+};
+/// The library that executes TorchScript models.
+pub(crate) const PYTORCH: Component = Component {
+    name: "pytorch",
+    purpose: "LibTorch and the shim that serves .pt models (544 MB download, 0.5 GB on disk, compiles for 20 s)",
+    find: pytorch::find,
+    fetch: pytorch::fetch,
 };
 /// The compiler that turns plugins into components.
 pub(crate) const GUESTS: Component = Component {
@@ -104,12 +112,16 @@ pub(crate) const PLUGIN_GO: Component = Component {
 /// The compilers for plugins in languages other than Rust.
 pub(crate) const PLUGIN_LANGUAGES: [&Component; 4] = [&PLUGIN_PYTHON, &PLUGIN_JAVASCRIPT, &PLUGIN_C, &PLUGIN_GO];
 
+/// The libraries of backends that every test has.
+pub(crate) const BACKENDS: [&Component; 2] = [&ONNXRUNTIME, &PYTORCH];
+
 /// All that the end-to-end suites use.
 pub(crate) const CLIENTS: [&Component; 4] = [&PYTHON, &PERF_ANALYZER, &MODEL_ANALYZER, &REDIS];
 
 /// The words that `setup` understands, and what each stands for.
-const GROUPS: [(&str, &[&Component]); 13] = [
+const GROUPS: [(&str, &[&Component]); 14] = [
     ("onnxruntime", &[&ONNXRUNTIME]),
+    ("pytorch", &[&PYTORCH]),
     ("guests", &[&GUESTS]),
     ("python", &[&PYTHON]),
     ("perf_analyzer", &[&PERF_ANALYZER]),
@@ -125,6 +137,7 @@ const GROUPS: [(&str, &[&Component]); 13] = [
         "all",
         &[
             &ONNXRUNTIME,
+            &PYTORCH,
             &GUESTS,
             &PYTHON,
             &PERF_ANALYZER,

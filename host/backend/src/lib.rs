@@ -7,6 +7,7 @@
 mod assemble;
 mod batch;
 mod batch_forms;
+mod library_search;
 mod seam;
 
 pub mod contract;
@@ -16,5 +17,6 @@ pub use crate::{
     assemble::{gather, gather_flat, scatter},
     batch::{Batch, FinishedRequest, Step, Timeline},
     batch_forms::{BatchForms, BatchTensor, OutputCut},
+    library_search::LibrarySearch,
     seam::{Backend, BlockingInstance, ExecuteFuture, Instance, InstanceSpec, LoadedModel, TaskInstance},
 };

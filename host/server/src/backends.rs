@@ -6,6 +6,7 @@ use nereid_backend::Backend;
 use nereid_backend_fil::{FilBackend, FilSettings};
 use nereid_backend_identity::IdentityBackend;
 use nereid_backend_onnx::{OnnxBackend, OnnxSettings};
+use nereid_backend_pytorch::{PytorchBackend, PytorchSettings};
 use nereid_backend_repeat::{RepeatBackend, SquareBackend};
 use nereid_backend_wasm::{PluginPolicy, PluginPorts, PluginSettings, WasmAgents, WasmBackend};
 use nereid_inference::RepositoryAgents;
@@ -24,7 +25,8 @@ pub(crate) fn backends(
     policy: PluginPolicy,
     telemetry: &Telemetry,
 ) -> Result<Backends, ServerError> {
-    let Settings { onnx: onnx_settings, fil: fil_settings } = settings(&arguments.backend_settings)?;
+    let Settings { onnx: onnx_settings, fil: fil_settings, pytorch: pytorch_settings } =
+        settings(&arguments.backend_settings)?;
     let cache_directory = arguments.plugin_cache_directory.clone().or_else(runtime_folders::plugin_cache_directory);
     let plugin_settings = PluginSettings {
         metrics: telemetry.custom().clone(),
@@ -41,6 +43,7 @@ pub(crate) fn backends(
         Arc::new(SquareBackend),
         Arc::new(OnnxBackend::new(onnx_settings)),
         Arc::new(FilBackend::new(fil_settings)),
+        Arc::new(PytorchBackend::new(pytorch_settings)),
         plugins,
     ];
     Ok(Backends { list, agents })
@@ -56,11 +59,16 @@ pub(crate) struct Backends {
 struct Settings {
     onnx: OnnxSettings,
     fil: FilSettings,
+    pytorch: PytorchSettings,
 }
+
+/// Backends that have settings.
+const WITH_SETTINGS: &str = "onnxruntime, fil and pytorch have settings; models have theirs in config.pbtxt";
 
 /// Reads `--backend-config`. A setting that nobody reads is refused rather than ignored.
 fn settings(backend_settings: &[BackendSetting]) -> Result<Settings, ServerError> {
-    let mut settings = Settings { onnx: OnnxSettings::discover(), fil: FilSettings::default() };
+    let mut settings =
+        Settings { onnx: OnnxSettings::discover(), fil: FilSettings::default(), pytorch: PytorchSettings::discover() };
     for setting in backend_settings {
         match (setting.backend.as_deref(), setting.key.as_str()) {
             (Some("onnxruntime"), "library") => settings.onnx.library = Some(setting.value.clone().into()),
@@ -77,10 +85,12 @@ fn settings(backend_settings: &[BackendSetting]) -> Result<Settings, ServerError
                 settings.fil.threads = count.ok_or_else(|| refused(setting, &problem))?;
             }
             (Some("fil"), _) => return Err(refused(setting, "fil knows 'default-max-batch-size' and 'threads'")),
-            (None, _) => return Err(refused(setting, "for every backend there is only 'default-max-batch-size'")),
-            (Some(_), _) => {
-                return Err(refused(setting, "onnxruntime and fil have settings; models have theirs in config.pbtxt"));
+            (Some("pytorch"), "library") => {
+                settings.pytorch.search.library = Some(setting.value.clone().into());
             }
+            (Some("pytorch"), _) => return Err(refused(setting, "pytorch knows 'library'")),
+            (None, _) => return Err(refused(setting, "for every backend there is only 'default-max-batch-size'")),
+            (Some(_), _) => return Err(refused(setting, WITH_SETTINGS)),
         }
     }
     Ok(settings)
@@ -119,12 +129,15 @@ mod tests {
         assert_eq!(understood(&["onnxruntime,default-max-batch-size=0"]).unwrap().onnx.default_max_batch_size, 0);
         let fil_settings = understood(&["fil,threads=2", "fil,default-max-batch-size=64"]).unwrap().fil;
         assert_eq!(fil_settings, FilSettings { default_max_batch_size: 64, threads: 2 });
+        let pytorch_settings = understood(&["pytorch,library=/lib/shim.so"]).unwrap().pytorch;
+        assert_eq!(pytorch_settings.search.library, Some("/lib/shim.so".into()));
     }
 
     #[test]
     fn settings_that_nobody_reads_are_refused() {
         check_refused("onnxruntime,libary=/x", "onnxruntime knows 'library' and 'default-max-batch-size'");
-        check_refused("tensorrt,plugins=x", "onnxruntime and fil have settings; models have theirs in config.pbtxt");
+        check_refused("tensorrt,plugins=x", WITH_SETTINGS);
+        check_refused("pytorch,lib=x", "pytorch knows 'library'");
         check_refused("fil,threads=257", "expected 1 to 256, or 0 for one per processor");
         check_refused("fil,gpu=1", "fil knows 'default-max-batch-size' and 'threads'");
         check_refused("min-supported=1", "for every backend there is only 'default-max-batch-size'");

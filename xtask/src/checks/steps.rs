@@ -94,7 +94,8 @@ fn fmt(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
 }
 
 fn fetch(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
-    setup::ensure(workspace, &[&setup::ONNXRUNTIME, &setup::GUESTS])?;
+    setup::ensure(workspace, &setup::BACKENDS)?;
+    setup::ensure(workspace, &[&setup::GUESTS])?;
     setup::ensure(workspace, &setup::PLUGIN_LANGUAGES)?;
     setup::ensure(workspace, &setup::CLIENTS)
 }

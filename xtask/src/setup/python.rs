@@ -77,3 +77,18 @@ pub(crate) fn unpack_file(wheel: &Path, member: &str, destination: &Path) -> Res
         shutil.copyfileobj(source, target)\n";
     run(Command::new("python3").args(["-c", script]).arg(wheel).arg(member).arg(destination))
 }
+
+/// Takes out of a wheel what lies below a folder of it (`member` ends with a slash), or one file, into `destination`.
+pub(crate) fn unpack_tree(wheel: &Path, member: &str, destination: &Path) -> Result<(), Failure> {
+    let script = "import pathlib, shutil, sys, zipfile\n\
+        member, root = sys.argv[2], pathlib.Path(sys.argv[3])\n\
+        with zipfile.ZipFile(sys.argv[1]) as wheel:\n    \
+        for name in wheel.namelist():\n        \
+        if name.endswith('/') or not (name == member or member.endswith('/') and name.startswith(member)):\n            \
+        continue\n        \
+        target = root / (name[len(member):] or name.rsplit('/', 1)[1])\n        \
+        target.parent.mkdir(parents=True, exist_ok=True)\n        \
+        with wheel.open(name) as source, open(target, 'wb') as file:\n            \
+        shutil.copyfileobj(source, file)\n";
+    run(Command::new("python3").args(["-c", script]).arg(wheel).arg(member).arg(destination))
+}

@@ -1,0 +1,232 @@
+//! Loading: the file is opened, its `forward` is compared with the configuration, and instances share what they can.
+//!
+//! Instances share one copy of the weights where the model does not change itself: LibTorch's interpreter has a state per
+//! execution. Where it does, each instance has its own, as upstream has for every model; told to share all the same, they take
+//! turns.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Weak},
+};
+
+use nereid_backend::{Backend, BatchForms, Instance, InstanceSpec, LoadedModel};
+use nereid_inference::{
+    InferError, MemoryKind, MemoryUsage, ModelConfig, ModelSource, Signature, config::InstanceKind,
+};
+use parking_lot::Mutex;
+
+use crate::{
+    failure::sentence,
+    ffi::{Model, Place, Torch},
+    instance::PytorchInstance,
+    library::{PytorchSettings, torch},
+    names,
+    plan::Plan,
+    settings::ModelSettings,
+};
+
+/// The file in a version directory when the configuration names none.
+const DEFAULT_FILENAME: &str = "model.pt";
+
+/// The backend called `pytorch`.
+#[derive(Clone, Debug)]
+pub struct PytorchBackend {
+    settings: PytorchSettings,
+}
+
+/// A file, and how it is opened.
+struct ModelFile {
+    torch: &'static Torch,
+    model_name: String,
+    path: PathBuf,
+    inference_mode: bool,
+}
+
+struct PytorchModel {
+    file: ModelFile,
+    plan: Arc<Plan>,
+    shares_weights: bool,
+    weight_bytes: u64,
+    copies: Mutex<Copies>,
+}
+
+/// The copies of a model in memory.
+#[derive(Default)]
+struct Copies {
+    /// Opened to see what is in the file, and the first instance's.
+    unused: Option<(Place, Arc<Model>)>,
+    all: Vec<(Place, Weak<Model>)>,
+}
+
+// === impl PytorchBackend ===
+
+impl PytorchBackend {
+    /// A backend that looks for its library when the first model is loaded.
+    pub fn new(settings: PytorchSettings) -> Self {
+        Self { settings }
+    }
+
+    fn file(&self, config: &ModelConfig, version_directory: &Path) -> Result<ModelFile, InferError> {
+        let file_name = match config.default_model_filename.as_str() {
+            "" => DEFAULT_FILENAME,
+            file_name => file_name,
+        };
+        let path = version_directory.join(file_name);
+        if !path.is_file() {
+            let (name, path) = (&config.name, path.display());
+            return Err(InferError::not_found(format!("model '{name}': the model file {path} does not exist")));
+        }
+        let torch = torch(&self.settings, &config.name)?;
+        let inference_mode = ModelSettings::from_config(config)?.inference_mode;
+        Ok(ModelFile { torch, model_name: config.name.clone(), path, inference_mode })
+    }
+}
+
+impl Backend for PytorchBackend {
+    fn name(&self) -> &'static str {
+        "pytorch"
+    }
+
+    fn default_model_filename(&self) -> &'static str {
+        DEFAULT_FILENAME
+    }
+
+    /// A TorchScript file does not say what tensors it takes and gives, so that there is nothing to fill in, as upstream.
+    fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
+        if source.config.inputs.is_empty() || source.config.outputs.is_empty() {
+            let file = self.file(&source.config, &source.version_directory)?;
+            return Err(undescribed(&source.config, &file.open(Place::Cpu)?));
+        }
+        Ok(source.config.clone())
+    }
+
+    fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError> {
+        let config = &source.config;
+        let settings = ModelSettings::from_config(config)?;
+        refuse_unserved(config)?;
+        let file = self.file(config, &source.version_directory)?;
+        let model = Arc::new(file.open(Place::Cpu)?);
+        if config.inputs.is_empty() || config.outputs.is_empty() {
+            return Err(undescribed(config, &model));
+        }
+        let description = model.description();
+        let (signature, forms) = (Signature::of_backend(config)?, BatchForms::of(config)?);
+        let plan = Plan::new(&signature, forms, &description, settings)
+            .map_err(|text| InferError::invalid_argument(format!("model '{}': {text}", config.name)))?;
+        set_interop_threads(file.torch, settings, &config.name);
+        Ok(Arc::new(PytorchModel {
+            file,
+            plan: Arc::new(plan),
+            shares_weights: settings.share_weights.unwrap_or(!description.writes_itself),
+            weight_bytes: description.weight_bytes,
+            copies: Mutex::new(Copies { unused: Some((Place::Cpu, model)), all: vec![] }),
+        }))
+    }
+}
+
+/// Fields that mean something to a TorchScript model and are not served: refused by name, so that nothing is ignored.
+fn refuse_unserved(config: &ModelConfig) -> Result<(), InferError> {
+    match config.operation_library_filenames.as_ref().is_some_and(|names| !names.is_empty()) {
+        false => Ok(()),
+        true => Err(InferError::unsupported(format!(
+            "model '{}': the pytorch backend does not serve 'model_operations'; remove it from the configuration",
+            config.name
+        ))),
+    }
+}
+
+fn undescribed(config: &ModelConfig, model: &Model) -> InferError {
+    let arguments = names::listed(&model.description().arguments);
+    InferError::invalid_argument(format!(
+        "model '{}': a TorchScript file does not say the types and shapes of its tensors; write input and output into \
+         config.pbtxt. Its forward takes {arguments}",
+        config.name
+    ))
+}
+
+/// The number is the process's, and the first model that says one decides, as upstream.
+fn set_interop_threads(torch: &Torch, settings: ModelSettings, model_name: &str) {
+    let Some(wanted) = settings.inter_threads else { return };
+    let in_force = torch.set_interop_threads(wanted);
+    if in_force != wanted {
+        tracing::warn!(
+            "model '{model_name}': INTER_OP_THREAD_COUNT is {wanted}, but holds for the whole server, and {in_force} are in \
+             use already"
+        );
+    }
+}
+
+// === impl ModelFile ===
+
+impl ModelFile {
+    fn open(&self, place: Place) -> Result<Model, InferError> {
+        let opened = self.torch.load_model(&self.path, place, self.inference_mode);
+        opened.map_err(|text| {
+            tracing::debug!("model '{}': LibTorch cannot load {}: {text}", self.model_name, self.path.display());
+            let (name, path, sentence) = (&self.model_name, self.path.display(), sentence(&text));
+            InferError::invalid_argument(format!("model '{name}': LibTorch cannot load {path}: {sentence}"))
+        })
+    }
+}
+
+// === impl PytorchModel ===
+
+impl LoadedModel for PytorchModel {
+    fn new_instance(&self, spec: &InstanceSpec) -> Result<Instance, InferError> {
+        let place = self.place(spec)?;
+        let model = self.copy_for(place)?;
+        Ok(Instance::Blocking(Box::new(PytorchInstance { model, plan: self.plan.clone() })))
+    }
+
+    /// Parameters and buffers of every copy; what an execution needs besides is gone after it.
+    fn memory_usage(&self) -> Vec<MemoryUsage> {
+        let copies = self.copies.lock();
+        let mut usage: Vec<MemoryUsage> = Vec::new();
+        for (place, _) in copies.all.iter().filter(|(_, copy)| copy.strong_count() > 0) {
+            let (kind, device_id) = match place {
+                Place::Cuda(device) => (MemoryKind::Gpu, i64::from(*device)),
+                Place::Cpu | Place::AsSaved => (MemoryKind::Cpu, 0),
+            };
+            match usage.iter_mut().find(|row| row.kind == kind && row.device_id == device_id) {
+                Some(row) => row.bytes += self.weight_bytes,
+                None => usage.push(MemoryUsage { kind, device_id, bytes: self.weight_bytes }),
+            }
+        }
+        usage
+    }
+}
+
+impl PytorchModel {
+    fn place(&self, spec: &InstanceSpec) -> Result<Place, InferError> {
+        let devices = self.file.torch.cuda_devices();
+        match spec.kind {
+            InstanceKind::Auto | InstanceKind::Cpu => Ok(Place::Cpu),
+            InstanceKind::Model => Ok(Place::AsSaved),
+            InstanceKind::Gpu if spec.device_id < devices => Ok(Place::Cuda(spec.device_id)),
+            InstanceKind::Gpu => Err(InferError::unsupported(format!(
+                "instance '{}' of model '{}' is of KIND_GPU on device {}, and this LibTorch can use {devices} CUDA devices (the \
+                 one that `cargo xtask backend pytorch` installs is for the CPU); use kind: KIND_CPU",
+                spec.name, self.plan.model_name, spec.device_id
+            ))),
+        }
+    }
+
+    /// The copy that one more instance at `place` uses.
+    fn copy_for(&self, place: Place) -> Result<Arc<Model>, InferError> {
+        let mut copies = self.copies.lock();
+        copies.all.retain(|(_, copy)| copy.strong_count() > 0);
+        let shared = copies.all.iter().filter(|(other, _)| self.shares_weights && *other == place);
+        if let Some(model) = shared.filter_map(|(_, copy)| copy.upgrade()).next() {
+            return Ok(model);
+        }
+        let model = match copies.unused.take() {
+            Some((opened, model)) if opened == place => model,
+            _ => Arc::new(self.file.open(place)?),
+        };
+        copies.all.push((place, Arc::downgrade(&model)));
+        Ok(model)
+    }
+}
+
+#[cfg(test)]
+mod tests;

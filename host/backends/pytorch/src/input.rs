@@ -1,0 +1,91 @@
+//! An input on its way to LibTorch: where it lies, or a copy where it cannot be used there.
+
+use nereid_tensor::{BufferMut, DataType, Tensor};
+
+use crate::{
+    ffi::{Argument, Memory},
+    plan::{Plan, PlannedInput},
+};
+
+/// The argument that a tensor becomes.
+pub(crate) fn argument(plan: &Plan, planned: &PlannedInput, tensor: Tensor) -> Argument {
+    let (data_type, shape) = (planned.data_type, tensor.shape().clone());
+    let memory = match unfit_copy(plan, &tensor) {
+        Some(copy) => Memory::Own(copy),
+        None => Memory::Shared(tensor),
+    };
+    Argument { key: planned.key.clone(), data_type, shape, memory }
+}
+
+/// A copy of bytes that LibTorch could not use safely where they are: a model would write to them, they are not aligned for
+/// the elements, they are open to changes that nobody expects, or they are a `BOOL` other than 0 and 1, which is
+/// undefined behaviour in C++.
+fn unfit_copy(plan: &Plan, tensor: &Tensor) -> Option<BufferMut> {
+    let (buffer, data_type) = (tensor.buffer(), tensor.data_type());
+    // Floating-point numbers are only calculated with; others may be an index that was checked before. A model that keeps
+    // what it is given would see a client change it later.
+    let is_open = buffer.is_external() && (plan.writes_itself || !is_float(data_type));
+    if data_type == DataType::Bool && (is_open || buffer.as_slice().iter().any(|byte| *byte > 1)) {
+        let mut copy = BufferMut::copy_of(buffer.as_slice());
+        copy.as_mut_slice().iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
+        return Some(copy);
+    }
+    let is_aligned = data_type.size_bytes().is_some_and(|element_bytes| buffer.is_aligned_to(element_bytes));
+    (is_open || plan.writes_inputs || !is_aligned).then(|| BufferMut::copy_of(buffer.as_slice()))
+}
+
+fn is_float(data_type: DataType) -> bool {
+    matches!(data_type, DataType::Fp16 | DataType::Bf16 | DataType::Fp32 | DataType::Fp64)
+}
+
+#[cfg(test)]
+mod tests {
+    use nereid_backend::BatchForms;
+    use nereid_inference::ModelConfig;
+    use nereid_tensor::Buffer;
+
+    use super::*;
+    use crate::settings::ModelSettings;
+
+    fn plan(writes_inputs: bool, writes_itself: bool) -> Plan {
+        Plan {
+            model_name: "m".into(),
+            batching: false,
+            settings: ModelSettings::from_config(&ModelConfig::default()).unwrap(),
+            inputs: vec![],
+            outputs: vec![],
+            forms: BatchForms::default(),
+            writes_inputs,
+            writes_itself,
+        }
+    }
+
+    fn external(data_type: DataType, length_bytes: usize) -> Tensor {
+        let bytes = bytes::Bytes::from_owner(BufferMut::zeroed(length_bytes));
+        Tensor::new(data_type, [2].into(), Buffer::external(bytes)).unwrap()
+    }
+
+    #[test]
+    fn memory_that_is_fit_is_not_copied() {
+        let private = Tensor::from_elements([2], &[1_i64, 2]).unwrap();
+        assert!(unfit_copy(&plan(false, true), &private).is_none());
+        assert!(unfit_copy(&plan(false, false), &external(DataType::Fp32, 8)).is_none());
+    }
+
+    #[test]
+    fn what_could_change_in_between_is_copied() {
+        let private = Tensor::from_elements([2], &[1_i64, 2]).unwrap();
+        assert!(unfit_copy(&plan(true, false), &private).is_some(), "the model writes");
+        assert!(unfit_copy(&plan(false, false), &external(DataType::Int64, 16)).is_some(), "the client may write");
+        assert!(unfit_copy(&plan(false, true), &external(DataType::Fp32, 8)).is_some(), "the model may keep it");
+    }
+
+    #[test]
+    fn misaligned_memory_and_odd_bools_are_copied() {
+        let buffer = Buffer::from(bytes::Bytes::from_owner(BufferMut::zeroed(12))).slice(1..9).unwrap();
+        let odd = Tensor::new(DataType::Fp32, [2].into(), buffer).unwrap();
+        assert_eq!(unfit_copy(&plan(false, false), &odd).unwrap().as_slice(), [0; 8]);
+        let odd = Tensor::new(DataType::Bool, [3].into(), vec![0, 1, 7].into()).unwrap();
+        assert_eq!(unfit_copy(&plan(false, false), &odd).unwrap().as_slice(), [0, 1, 1]);
+    }
+}

@@ -1,0 +1,167 @@
+//! Execution of a batch: gather, run once, hand out.
+//!
+//! Copies per tensor: inputs none for a batch of one (one gather for more, one where they cannot be used where they are:
+//! `input.rs`); outputs none, lent by LibTorch until the response is gone, unless the model may change them later.
+
+use std::{ops::Range, sync::Arc};
+
+use nereid_backend::{Batch, BlockingInstance, scatter};
+use nereid_inference::{CheckedRequest, InferError, InferResponse, NamedTensor};
+use nereid_tensor::{Buffer, BufferMut, Shape, Tensor};
+
+use crate::{
+    failure::sentence,
+    ffi::{Argument, Memory, Model, Output},
+    input,
+    plan::{Plan, PlannedInput, PlannedOutput},
+};
+
+/// One of several that may share a model.
+pub(crate) struct PytorchInstance {
+    pub(crate) model: Arc<Model>,
+    pub(crate) plan: Arc<Plan>,
+}
+
+// === impl PytorchInstance ===
+
+impl BlockingInstance for PytorchInstance {
+    fn execute(&mut self, batch: &mut Batch) {
+        if batch.is_empty() {
+            return;
+        }
+        match self.answer(batch) {
+            Ok(responses) => {
+                for (index, response) in responses.into_iter().enumerate() {
+                    batch.respond(index, Ok(response));
+                }
+            }
+            Err(error) => batch.fail_all(&error),
+        }
+    }
+}
+
+impl PytorchInstance {
+    fn answer(&self, batch: &mut Batch) -> Result<Vec<InferResponse>, InferError> {
+        let plan = &self.plan;
+        if !plan.batching && batch.len() > 1 {
+            return Err(
+                self.internal(format_args!("does not batch, and got {} requests in one execution", batch.len()))
+            );
+        }
+        let arguments = self.arguments(batch)?;
+        let open: Vec<Range<usize>> = arguments.iter().filter_map(open_memory).collect();
+        batch.mark_inputs_ready();
+        let outputs = self.model.run(&plan.settings, arguments).map_err(|text| self.failed(&text))?;
+        batch.mark_outputs_started();
+        let wanted = plan.outputs.iter().filter(|planned| batch.requests().any(|request| request.wants(&planned.name)));
+        let tensors = wanted.map(|planned| Ok((planned, self.finish(planned, find(planned, &outputs)?, &open)?)));
+        let tensors = tensors.collect::<Result<Vec<_>, String>>().map_err(|text| self.internal(text))?;
+        self.hand_out(batch, tensors)
+    }
+
+    fn arguments(&self, batch: &Batch) -> Result<Vec<Argument>, InferError> {
+        let mut arguments = Vec::with_capacity(self.plan.inputs.len());
+        let mut left_out: Option<&PlannedInput> = None;
+        for planned in &self.plan.inputs {
+            match (self.tensor(batch, planned)?, left_out) {
+                (None, _) => left_out = left_out.or(Some(planned)),
+                (Some(_), Some(earlier)) if planned.key.is_none() => {
+                    return Err(InferError::invalid_argument(format!(
+                        "model '{}': input '{}' is an argument before '{}' and cannot be left out when that is given",
+                        self.plan.model_name, earlier.name, planned.name
+                    )));
+                }
+                (Some(tensor), _) => arguments.push(input::argument(&self.plan, planned, tensor)),
+            }
+        }
+        Ok(arguments)
+    }
+
+    /// `None` for an optional input that no request brings.
+    fn tensor(&self, batch: &Batch, planned: &PlannedInput) -> Result<Option<Tensor>, InferError> {
+        let forms = &self.plan.forms;
+        match planned.made.and_then(|index| forms.tensors().get(index)) {
+            Some(made) => made.make(batch).map(Some).map_err(|error| error.prefixed(&self.prefix())),
+            None => forms.gather(batch, &planned.name),
+        }
+    }
+
+    /// The output as a tensor of ours.
+    fn finish(&self, planned: &PlannedOutput, output: &Output, open: &[Range<usize>]) -> Result<Tensor, String> {
+        let name = &planned.name;
+        if output.data_type != Some(planned.data_type) {
+            let found = output.data_type.map_or("a type that cannot be served", |found| found.name());
+            let expected = planned.data_type;
+            return Err(format!(
+                "the configuration expects {expected} for output '{name}', the model provides {found}"
+            ));
+        }
+        let wrong = |text: String| format!("output '{name}' {text}");
+        let shape = Shape::from_signed(&output.shape).map_err(|error| wrong(error.to_string()))?;
+        let lies_in = |memory: &Range<usize>| memory.contains(&(output.buffer.as_slice().as_ptr() as usize));
+        let may_change = self.plan.writes_itself || open.iter().any(lies_in);
+        let buffer: Buffer = match may_change {
+            true => BufferMut::copy_of(output.buffer.as_slice()).freeze(),
+            false => output.buffer.clone(),
+        };
+        Tensor::new(planned.data_type, planned.shape(shape), buffer).map_err(|error| wrong(error.to_string()))
+    }
+
+    fn hand_out(
+        &self,
+        batch: &Batch,
+        outputs: Vec<(&PlannedOutput, Tensor)>,
+    ) -> Result<Vec<InferResponse>, InferError> {
+        let mut responses: Vec<InferResponse> = batch.requests().map(|_| InferResponse::default()).collect();
+        let rows: Vec<u64> = batch.requests().map(CheckedRequest::batch_size).collect();
+        for (planned, output) in outputs {
+            let name = &planned.name;
+            let parts = match (self.plan.forms.cut_of(name), self.plan.batching) {
+                (Some(cut), _) => cut.hand_out(batch, &output),
+                (None, true) => scatter(name, output, &rows),
+                (None, false) => Ok(vec![output]),
+            };
+            let parts = parts.map_err(|error| error.prefixed(&self.prefix()))?;
+            for ((response, request), tensor) in responses.iter_mut().zip(batch.requests()).zip(parts) {
+                if request.wants(name) {
+                    response.outputs.push(NamedTensor::new(name.clone(), tensor));
+                }
+            }
+        }
+        Ok(responses)
+    }
+
+    fn prefix(&self) -> String {
+        format!("model '{}': ", self.plan.model_name)
+    }
+
+    fn internal(&self, text: impl std::fmt::Display) -> InferError {
+        InferError::internal(format!("{}{text}", self.prefix()))
+    }
+
+    /// LibTorch's sentence behind Triton's words; the traceback is for the log.
+    fn failed(&self, text: &str) -> InferError {
+        tracing::debug!("{}PyTorch execute failure: {text}", self.prefix());
+        self.internal(format_args!("PyTorch execute failure: {}", sentence(text)))
+    }
+}
+
+/// The output that is meant among those that the model gave.
+fn find<'o>(planned: &PlannedOutput, outputs: &'o [Output]) -> Result<&'o Output, String> {
+    let name = &planned.name;
+    let keys: Vec<&str> = outputs.iter().filter_map(|output| output.key.as_deref()).collect();
+    if keys.is_empty() {
+        let (place, count) = (planned.place, outputs.len());
+        let missing = || format!("output '{name}' is number {place}, counted from 0, and the model gives {count}");
+        return outputs.get(place).ok_or_else(missing);
+    }
+    let named = outputs.iter().find(|output| output.key.as_deref() == Some(name));
+    named.ok_or_else(|| format!("the model gives no output '{name}'; its dictionary has {}", keys.join(", ")))
+}
+
+/// Where an argument lies that a client can change: an output in there is copied.
+fn open_memory(argument: &Argument) -> Option<Range<usize>> {
+    let Memory::Shared(tensor) = &argument.memory else { return None };
+    let bytes = tensor.buffer().as_slice().as_ptr_range();
+    tensor.buffer().is_external().then_some(bytes.start as usize..bytes.end as usize)
+}
