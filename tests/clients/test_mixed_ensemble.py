@@ -1,5 +1,5 @@
-"""examples/mixed_ensemble: one request through a plugin in Python, a forest, an ONNX model and a plugin in Rust, as scikit-learn's own
-stack answers it."""
+"""examples/mixed_ensemble: one request through a plugin in Python, a forest, an ONNX model, a TorchScript model and a plugin in Rust, as
+scikit-learn's own stack answers it."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ from tritonclient.utils import InferenceServerException
 EXAMPLES = ROOT / "examples"
 HELD_OUT = json.loads((EXAMPLES / "mixed_ensemble/heldout.json").read_text())
 PATIENTS = json.loads((EXAMPLES / "tabular/heldout.json").read_text())
-MEMBERS = ("features", "forest", "stack", "labels")
+MEMBERS = ("features", "forest", "stack", "doubt", "labels")
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,8 @@ def check(result, rows=slice(None)):
     assert np.char.decode(result.as_numpy("label").astype(bytes)).tolist() == kinds[order].tolist()
     np.testing.assert_allclose(result.as_numpy("probability"), np.take_along_axis(wanted, order, 1), atol=1e-5)
     np.testing.assert_allclose(result.as_numpy("forest"), np.array(PATIENTS["probabilities"])[rows], atol=1e-6)
+    entropy = -(wanted * np.log2(wanted)).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(result.as_numpy("doubt"), entropy, atol=1e-4)
 
 
 def test_answers_are_those_of_scikit_learns_stack(client):

@@ -128,5 +128,11 @@ def forward(self, x):
         self.seen.add_(1)
     return x - 1
 )");
+  // For examples/mixed_ensemble: how undecided probabilities are, in bits.
+  save(folder, "doubt", R"(
+def forward(self, probabilities):
+    bits = torch.log2(torch.clamp(probabilities, 1e-12, 1.0))
+    return -(probabilities * bits).sum(1, True)
+)");
   return 0;
 }
