@@ -6,7 +6,7 @@ use super::house::{expect_none, read, texts};
 
 /// STYLE.md, "Direction", with the two edges that host/ARCHITECTURE.md defends. Left may depend on right, and on
 /// whatever right may depend on. A new edge is a design change: change those pages and this table together.
-const DIRECTION: [(&str, &[&str]); 34] = [
+const DIRECTION: [(&str, &[&str]); 35] = [
     ("sync", &[]),
     ("tensor", &[]),
     ("inference", &["sync", "tensor"]),
@@ -22,6 +22,7 @@ const DIRECTION: [(&str, &[&str]); 34] = [
     ("backend-fil", &["backend", "forest", "telemetry"]),
     ("backend-identity", &["backend", "telemetry"]),
     ("backend-onnx", &["backend", "telemetry"]),
+    ("backend-openvino", &["backend"]),
     ("backend-pytorch", &["backend"]),
     ("backend-repeat", &["backend"]),
     ("backend-wasm", &["backend", "plugin", "telemetry"]),
@@ -51,6 +52,7 @@ const DIRECTION: [(&str, &[&str]); 34] = [
             "backend-fil",
             "backend-identity",
             "backend-onnx",
+            "backend-openvino",
             "backend-pytorch",
             "backend-repeat",
             "backend-wasm",

@@ -8,7 +8,12 @@ use crate::{
 };
 
 /// Backends with a library of their own; the names are those in `config.pbtxt`.
-const BACKENDS: [(&str, &Component); 2] = [("onnxruntime", &setup::ONNXRUNTIME), ("pytorch", &setup::PYTORCH)];
+const BACKENDS: [(&str, &Component); 4] = [
+    ("onnxruntime", &setup::ONNXRUNTIME),
+    ("openvino", &setup::OPENVINO),
+    ("pytorch", &setup::PYTORCH),
+    ("tensorflow", &setup::OPENVINO),
+];
 
 pub(crate) fn run(workspace: &Workspace, arguments: Arguments) -> Result<(), Failure> {
     let words = arguments.rest();

@@ -47,13 +47,13 @@ const TASKS: [Task; 8] = [
     },
     Task {
         name: "setup",
-        usage: "[onnxruntime|pytorch|guests|python|perf_analyzer|model_analyzer|redis|plugin-python|plugin-javascript|plugin-c|plugin-go|plugins|clients|all]...",
+        usage: "[onnxruntime|openvino|pytorch|guests|python|perf_analyzer|model_analyzer|redis|plugin-python|plugin-javascript|plugin-c|plugin-go|plugins|clients|all]...",
         purpose: "fetch what the host, the guests and the client tests need into .nereid/",
         run: setup::run,
     },
     Task {
         name: "backend",
-        usage: "[onnxruntime|pytorch]...",
+        usage: "[onnxruntime|openvino|pytorch|tensorflow]...",
         purpose: "fetch the native library of a backend into .nereid/, where the server finds it",
         run: backend::run,
     },

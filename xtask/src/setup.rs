@@ -5,6 +5,7 @@
 
 pub(crate) mod model_analyzer;
 pub(crate) mod onnxruntime;
+pub(crate) mod openvino;
 pub(crate) mod perf_analyzer;
 pub(crate) mod python;
 pub(crate) mod pytorch;
@@ -32,6 +33,13 @@ pub(crate) const ONNXRUNTIME: Component = Component {
     purpose: "the ONNX Runtime library that serves .onnx models (24 MB download)",
     find: onnxruntime::find,
     fetch: onnxruntime::fetch,
+};
+/// The library that executes IR files and SavedModels.
+pub(crate) const OPENVINO: Component = Component {
+    name: "openvino",
+    purpose: "OpenVINO for .xml files and TensorFlow SavedModels (59 MB download, 94 MB on disk)",
+    find: openvino::find,
+    fetch: openvino::fetch,
 };
 /// The library that executes TorchScript models.
 pub(crate) const PYTORCH: Component = Component {
@@ -113,14 +121,15 @@ pub(crate) const PLUGIN_GO: Component = Component {
 pub(crate) const PLUGIN_LANGUAGES: [&Component; 4] = [&PLUGIN_PYTHON, &PLUGIN_JAVASCRIPT, &PLUGIN_C, &PLUGIN_GO];
 
 /// The libraries of backends that every test has.
-pub(crate) const BACKENDS: [&Component; 2] = [&ONNXRUNTIME, &PYTORCH];
+pub(crate) const BACKENDS: [&Component; 3] = [&ONNXRUNTIME, &OPENVINO, &PYTORCH];
 
 /// All that the end-to-end suites use.
 pub(crate) const CLIENTS: [&Component; 4] = [&PYTHON, &PERF_ANALYZER, &MODEL_ANALYZER, &REDIS];
 
 /// The words that `setup` understands, and what each stands for.
-const GROUPS: [(&str, &[&Component]); 14] = [
+const GROUPS: [(&str, &[&Component]); 15] = [
     ("onnxruntime", &[&ONNXRUNTIME]),
+    ("openvino", &[&OPENVINO]),
     ("pytorch", &[&PYTORCH]),
     ("guests", &[&GUESTS]),
     ("python", &[&PYTHON]),
@@ -137,6 +146,7 @@ const GROUPS: [(&str, &[&Component]); 14] = [
         "all",
         &[
             &ONNXRUNTIME,
+            &OPENVINO,
             &PYTORCH,
             &GUESTS,
             &PYTHON,

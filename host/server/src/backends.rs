@@ -6,6 +6,7 @@ use nereid_backend::Backend;
 use nereid_backend_fil::{FilBackend, FilSettings};
 use nereid_backend_identity::IdentityBackend;
 use nereid_backend_onnx::{OnnxBackend, OnnxSettings};
+use nereid_backend_openvino::{OpenvinoBackend, OpenvinoSettings};
 use nereid_backend_pytorch::{PytorchBackend, PytorchSettings};
 use nereid_backend_repeat::{RepeatBackend, SquareBackend};
 use nereid_backend_wasm::{PluginPolicy, PluginPorts, PluginSettings, WasmAgents, WasmBackend};
@@ -25,8 +26,7 @@ pub(crate) fn backends(
     policy: PluginPolicy,
     telemetry: &Telemetry,
 ) -> Result<Backends, ServerError> {
-    let Settings { onnx: onnx_settings, fil: fil_settings, pytorch: pytorch_settings } =
-        settings(&arguments.backend_settings)?;
+    let settings = settings(&arguments.backend_settings)?;
     let cache_directory = arguments.plugin_cache_directory.clone().or_else(runtime_folders::plugin_cache_directory);
     let plugin_settings = PluginSettings {
         metrics: telemetry.custom().clone(),
@@ -41,9 +41,11 @@ pub(crate) fn backends(
         Arc::new(IdentityBackend),
         Arc::new(RepeatBackend),
         Arc::new(SquareBackend),
-        Arc::new(OnnxBackend::new(onnx_settings)),
-        Arc::new(FilBackend::new(fil_settings)),
-        Arc::new(PytorchBackend::new(pytorch_settings)),
+        Arc::new(OnnxBackend::new(settings.onnx)),
+        Arc::new(FilBackend::new(settings.fil)),
+        Arc::new(PytorchBackend::new(settings.pytorch)),
+        Arc::new(OpenvinoBackend::new(settings.openvino.clone())),
+        Arc::new(OpenvinoBackend::tensorflow(settings.openvino)),
         plugins,
     ];
     Ok(Backends { list, agents })
@@ -60,21 +62,33 @@ struct Settings {
     onnx: OnnxSettings,
     fil: FilSettings,
     pytorch: PytorchSettings,
+    /// For both of its names.
+    openvino: OpenvinoSettings,
 }
 
 /// Backends that have settings.
-const WITH_SETTINGS: &str = "onnxruntime, fil and pytorch have settings; models have theirs in config.pbtxt";
+const WITH_SETTINGS: &str =
+    "onnxruntime, fil, pytorch, openvino and tensorflow have settings; models have theirs in config.pbtxt";
 
 /// Reads `--backend-config`. A setting that nobody reads is refused rather than ignored.
 fn settings(backend_settings: &[BackendSetting]) -> Result<Settings, ServerError> {
-    let mut settings =
-        Settings { onnx: OnnxSettings::discover(), fil: FilSettings::default(), pytorch: PytorchSettings::discover() };
+    let mut settings = Settings {
+        onnx: OnnxSettings::discover(),
+        fil: FilSettings::default(),
+        pytorch: PytorchSettings::discover(),
+        openvino: OpenvinoSettings::discover(),
+    };
     for setting in backend_settings {
         match (setting.backend.as_deref(), setting.key.as_str()) {
             (Some("onnxruntime"), "library") => settings.onnx.library = Some(setting.value.clone().into()),
-            (None | Some("onnxruntime"), "default-max-batch-size") => {
+            (None, "default-max-batch-size") => {
+                settings.onnx.default_max_batch_size = batch_size(setting)?;
+                settings.openvino.default_max_batch_size = batch_size(setting)?;
+            }
+            (Some("onnxruntime"), "default-max-batch-size") => {
                 settings.onnx.default_max_batch_size = batch_size(setting)?;
             }
+            (Some("openvino" | "tensorflow"), key) => set_openvino(&mut settings.openvino, setting, key)?,
             (Some("onnxruntime"), _) => {
                 return Err(refused(setting, "onnxruntime knows 'library' and 'default-max-batch-size'"));
             }
@@ -94,6 +108,15 @@ fn settings(backend_settings: &[BackendSetting]) -> Result<Settings, ServerError
         }
     }
     Ok(settings)
+}
+
+fn set_openvino(settings: &mut OpenvinoSettings, setting: &BackendSetting, key: &str) -> Result<(), ServerError> {
+    match key {
+        "library" => settings.search.library = Some(setting.value.clone().into()),
+        "default-max-batch-size" => settings.default_max_batch_size = batch_size(setting)?,
+        _ => return Err(refused(setting, "openvino and tensorflow know 'library' and 'default-max-batch-size'")),
+    }
+    Ok(())
 }
 
 fn batch_size(setting: &BackendSetting) -> Result<i32, ServerError> {
@@ -131,6 +154,10 @@ mod tests {
         assert_eq!(fil_settings, FilSettings { default_max_batch_size: 64, threads: 2 });
         let pytorch_settings = understood(&["pytorch,library=/lib/shim.so"]).unwrap().pytorch;
         assert_eq!(pytorch_settings.search.library, Some("/lib/shim.so".into()));
+        let openvino_settings =
+            understood(&["openvino,library=/lib/x.so", "default-max-batch-size=16"]).unwrap().openvino;
+        assert_eq!(openvino_settings.search.library, Some("/lib/x.so".into()));
+        assert_eq!(openvino_settings.default_max_batch_size, 16);
     }
 
     #[test]
@@ -138,6 +165,7 @@ mod tests {
         check_refused("onnxruntime,libary=/x", "onnxruntime knows 'library' and 'default-max-batch-size'");
         check_refused("tensorrt,plugins=x", WITH_SETTINGS);
         check_refused("pytorch,lib=x", "pytorch knows 'library'");
+        check_refused("tensorflow,a=x", "openvino and tensorflow know 'library' and 'default-max-batch-size'");
         check_refused("fil,threads=257", "expected 1 to 256, or 0 for one per processor");
         check_refused("fil,gpu=1", "fil knows 'default-max-batch-size' and 'threads'");
         check_refused("min-supported=1", "for every backend there is only 'default-max-batch-size'");

@@ -191,7 +191,7 @@ pub struct ServiceArguments {
 #[command(next_help_heading = "Backends and plugins")]
 pub struct BackendArguments {
     /// Setting of one backend (BACKEND,KEY=VALUE) or of all (KEY=VALUE); may be given several times. Known are
-    /// 'onnxruntime,library=PATH', 'pytorch,library=PATH' and 'default-max-batch-size=COUNT'
+    /// 'onnxruntime,library=PATH' (also of pytorch, openvino and tensorflow) and 'default-max-batch-size=COUNT'
     #[arg(long = "backend-config", value_name = "SETTING", action = ArgAction::Append)]
     pub backend_settings: Vec<BackendSetting>,
 
