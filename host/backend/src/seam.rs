@@ -104,6 +104,12 @@ pub enum Instance {
 pub trait BlockingInstance: Send {
     /// Executes the batch, answering each request through [`Batch::respond`] or a sender taken from it.
     fn execute(&mut self, batch: &mut Batch);
+
+    /// Whether an execution may wait for what the runtime's workers do, for other models above all. It always has its own
+    /// thread then, however brief its executions are: a worker that waits for workers may wait for ever.
+    fn may_wait(&self) -> bool {
+        false
+    }
 }
 
 /// An instance that computes as a future.

@@ -290,10 +290,10 @@ impl Shared {
     }
 
     /// Whether the caller may execute these requests: one that is expected to take no longer than a hop would, of an
-    /// instance that is not bound to other cores than the caller.
+    /// instance that does not need its own thread.
     fn is_brief(&self, slot: &BlockingSlot, requests: &[Job]) -> bool {
         match requests {
-            [job] if !slot.is_pinned => slot.brevity.lock().expects(job.rows(), self.brief_execution_max),
+            [job] if !slot.keeps_thread => slot.brevity.lock().expects(job.rows(), self.brief_execution_max),
             _ => false,
         }
     }

@@ -51,8 +51,8 @@ pub(super) struct BlockingSlot {
     name: Arc<str>,
     pub(super) instance: Mutex<Box<dyn BlockingInstance>>,
     pub(super) brevity: Mutex<Brevity>,
-    /// Its thread runs on cores of its own, and nobody else does its work.
-    pub(super) is_pinned: bool,
+    /// Nobody but its thread does its work: that runs on cores of its own, or what it does may wait for others.
+    pub(super) keeps_thread: bool,
     /// The way to its thread; `None` ends the thread.
     work: Mutex<Option<mpsc::Sender<Vec<Job>>>>,
 }
@@ -76,8 +76,9 @@ impl Scheduler {
             Instance::Task(instance) => (Slot::Task(TaskSlot::new(&name, instance)), None),
             Instance::Blocking(instance) => {
                 let (sender, receiver) = mpsc::channel();
+                let keeps_thread = cores.is_some() || instance.may_wait();
                 let slot = BlockingSlot::new(&name, instance, sender);
-                (Slot::Blocking(BlockingSlot { is_pinned: cores.is_some(), ..slot }), Some(receiver))
+                (Slot::Blocking(BlockingSlot { keeps_thread, ..slot }), Some(receiver))
             }
         };
         let index = shared.slots.add(slot);
@@ -206,7 +207,7 @@ impl TaskSlot {
 impl BlockingSlot {
     fn new(name: &str, instance: Box<dyn BlockingInstance>, work: mpsc::Sender<Vec<Job>>) -> Self {
         let (instance, work) = (Mutex::new(instance), Mutex::new(Some(work)));
-        Self { name: name.into(), instance, brevity: Mutex::default(), is_pinned: false, work }
+        Self { name: name.into(), instance, brevity: Mutex::default(), keeps_thread: false, work }
     }
 
     /// Gives the requests to the instance's thread. A send fails only when the thread is gone; the dropped jobs then
