@@ -6,7 +6,7 @@ use super::house::{expect_none, read, texts};
 
 /// STYLE.md, "Direction", with the two edges that host/ARCHITECTURE.md defends. Left may depend on right, and on
 /// whatever right may depend on. A new edge is a design change: change those pages and this table together.
-const DIRECTION: [(&str, &[&str]); 35] = [
+const DIRECTION: [(&str, &[&str]); 36] = [
     ("sync", &[]),
     ("tensor", &[]),
     ("inference", &["sync", "tensor"]),
@@ -24,6 +24,7 @@ const DIRECTION: [(&str, &[&str]); 35] = [
     ("backend-onnx", &["backend", "telemetry"]),
     ("backend-openvino", &["backend"]),
     ("backend-pytorch", &["backend"]),
+    ("backend-python", &["backend", "config", "telemetry"]),
     ("backend-repeat", &["backend"]),
     ("backend-wasm", &["backend", "plugin", "telemetry"]),
     ("scheduler", &["backend", "telemetry"]),
@@ -54,6 +55,7 @@ const DIRECTION: [(&str, &[&str]); 35] = [
             "backend-onnx",
             "backend-openvino",
             "backend-pytorch",
+            "backend-python",
             "backend-repeat",
             "backend-wasm",
             "telemetry",

@@ -93,7 +93,8 @@ fn output(config: &ModelConfig, used: fn(&ModelOutput) -> bool) -> Option<String
 
 /// A backend that is not known yet is asked about again when the configuration is complete.
 fn iterative_without_end(config: &ModelConfig) -> Option<String> {
-    let is_used = config.sequences()?.iterative_sequence && !matches!(&*config.backend, "" | "onnxruntime" | "wasm");
+    let is_used =
+        config.sequences()?.iterative_sequence && !matches!(&*config.backend, "" | "onnxruntime" | "python" | "wasm");
     is_used.then(|| format!("backend '{}'", config.backend))
 }
 
@@ -181,6 +182,7 @@ mod tests {
         );
         check("sequence_batching { oldest { max_candidate_sequences: 4 } state { input_name: 'i' } }", &[]);
         check("backend: 'onnxruntime' sequence_batching { iterative_sequence: true }", &[]);
+        check("backend: 'python' sequence_batching { iterative_sequence: true }", &[]);
         check("sequence_batching { state { input_name: 'i' use_growable_memory: true } }", &[]);
         check(
             "ensemble_scheduling { max_inflight_requests: 1 step { model_name: 'a' input_map { key: 'x' value: 'y' } } }",

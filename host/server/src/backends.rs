@@ -8,6 +8,7 @@ use nereid_backend_identity::IdentityBackend;
 use nereid_backend_onnx::{OnnxBackend, OnnxSettings};
 use nereid_backend_openvino::{OpenvinoBackend, OpenvinoSettings};
 use nereid_backend_pytorch::{PytorchBackend, PytorchSettings};
+use nereid_backend_python::{PythonBackend, PythonLimits, PythonPorts, PythonSettings, SETTINGS};
 use nereid_backend_repeat::{RepeatBackend, SquareBackend};
 use nereid_backend_wasm::{PluginPolicy, PluginPorts, PluginSettings, WasmAgents, WasmBackend};
 use nereid_inference::RepositoryAgents;
@@ -23,7 +24,7 @@ use crate::{
 pub(crate) fn backends(
     arguments: &BackendArguments,
     ports: PluginPorts,
-    policy: PluginPolicy,
+    (policy, python_limits): (PluginPolicy, PythonLimits),
     telemetry: &Telemetry,
 ) -> Result<Backends, ServerError> {
     let settings = settings(&arguments.backend_settings)?;
@@ -34,6 +35,11 @@ pub(crate) fn backends(
         policy,
         cache_key_file: arguments.plugin_cache_key_file.clone(),
         ..PluginSettings::new(cache_directory)
+    };
+    let python_ports = PythonPorts {
+        service: ports.service.clone(),
+        control: ports.control.clone(),
+        metrics: telemetry.custom().clone(),
     };
     let plugins = Arc::new(WasmBackend::new(plugin_settings, ports));
     let agents = Arc::new(WasmAgents::new(plugins.clone(), arguments.agent_directory.clone()));
@@ -46,6 +52,7 @@ pub(crate) fn backends(
         Arc::new(PytorchBackend::new(settings.pytorch)),
         Arc::new(OpenvinoBackend::new(settings.openvino.clone())),
         Arc::new(OpenvinoBackend::tensorflow(settings.openvino)),
+        Arc::new(PythonBackend::new(settings.python, python_limits, python_ports)),
         plugins,
     ];
     Ok(Backends { list, agents })
@@ -64,11 +71,12 @@ struct Settings {
     pytorch: PytorchSettings,
     /// For both of its names.
     openvino: OpenvinoSettings,
+    python: PythonSettings,
 }
 
 /// Backends that have settings.
 const WITH_SETTINGS: &str =
-    "onnxruntime, fil, pytorch, openvino and tensorflow have settings; models have theirs in config.pbtxt";
+    "onnxruntime, fil, python, pytorch, openvino and tensorflow have settings; models have theirs in config.pbtxt";
 
 /// Reads `--backend-config`. A setting that nobody reads is refused rather than ignored.
 fn settings(backend_settings: &[BackendSetting]) -> Result<Settings, ServerError> {
@@ -77,6 +85,7 @@ fn settings(backend_settings: &[BackendSetting]) -> Result<Settings, ServerError
         fil: FilSettings::default(),
         pytorch: PytorchSettings::discover(),
         openvino: OpenvinoSettings::discover(),
+        python: PythonSettings::default(),
     };
     for setting in backend_settings {
         match (setting.backend.as_deref(), setting.key.as_str()) {
@@ -99,6 +108,13 @@ fn settings(backend_settings: &[BackendSetting]) -> Result<Settings, ServerError
                 settings.fil.threads = count.ok_or_else(|| refused(setting, &problem))?;
             }
             (Some("fil"), _) => return Err(refused(setting, "fil knows 'default-max-batch-size' and 'threads'")),
+            (Some("python"), key) => {
+                let is_known =
+                    settings.python.set(key, &setting.value).map_err(|problem| refused(setting, &problem))?;
+                if !is_known {
+                    return Err(refused(setting, SETTINGS));
+                }
+            }
             (Some("pytorch"), "library") => {
                 settings.pytorch.search.library = Some(setting.value.clone().into());
             }
@@ -132,6 +148,8 @@ fn refused(setting: &BackendSetting, problem: &str) -> ServerError {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn understood(written: &[&str]) -> Result<Settings, String> {
@@ -158,6 +176,10 @@ mod tests {
             understood(&["openvino,library=/lib/x.so", "default-max-batch-size=16"]).unwrap().openvino;
         assert_eq!(openvino_settings.search.library, Some("/lib/x.so".into()));
         assert_eq!(openvino_settings.default_max_batch_size, 16);
+        let python_settings =
+            understood(&["python,python-executable=/v/bin/python", "python,open-files=7"]).unwrap().python;
+        assert_eq!(python_settings.executable, PathBuf::from("/v/bin/python"));
+        assert_eq!(python_settings.confinement.open_files, 7);
     }
 
     #[test]
@@ -167,6 +189,8 @@ mod tests {
         check_refused("pytorch,lib=x", "pytorch knows 'library'");
         check_refused("tensorflow,a=x", "openvino and tensorflow know 'library' and 'default-max-batch-size'");
         check_refused("fil,threads=257", "expected 1 to 256, or 0 for one per processor");
+        check_refused("python,networks=allow", SETTINGS);
+        check_refused("python,network=yes", "expected 'deny' or 'allow'");
         check_refused("fil,gpu=1", "fil knows 'default-max-batch-size' and 'threads'");
         check_refused("min-supported=1", "for every backend there is only 'default-max-batch-size'");
         check_refused("default-max-batch-size=-1", "expected a whole number, 0 for no batching");

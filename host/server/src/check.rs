@@ -11,6 +11,7 @@ use std::{
     process::ExitCode,
 };
 
+use nereid_backend_python::PythonLimits;
 use nereid_backend_wasm::PluginPorts;
 use nereid_inference::{NAMESPACE_SEPARATOR, ServiceHandle};
 use nereid_pipeline::{InstanceRules, Loader, LoaderSettings, PipelineLimits};
@@ -41,7 +42,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, ServerError>
     let operator = OperatorFile::load(arguments.backends.server_config.as_deref())?;
     let telemetry = Telemetry::new(MetricsSettings::default());
     let Backends { list: backends, agents } =
-        backends(&arguments.backends, PluginPorts::default(), operator.plugins, &telemetry)?;
+        backends(&arguments.backends, PluginPorts::default(), (operator.plugins, PythonLimits::default()), &telemetry)?;
     let loader = Loader::new(LoaderSettings {
         backends,
         telemetry,

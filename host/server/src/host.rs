@@ -43,8 +43,9 @@ impl Host {
         policy: PluginPolicy,
     ) -> Result<Self, ServerError> {
         let ports = PluginPorts::default();
-        let Backends { list: backends, agents } = backends(&arguments.backends, ports.clone(), policy, telemetry)?;
         let limits = arguments.limits()?;
+        let Backends { list: backends, agents } =
+            backends(&arguments.backends, ports.clone(), (policy, limits.python), telemetry)?;
         let loader = Loader::new(LoaderSettings {
             backends: backends.clone(),
             telemetry: Arc::clone(telemetry),

@@ -8,6 +8,7 @@ use std::{fmt, time::Duration};
 
 use nereid_access::{FILE_BYTES_MAX, HANDSHAKE_MAX, HANDSHAKES_MAX, KEYS_MAX};
 use nereid_backend_fil::FOREST_BYTES_MAX;
+use nereid_backend_python::PythonLimits;
 use nereid_cache::CacheLimits;
 use nereid_grpc::GrpcLimits;
 use nereid_http::HttpLimits;
@@ -37,6 +38,7 @@ pub struct Limits {
     pub pipeline: PipelineLimits,
     pub cache: CacheLimits,
     pub memory: MemoryLimits,
+    pub python: PythonLimits,
 }
 
 /// A limit that no flag changes.
@@ -92,11 +94,20 @@ impl Limits {
         self.parts().into_iter().flat_map(LimitSet::rows).collect()
     }
 
-    fn parts(&self) -> [&dyn LimitSet; 7] {
-        [&self.http, &self.grpc, &self.shared_memory, &self.repository, &self.pipeline, &self.cache, &self.memory]
+    fn parts(&self) -> [&dyn LimitSet; 8] {
+        [
+            &self.http,
+            &self.grpc,
+            &self.shared_memory,
+            &self.repository,
+            &self.pipeline,
+            &self.cache,
+            &self.memory,
+            &self.python,
+        ]
     }
 
-    fn parts_mut(&mut self) -> [&mut dyn LimitSet; 7] {
+    fn parts_mut(&mut self) -> [&mut dyn LimitSet; 8] {
         [
             &mut self.http,
             &mut self.grpc,
@@ -105,6 +116,7 @@ impl Limits {
             &mut self.pipeline,
             &mut self.cache,
             &mut self.memory,
+            &mut self.python,
         ]
     }
 }

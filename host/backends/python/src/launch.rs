@@ -1,0 +1,163 @@
+//! How a process is started: which interpreter, with which files and which environment.
+//!
+//! The runner's own Python files are part of this program and written to a folder of the backend's. Each process has a
+//! folder of its own besides, which is its home, its place for temporary files and its working directory, and is gone with
+//! it. Of the server's environment it gets what programs need to run, and what the configuration names.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
+
+use nereid_inference::{InferError, config::InstanceKind};
+use tempfile::TempDir;
+
+use crate::settings::Confinement;
+
+/// The runner, file by file.
+const FILES: [(&str, &str); 12] = [
+    ("triton_python_backend_utils.py", include_str!("../runner/triton_python_backend_utils.py")),
+    ("nereid_runner/__init__.py", include_str!("../runner/nereid_runner/__init__.py")),
+    ("nereid_runner/__main__.py", include_str!("../runner/nereid_runner/__main__.py")),
+    ("nereid_runner/dlpack.py", include_str!("../runner/nereid_runner/dlpack.py")),
+    ("nereid_runner/errors.py", include_str!("../runner/nereid_runner/errors.py")),
+    ("nereid_runner/host.py", include_str!("../runner/nereid_runner/host.py")),
+    ("nereid_runner/loop.py", include_str!("../runner/nereid_runner/loop.py")),
+    ("nereid_runner/model_config.py", include_str!("../runner/nereid_runner/model_config.py")),
+    ("nereid_runner/requests.py", include_str!("../runner/nereid_runner/requests.py")),
+    ("nereid_runner/responses.py", include_str!("../runner/nereid_runner/responses.py")),
+    ("nereid_runner/tensors.py", include_str!("../runner/nereid_runner/tensors.py")),
+    ("nereid_runner/wire.py", include_str!("../runner/nereid_runner/wire.py")),
+];
+
+/// Variables that programs need, or that say how many threads their libraries take.
+const ENVIRONMENT: [&str; 14] = [
+    "PATH",
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "SSL_CERT_FILE",
+];
+
+/// How the processes of one model are started.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    pub(crate) interpreter: PathBuf,
+    /// What the operator or the model called it, for messages.
+    pub(crate) origin: String,
+    pub(crate) confinement: Confinement,
+    /// The runner's files.
+    pub(crate) runner: Arc<TempDir>,
+}
+
+/// A process's own folder.
+#[derive(Debug)]
+pub(crate) struct Workspace(TempDir);
+
+/// Writes the runner's files into a folder of their own.
+pub(crate) fn write_runner() -> io::Result<TempDir> {
+    let folder = private_folder("nereid-python-")?;
+    fs::create_dir(folder.path().join("nereid_runner"))?;
+    for (name, text) in FILES {
+        fs::write(folder.path().join(name), text)?;
+    }
+    Ok(folder)
+}
+
+/// For nobody but the server's user.
+fn private_folder(prefix: &str) -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix(prefix).tempdir()
+}
+
+// === impl Launch ===
+
+impl Launch {
+    pub(crate) fn workspace(&self) -> Result<Workspace, InferError> {
+        let made = private_folder("nereid-python-model-");
+        made.map(Workspace).map_err(|error| {
+            InferError::internal(format!(
+                "cannot make a folder for a Python process in {}: {error}",
+                env::temp_dir().display()
+            ))
+        })
+    }
+
+    /// The command that runs a model of this kind in that folder.
+    pub(crate) fn command(&self, workspace: &Workspace, _kind: InstanceKind) -> Command {
+        let mut command = Command::new(&self.interpreter);
+        command.args(["-u", "-B", "-m", "nereid_runner"]).current_dir(workspace.0.path());
+        self.set_environment(&mut command, workspace.0.path());
+        command
+    }
+
+    fn set_environment(&self, command: &mut Command, workspace: &Path) {
+        let named = &self.confinement.environment;
+        if !named.iter().any(|name| name == "*") && self.confinement.is_on {
+            let kept = |name: &&str| !name.is_empty();
+            let names = ENVIRONMENT.into_iter().chain(named.iter().map(String::as_str)).filter(kept);
+            let values: Vec<(&str, OsString)> = names.filter_map(|name| Some((name, env::var_os(name)?))).collect();
+            command.env_clear().envs(values);
+        }
+        let inherited = env::var_os("PYTHONPATH");
+        let paths = std::iter::once(self.runner.path().to_owned()).chain(inherited.iter().flat_map(env::split_paths));
+        if let Ok(python_path) = env::join_paths(paths) {
+            command.env("PYTHONPATH", python_path);
+        }
+        if let Some(user_base) = user_base() {
+            command.env("PYTHONUSERBASE", user_base);
+        }
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        if self.confinement.is_on {
+            command.env("HOME", workspace).env("TMPDIR", workspace);
+        }
+    }
+
+    /// Why the interpreter did not start.
+    pub(crate) fn cannot_run(&self, error: &io::Error) -> InferError {
+        InferError::unavailable(format!(
+            "Python models need an interpreter with numpy, and {} cannot be run: {error}; install one (apt-get install \
+             python3-numpy), or name it with --backend-config=python,python-executable=PATH",
+            self.origin
+        ))
+    }
+}
+
+/// Where `pip install --user` puts packages.
+pub(crate) fn user_base() -> Option<PathBuf> {
+    let named = env::var_os("PYTHONUSERBASE").map(PathBuf::from);
+    named.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".local"))).filter(|path| path.is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_runner_is_written() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("runner");
+        let mut found = Vec::new();
+        for folder in ["", "nereid_runner"] {
+            let entries = fs::read_dir(source.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+            found.extend(entries.filter(|path| path.extension().is_some_and(|extension| extension == "py")));
+        }
+        let written = write_runner().unwrap();
+        assert_eq!(found.len(), FILES.len(), "a file of the runner is not in FILES");
+        for path in found {
+            let copy = written.path().join(path.strip_prefix(&source).unwrap());
+            assert_eq!(fs::read(&path).unwrap(), fs::read(copy).unwrap());
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The backend `python`: Triton's `model.py`, unchanged, each instance in a process of its own.
+//!
+//! Invariant: whatever a model does to its process, its own requests fail with a readable text and the server goes on; no
+//! process outlives its instance or the server.
+//!
+//! Deliberately absent: a link to libpython, `unsafe`, and anything that knows of other models: a model calls them through
+//! the service that the backend is given. The Python side lies in `runner`.
+
+mod backend;
+mod backoff;
+mod channel;
+mod context;
+mod desk;
+mod desk_calls;
+mod desk_offers;
+mod frame;
+mod instance;
+mod launch;
+mod limits;
+mod log_lines;
+mod messages;
+mod payload;
+mod process;
+mod runner;
+mod settings;
+mod slots;
+mod supervisor;
+
+pub use crate::{
+    backend::{PythonBackend, PythonPorts},
+    limits::PythonLimits,
+    settings::{Confinement, PythonSettings, SETTINGS},
+};
