@@ -7,6 +7,7 @@ use std::{
 };
 
 use nereid_access::{Categories, NewKey};
+use nereid_backend_python::{LAUNCH_VERB, launch};
 
 use crate::{
     arguments::{self, ApiKeyArguments, ApiKeyCommand, Command},
@@ -20,6 +21,13 @@ use crate::{
 ///
 /// What goes wrong is one line on standard error, and exit code 1.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // A step of the server's own on the way to a Python process, and nobody's command.
+    if let [_, verb, specification] = arguments.as_slice()
+        && verb == LAUNCH_VERB
+    {
+        return ExitCode::from(launch(&specification.to_string_lossy()));
+    }
     match dispatch(arguments) {
         Ok(exit_code) => exit_code,
         Err(error) => {

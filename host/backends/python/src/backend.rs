@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     context::ModelContext,
+    execution_environment::Environments,
     instance::PythonInstance,
     launch::{Launch, write_runner},
     limits::PythonLimits,
@@ -47,6 +48,7 @@ pub struct PythonBackend {
     limits: PythonLimits,
     ports: PythonPorts,
     runner: OnceLock<Result<Arc<TempDir>, InferError>>,
+    environments: Environments,
 }
 
 struct PythonModel {
@@ -59,7 +61,7 @@ struct PythonModel {
 impl PythonBackend {
     /// A backend that looks for its interpreter when the first model is loaded.
     pub fn new(settings: PythonSettings, limits: PythonLimits, ports: PythonPorts) -> Self {
-        Self { settings, limits, ports, runner: OnceLock::new() }
+        Self { settings, limits, ports, runner: OnceLock::new(), environments: Environments::default() }
     }
 
     fn context(&self, source: &ModelSource, signature: Signature) -> Result<Arc<ModelContext>, InferError> {
@@ -71,11 +73,18 @@ impl PythonBackend {
             })
         });
         let model_directory = absolute(&source.model_directory)?;
+        let environment = self.environments.of_model(&config, &model_directory)?;
+        let interpreter = match &environment {
+            Some(environment) => environment.interpreter(),
+            None => self.settings.executable.clone(),
+        };
         let launch = Launch {
-            interpreter: find_interpreter(&self.settings.executable)?,
-            origin: format!("'{}'", self.settings.executable.display()),
+            origin: format!("'{}'", interpreter.display()),
+            interpreter: find_interpreter(&interpreter)?,
             confinement: self.settings.confinement.of_model(&config)?,
             runner: written.clone()?,
+            model_directory: model_directory.clone(),
+            environment,
         };
         Ok(Arc::new(ModelContext {
             file: absolute(&source.version_directory)?.join(file_name(&config)),

@@ -9,14 +9,19 @@ use std::{
     ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
-    process::Command,
+    process::{self, Command},
     sync::Arc,
 };
 
 use nereid_inference::{InferError, config::InstanceKind};
 use tempfile::TempDir;
 
-use crate::settings::Confinement;
+use crate::{
+    execution_environment::Environment,
+    files_allowed::{DEVICES, NETWORK_PATHS, SYSTEM_PATHS},
+    launcher::{LAUNCH_VERB, LaunchSpec, Rights},
+    settings::Confinement,
+};
 
 /// The runner, file by file.
 const FILES: [(&str, &str); 12] = [
@@ -52,6 +57,12 @@ const ENVIRONMENT: [&str; 14] = [
     "SSL_CERT_FILE",
 ];
 
+/// What the interpreter is told: no buffers, no files beside the model's, and the runner as a program.
+const ARGUMENTS: [&str; 4] = ["-u", "-B", "-m", "nereid_runner"];
+
+/// Also when the file was replaced since the server began.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
 /// How the processes of one model are started.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
@@ -61,6 +72,9 @@ pub(crate) struct Launch {
     pub(crate) confinement: Confinement,
     /// The runner's files.
     pub(crate) runner: Arc<TempDir>,
+    pub(crate) model_directory: PathBuf,
+    /// Where the interpreter is, when the model brings it.
+    pub(crate) environment: Option<Environment>,
 }
 
 /// A process's own folder.
@@ -78,7 +92,7 @@ pub(crate) fn write_runner() -> io::Result<TempDir> {
 }
 
 /// For nobody but the server's user.
-fn private_folder(prefix: &str) -> io::Result<TempDir> {
+pub(crate) fn private_folder(prefix: &str) -> io::Result<TempDir> {
     tempfile::Builder::new().prefix(prefix).tempdir()
 }
 
@@ -95,12 +109,57 @@ impl Launch {
         })
     }
 
-    /// The command that runs a model of this kind in that folder.
-    pub(crate) fn command(&self, workspace: &Workspace, _kind: InstanceKind) -> Command {
-        let mut command = Command::new(&self.interpreter);
-        command.args(["-u", "-B", "-m", "nereid_runner"]).current_dir(workspace.0.path());
-        self.set_environment(&mut command, workspace.0.path());
-        command
+    /// The command that runs a model of this kind in that folder: this program first, which gives rights away.
+    pub(crate) fn command(&self, workspace: &Workspace, kind: InstanceKind) -> Result<Command, InferError> {
+        let workspace = workspace.0.path();
+        let mut command = match self.confinement.is_on {
+            false => {
+                let mut command = Command::new(&self.interpreter);
+                command.args(ARGUMENTS);
+                command
+            }
+            true => {
+                let specification = LaunchSpec {
+                    parent: i32::try_from(process::id()).unwrap_or_default(),
+                    program: self.interpreter.clone(),
+                    arguments: ARGUMENTS.map(str::to_owned).to_vec(),
+                    rights: self.rights(workspace, kind),
+                };
+                let specification = serde_json::to_string(&specification).map_err(|error| {
+                    InferError::invalid_argument(format!(
+                        "a Python process needs paths in UTF-8 to be confined: {error}"
+                    ))
+                })?;
+                let mut command = Command::new(THIS_PROGRAM);
+                command.args([LAUNCH_VERB, &specification]);
+                command
+            }
+        };
+        command.current_dir(workspace);
+        self.set_environment(&mut command, workspace);
+        Ok(command)
+    }
+
+    fn rights(&self, workspace: &Path, kind: InstanceKind) -> Rights {
+        let Confinement { network, processes, address_space_bytes, file_size_bytes, open_files, .. } = self.confinement;
+        let mut read_paths: Vec<PathBuf> = SYSTEM_PATHS.iter().map(PathBuf::from).collect();
+        if network {
+            read_paths.extend(NETWORK_PATHS.iter().map(PathBuf::from));
+        }
+        read_paths.extend([self.runner.path().to_owned(), self.model_directory.clone()]);
+        read_paths.extend(installation(&self.interpreter));
+        read_paths.extend(self.environment.iter().map(|environment| environment.folder.clone()));
+        read_paths
+            .extend(env::var_os("PYTHONPATH").iter().flat_map(env::split_paths).filter(|path| path.is_absolute()));
+        read_paths.extend(user_base());
+        read_paths.extend(self.confinement.read_paths.iter().cloned());
+        let mut write_paths: Vec<PathBuf> = DEVICES.iter().map(PathBuf::from).collect();
+        write_paths.push(workspace.to_owned());
+        write_paths.extend(self.confinement.write_paths.iter().cloned());
+        if kind == InstanceKind::Gpu {
+            write_paths.extend(gpu_devices());
+        }
+        Rights { read_paths, write_paths, network, processes, address_space_bytes, file_size_bytes, open_files }
     }
 
     fn set_environment(&self, command: &mut Command, workspace: &Path) {
@@ -133,6 +192,25 @@ impl Launch {
             self.origin
         ))
     }
+}
+
+/// The folders of an interpreter: its virtual environment, and what that was made from.
+fn installation(interpreter: &Path) -> Vec<PathBuf> {
+    let folder_of = |program: &Path| {
+        let folder = program.parent()?;
+        let is_bin = folder.file_name().is_some_and(|name| name == "bin");
+        let installed = if is_bin { folder.parent()? } else { folder };
+        installed.parent().is_some().then(|| installed.to_owned())
+    };
+    let real = interpreter.canonicalize().ok();
+    folder_of(interpreter).into_iter().chain(real.and_then(|real| folder_of(&real))).collect()
+}
+
+/// What a driver of NVIDIA's gives to programs.
+fn gpu_devices() -> Vec<PathBuf> {
+    let entries = fs::read_dir("/dev").into_iter().flatten().flatten();
+    let of_driver = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("nvidia"));
+    of_driver.map(|entry| entry.path()).collect()
 }
 
 /// Where `pip install --user` puts packages.

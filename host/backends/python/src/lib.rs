@@ -13,9 +13,12 @@ mod context;
 mod desk;
 mod desk_calls;
 mod desk_offers;
+mod execution_environment;
+mod files_allowed;
 mod frame;
 mod instance;
 mod launch;
+mod launcher;
 mod limits;
 mod log_lines;
 mod messages;
@@ -25,9 +28,11 @@ mod runner;
 mod settings;
 mod slots;
 mod supervisor;
+mod syscalls_denied;
 
 pub use crate::{
     backend::{PythonBackend, PythonPorts},
+    launcher::{LAUNCH_VERB, launch},
     limits::PythonLimits,
     settings::{Confinement, PythonSettings, SETTINGS},
 };

@@ -92,7 +92,7 @@ impl Runner {
         let (host_ours, host_theirs) = UnixStream::pair().map_err(failed)?;
         let (pipe, output) = std::io::pipe().map_err(failed)?;
         let workspace = model.launch.workspace()?;
-        let mut command = model.launch.command(&workspace, instance.kind);
+        let mut command = model.launch.command(&workspace, instance.kind)?;
         command.stdin(OwnedFd::from(theirs)).stdout(output.try_clone().map_err(failed)?).stderr(Stdio::from(output));
         let child = command.process_group(0).spawn().map_err(|error| model.launch.cannot_run(&error))?;
         drop(command);
