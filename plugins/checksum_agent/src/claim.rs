@@ -51,7 +51,9 @@ impl Claim {
             _ => return Err(expected(name)),
         };
         if path.is_empty() || path.starts_with('/') || path.split('/').any(|part| part == "..") {
-            return Err(format!("parameter '{name}': expected a path below the model's directory, such as 1/model.onnx"));
+            return Err(format!(
+                "parameter '{name}': expected a path below the model's directory, such as 1/model.onnx"
+            ));
         }
         if value.len() != digits || !value.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Err(format!("parameter '{name}' is '{value}': expected {digits} hexadecimal digits"));

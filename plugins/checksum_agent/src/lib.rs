@@ -40,7 +40,8 @@ fn compare(claim: Claim) -> Result<(), Error> {
         if piece.len() < PIECE_BYTES as usize {
             return check.finish().map_err(Error::invalid_argument);
         }
-        offset = offset.checked_add(PIECE_BYTES).ok_or_else(|| Error::unsupported(format!("'{path}' has 4 GiB or more")))?;
+        offset =
+            offset.checked_add(PIECE_BYTES).ok_or_else(|| Error::unsupported(format!("'{path}' has 4 GiB or more")))?;
     }
 }
 

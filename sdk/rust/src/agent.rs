@@ -53,17 +53,14 @@ macro_rules! export_agent {
                 }
             }
 
-            $crate::bindings::agent::export_agent_bindings!(Exported with_types_in $crate::bindings::agent);
+    $crate::bindings::agent::export_agent_bindings!(Exported with_types_in $crate::bindings::agent);
         };
     };
 }
 
 /// What [`export_agent!`] calls.
 #[doc(hidden)]
-pub fn act_exported<T: RepositoryAgent>(
-    action: AgentAction,
-    model: &AgentModel,
-) -> Result<AgentPlace, types::Error> {
+pub fn act_exported<T: RepositoryAgent>(action: AgentAction, model: &AgentModel) -> Result<AgentPlace, types::Error> {
     crate::export::report_panics();
     Ok(T::act(action, model)?)
 }

@@ -52,6 +52,12 @@ mod tensor;
 pub mod tokenizers;
 mod value;
 
+#[doc(hidden)]
+pub use crate::{
+    agent::act_exported,
+    export::run_exported,
+    model::{execute_exported, finalise_exported, initialise_exported},
+};
 pub use crate::{
     agent::{AgentAction, AgentModel, AgentPlace, RepositoryAgent},
     bindings::nereid::plugin::{
@@ -70,10 +76,4 @@ pub use crate::{
     secrets::secret,
     settings::{instance_name, model, setting, setting_or, settings},
     tensor::{Element, Tensor},
-};
-#[doc(hidden)]
-pub use crate::{
-    agent::act_exported,
-    export::run_exported,
-    model::{execute_exported, finalise_exported, initialise_exported},
 };

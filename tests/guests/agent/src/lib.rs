@@ -7,10 +7,12 @@ struct Agent;
 
 impl RepositoryAgent for Agent {
     fn act(action: AgentAction, model: &AgentModel) -> Result<AgentPlace, Error> {
-        let parameter = |name: &str| model.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let parameter =
+            |name: &str| model.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let me = parameter("me").unwrap_or_default();
         log::info!("agent {me} of {} was told {action:?}", model.name);
-        if !model.config.contains("\"model_repository_agents\"") && !model.config.contains("\"modelRepositoryAgents\"") {
+        if !model.config.contains("\"model_repository_agents\"") && !model.config.contains("\"modelRepositoryAgents\"")
+        {
             return Err(Error::internal(format!("this is no configuration: {}", model.config)));
         }
         if action != AgentAction::Load {
