@@ -88,12 +88,17 @@ fn manifest(compilation: &Compilation<'_>) -> Result<PathBuf, Failure> {
     Ok(copied)
 }
 
+/// Files that say nothing: the generator puts one beside its bindings, for compilations to something else than WebAssembly. The
+/// assembler goes into the folder of such a file, which is not there.
+const ASSEMBLY: &str = "s";
+
 /// Every file below a folder, with where it is to be seen.
 fn show(folder: &Path, at: &Path, shown: &mut Vec<(PathBuf, PathBuf)>) -> Result<(), Failure> {
     for path in list_folder(folder)? {
         let place = at.join(path.file_name().unwrap_or_default());
         match path.is_dir() {
             true => show(&path, &place, shown)?,
+            false if path.extension().is_some_and(|extension| extension == ASSEMBLY) => {}
             false => shown.push((place, path)),
         }
     }
@@ -167,7 +172,7 @@ mod tests {
     fn files_are_shown_where_they_are_not() {
         let sdk = folder("sdk");
         fs::create_dir_all(sdk.join("log")).unwrap();
-        ["go.mod", "log/log.go"].iter().for_each(|file| fs::write(sdk.join(file), "").unwrap());
+        ["go.mod", "log/log.go", "log/empty.s"].iter().for_each(|file| fs::write(sdk.join(file), "").unwrap());
         let mut shown = Vec::new();
         show(&sdk, Path::new("/a \"b\""), &mut shown).unwrap();
         let sdk_text = sdk.display();

@@ -1,1 +1,0 @@
-// Declarations without a body are refused where there is no assembly.
