@@ -116,7 +116,7 @@ mod tests {
             (Language::C, World::Transform, "plugin.c", "sdk/c/nereid.h"),
             (Language::C, World::Model, "plugin.c", "sdk/c/tensor.c"),
             (Language::Go, World::Transform, "plugin.go", "sdk/go/tensor.go"),
-            (Language::Go, World::Model, "go.mod", "sdk/go/internal/wit/runtime/empty.s"),
+            (Language::Go, World::Model, "go.mod", "sdk/go/internal/wit/runtime/memory.go"),
         ] {
             let mut found = names(&plugin(language, world, "thing"));
             for name in ["config.pbtxt", "plugin.toml", "README.md", "wit/worlds.wit", source, sdk] {
