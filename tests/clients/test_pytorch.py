@@ -109,6 +109,7 @@ def control(request, start_server, tmp_path):
     place(folder, "text", "digits_mlp", text)
     parameter = 'parameters { key: "INFERENCE_MODE" value: { string_value: "perhaps" } }\n'
     place(folder, "parameter", "digits_mlp", digits(parameter))
+    place(folder, "native", "digits_mlp", digits('default_model_filename: "model.pt2"\n'))
     server = start_server(folder, "--model-control-mode=explicit", "--load-model=good")
     client = Client(request.param, server)
     yield client
@@ -121,6 +122,7 @@ REFUSED = {
     "onnx": "LibTorch cannot load",
     "empty": "LibTorch cannot load",
     "on_gpu": "GPU",
+    "native": "AOTInductor packages (.pt2) are native code, and not served",
     "undescribed": "Its forward takes (left, right)",
     "text": "TYPE_STRING",
     "parameter": "'INFERENCE_MODE' is 'perhaps', expected true or false",

@@ -28,6 +28,9 @@ use crate::{
 /// The file in a version directory when the configuration names none.
 const DEFAULT_FILENAME: &str = "model.pt";
 
+/// Triton's word for packages of native code.
+const AOTI_PLATFORM: &str = "torch_aoti";
+
 /// The backend called `pytorch`.
 #[derive(Clone, Debug)]
 pub struct PytorchBackend {
@@ -71,6 +74,7 @@ impl PytorchBackend {
             "" => DEFAULT_FILENAME,
             file_name => file_name,
         };
+        refuse_native_code(config, file_name)?;
         let path = version_directory.join(file_name);
         if !path.is_file() {
             let (name, path) = (&config.name, path.display());
@@ -133,6 +137,18 @@ fn refuse_unserved(config: &ModelConfig) -> Result<(), InferError> {
             config.name
         ))),
     }
+}
+
+/// An AOTInductor package is a library of native code, which whoever may write into the repository would bring into the server.
+fn refuse_native_code(config: &ModelConfig, file_name: &str) -> Result<(), InferError> {
+    if config.platform != AOTI_PLATFORM && Path::new(file_name).extension().is_none_or(|extension| extension != "pt2") {
+        return Ok(());
+    }
+    Err(InferError::unsupported(format!(
+        "model '{}': AOTInductor packages (.pt2) are native code, and not served; save the model as TorchScript \
+         (torch.jit.script, torch.jit.trace) or as ONNX",
+        config.name
+    )))
 }
 
 fn undescribed(config: &ModelConfig, model: &Model) -> InferError {
