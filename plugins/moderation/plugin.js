@@ -117,7 +117,7 @@ class Moderation {
 
 /// Always of the same length, so that there is room for the next one however much is remembered.
 function written(allowance) {
-  return JSON.stringify(allowance).padEnd(80);
+  return JSON.stringify(allowance).padEnd(120);
 }
 
 /// What was said of the text before, or `null`.
