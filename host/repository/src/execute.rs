@@ -102,14 +102,15 @@ impl Repository {
             Ok(_) => tracing::info!("successfully loaded '{name}'"),
             Err(_) => log_failure(name, &outcome),
         }
-        if loads > 0 {
-            tell_agents(prepared, outcome.is_ok());
-        }
         let members = ensembles::members(&prepared.config);
         let (source, origin) = (prepared.source.clone(), origin.clone());
         let (at, now) = (SystemTime::now(), Instant::now());
         let finished = FinishedLoad { members, source, loaded, origin, at, now };
         self.change(|book| book.finish_load(name, finished));
+        // After the change: what they are told is so.
+        if loads > 0 {
+            tell_agents(prepared, outcome.is_ok());
+        }
         if self.book.lock().has_swaps() {
             self.swap_bell.ring();
         }
