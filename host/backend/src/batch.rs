@@ -81,11 +81,24 @@ impl Batch {
         self.requests().map(CheckedRequest::batch_size).sum()
     }
 
-    /// Answers the request at `index`; the first answer counts.
+    /// Answers the request at `index`; the first answer counts. Outputs in memory of a device are brought to the host for
+    /// those who do not take them there, which blocks.
     pub fn respond(&mut self, index: usize, result: Result<InferResponse, InferError>) {
         if let Some(item) = self.items.get_mut(index) {
-            item.result.get_or_insert(result);
+            let takes_device_memory = item.request.get().takes_device_memory;
+            item.result.get_or_insert_with(|| match result {
+                Ok(response) if !takes_device_memory => on_host(response),
+                other => other,
+            });
         }
+    }
+
+    /// Brings inputs in memory of a device to the host, for an instance that does not take them where they are. Blocks.
+    ///
+    /// # Errors
+    /// A device could not be read.
+    pub fn bring_inputs_to_host(&mut self) -> Result<(), InferError> {
+        self.items.iter_mut().try_for_each(|item| item.request.bring_inputs_to_host())
     }
 
     /// Answers every request that has no answer yet with the same error.
@@ -153,6 +166,11 @@ impl Batch {
             FinishedRequest { request: item.request, answer, step: item.step }
         })
     }
+}
+
+fn on_host(mut response: InferResponse) -> Result<InferResponse, InferError> {
+    response.bring_to_host()?;
+    Ok(response)
 }
 
 #[cfg(test)]

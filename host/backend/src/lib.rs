@@ -8,6 +8,7 @@ mod assemble;
 mod batch;
 mod batch_forms;
 mod library_search;
+mod placement;
 mod seam;
 
 pub mod contract;
@@ -18,5 +19,6 @@ pub use crate::{
     batch::{Batch, FinishedRequest, Step, Timeline},
     batch_forms::{BatchForms, BatchTensor, OutputCut},
     library_search::LibrarySearch,
+    placement::{execute_blocking, execute_task},
     seam::{Backend, BlockingInstance, ExecuteFuture, Instance, InstanceSpec, LoadedModel, TaskInstance},
 };

@@ -110,12 +110,22 @@ pub trait BlockingInstance: Send {
     fn may_wait(&self) -> bool {
         false
     }
+
+    /// Whether it takes inputs in memory of any device; for others they are brought to the host first.
+    fn takes_device_memory(&self) -> bool {
+        false
+    }
 }
 
 /// An instance that computes as a future.
 pub trait TaskInstance: Send {
     /// Executes the batch, answering each request through [`Batch::respond`] or a sender taken from it.
     fn execute<'a>(&'a mut self, batch: &'a mut Batch) -> ExecuteFuture<'a>;
+
+    /// Whether it takes inputs in memory of any device; for others they are brought to the host first.
+    fn takes_device_memory(&self) -> bool {
+        false
+    }
 }
 
 /// An execution under way.

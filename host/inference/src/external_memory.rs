@@ -11,21 +11,29 @@ use std::{fmt, sync::Arc};
 use nereid_tensor::{Buffer, BufferMut};
 use smallvec::SmallVec;
 
-use crate::{InferError, InferResponse};
+use crate::{InferError, InferResponse, NamedTensor};
 
 /// A span of a client's memory. It stays readable and writable for as long as a handle, a view or a target of it lives.
 pub trait ExternalMemory: fmt::Debug + Send + Sync {
     /// Length of the span.
     fn length_bytes(&self) -> usize;
 
+    /// The device that the memory belongs to; `None` for memory of the host.
+    fn device_id(&self) -> Option<i32> {
+        None
+    }
+
     /// The bytes of the span, without a copy.
     fn view(&self) -> Buffer;
 
-    /// The first `length_bytes` bytes as memory to write; `None` when the span is shorter.
+    /// The first `length_bytes` bytes as memory of the host to write; `None` when the span is shorter, or on a device.
     fn target(&self, length_bytes: usize) -> Option<BufferMut>;
 
     /// Copies `bytes`, as far as they fit, to the start of the span; does nothing when that is where they are.
-    fn write(&self, bytes: &Buffer);
+    ///
+    /// # Errors
+    /// A device could not be read or written.
+    fn write(&self, bytes: &Buffer) -> Result<(), InferError>;
 
     /// Whether the client has left the memory alone.
     ///
@@ -103,6 +111,11 @@ impl SharedTensors {
         self.outputs.push(OutputMemory { name, memory });
     }
 
+    /// Whether an output is wanted in memory of a device.
+    pub fn takes_device_memory(&self) -> bool {
+        self.outputs.iter().any(|output| output.memory.device_id().is_some())
+    }
+
     /// Whether the request shares nothing.
     pub fn is_empty(&self) -> bool {
         self.inputs.is_empty() && self.outputs.is_empty()
@@ -133,8 +146,7 @@ impl SharedTensors {
     fn place(&self, mut response: InferResponse) -> Result<InferResponse, InferError> {
         for output in &mut response.outputs {
             match self.output(&output.name) {
-                None if output.tensor.buffer().is_external() => output.tensor = output.tensor.clone().into_private(),
-                None => {}
+                None => keep_in_response(output)?,
                 Some(memory) if output.tensor.byte_size() > memory.length_bytes() => {
                     return Err(InferError::internal(format!(
                         "shared memory size specified with the request for output '{}' ({} bytes) should be at least \
@@ -144,7 +156,7 @@ impl SharedTensors {
                         output.tensor.byte_size()
                     )));
                 }
-                Some(memory) => memory.write(output.tensor.buffer()),
+                Some(memory) => memory.write(output.tensor.buffer())?,
             }
         }
         Ok(response)
@@ -153,6 +165,17 @@ impl SharedTensors {
     fn output(&self, name: &str) -> Option<&Arc<dyn ExternalMemory>> {
         self.outputs.iter().find(|output| &*output.name == name).map(|output| &output.memory)
     }
+}
+
+/// Takes an output that goes into the response out of memory that is a client's or a device's.
+fn keep_in_response(output: &mut NamedTensor) -> Result<(), InferError> {
+    let buffer = output.tensor.buffer();
+    if buffer.is_external() || buffer.device().is_some() {
+        output.tensor = output.tensor.clone().into_private().map_err(|error| {
+            InferError::internal(format!("output '{}' could not be brought to the host: {error}", output.name))
+        })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -165,7 +188,6 @@ mod tests {
     use nereid_tensor::Tensor;
 
     use super::*;
-    use crate::NamedTensor;
 
     #[derive(Debug, Default)]
     struct Span {
@@ -187,8 +209,9 @@ mod tests {
             None
         }
 
-        fn write(&self, bytes: &Buffer) {
+        fn write(&self, bytes: &Buffer) -> Result<(), InferError> {
             *self.bytes.lock().unwrap() = bytes.as_slice().to_vec();
+            Ok(())
         }
 
         fn check(&self) -> Result<(), InferError> {

@@ -8,7 +8,7 @@ use std::{
 
 use nereid_tensor::{BufferMut, Tensor};
 
-use crate::{OutputMemory, Parameters, RequestTrace, SharedTenant, SharedTicket};
+use crate::{InferError, OutputMemory, Parameters, RequestTrace, SharedTenant, SharedTicket};
 
 /// A tensor under the name that a signature gives it.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct InferRequest {
     /// Outputs that the client wants in memory of its own. A backend may write them there; what it does not, the
     /// frontend copies.
     pub output_memory: Vec<OutputMemory>,
+    /// Whether whoever asks takes outputs in memory of a device; otherwise they are brought to the host.
+    pub takes_device_memory: bool,
     /// Parameters that the protocol does not reserve.
     pub parameters: Parameters,
     /// 0 is the model's default level, 1 the most urgent.
@@ -92,6 +94,7 @@ impl InferRequest {
             inputs,
             requested_outputs: Vec::new(),
             output_memory: Vec::new(),
+            takes_device_memory: false,
             parameters: Parameters::default(),
             priority: 0,
             timeout: None,
@@ -135,6 +138,19 @@ impl CallChain {
     pub fn includes(&self, model: &str) -> bool {
         *self.model == *model || self.caller.as_ref().is_some_and(|caller| caller.includes(model))
     }
+}
+
+/// Brings what is in memory of a device to the host; tensors of the host stay where they are. `what` they are is for the
+/// error.
+pub(crate) fn bring_to_host(tensors: &mut [NamedTensor], what: &str) -> Result<(), InferError> {
+    for NamedTensor { name, tensor } in tensors {
+        if tensor.buffer().device().is_some() {
+            *tensor = tensor.on_host().map_err(|error| {
+                InferError::internal(format!("{what} '{name}' could not be brought to the host: {error}"))
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Printed from the client's side inwards: `a -> b -> c`.
@@ -201,6 +217,14 @@ impl CheckedRequest {
         }
         let output = self.request.output_memory.iter().find(|output| &*output.name == name)?;
         output.memory.target(length_bytes)
+    }
+
+    /// Brings inputs that are in memory of a device to the host. Blocks while a device is read.
+    ///
+    /// # Errors
+    /// A device could not be read.
+    pub fn bring_inputs_to_host(&mut self) -> Result<(), InferError> {
+        bring_to_host(&mut self.request.inputs, "input")
     }
 
     /// Gives the model inputs that clients cannot send, and asks it for outputs that they did not: the control signals

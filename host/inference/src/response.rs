@@ -2,7 +2,7 @@
 
 use nereid_tensor::Tensor;
 
-use crate::{InferError, NamedTensor, Parameters, ResponseOutcome};
+use crate::{InferError, NamedTensor, Parameters, ResponseOutcome, request::bring_to_host};
 
 /// One response: tensors and parameters. Identity of request and model are the receiver's to add.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,14 @@ impl InferResponse {
     /// A response of tensors alone.
     pub fn new(outputs: Vec<NamedTensor>) -> Self {
         Self { outputs, parameters: Parameters::default() }
+    }
+
+    /// Brings outputs that are in memory of a device to the host. Blocks while a device is read.
+    ///
+    /// # Errors
+    /// A device could not be read.
+    pub fn bring_to_host(&mut self) -> Result<(), InferError> {
+        bring_to_host(&mut self.outputs, "output")
     }
 
     /// The output called `name`.

@@ -19,7 +19,8 @@ use nereid_cache::{
     CacheKey, Flights, Generation, JOINS_MAX, Joined, Landed, LeaderLeft, Leadership, Lookup, ResponseCache,
 };
 use nereid_inference::{
-    Activity, CheckedRequest, InferError, InferRequest, InferResponse, ResponseOrder, ResponseSender, response_channel,
+    Activity, CheckedRequest, InferError, InferRequest, InferResponse, NamedTensor, ResponseOrder, ResponseSender,
+    response_channel,
 };
 use nereid_scheduler::run_here_or_spawn;
 use nereid_telemetry::CacheHit;
@@ -86,14 +87,22 @@ impl Caching {
     }
 
     /// Takes the request's tensors out of its client's hands: inputs are copied out of shared memory, and outputs are
-    /// copied there at the end, by the frontend, instead of being written by the model.
-    pub(crate) fn prepare(&self, request: &mut InferRequest) {
+    /// copied there at the end, by the frontend, instead of being written by the model. What is cached is on the host.
+    ///
+    /// # Errors
+    /// A device with shared memory could not be read.
+    pub(crate) fn prepare(&self, request: &mut InferRequest) -> Result<(), InferError> {
         request.output_memory.clear();
-        for input in &mut request.inputs {
-            if input.tensor.buffer().is_external() {
-                input.tensor = input.tensor.clone().into_private();
+        request.takes_device_memory = false;
+        for NamedTensor { name, tensor } in &mut request.inputs {
+            if tensor.buffer().is_external() {
+                *tensor = tensor
+                    .clone()
+                    .into_private()
+                    .map_err(|error| InferError::internal(format!("input '{name}' could not be read: {error}")))?;
             }
         }
+        Ok(())
     }
 
     /// Answers a request that was prepared and checked: from the cache, with others, or by executing it.

@@ -137,8 +137,10 @@ impl ServedModel for Ensemble {
     }
 
     fn infer(&self, mut request: InferRequest) -> ResponseStream {
-        if let Some(caching) = &self.caching {
-            caching.prepare(&mut request);
+        if let Some(caching) = &self.caching
+            && let Err(error) = caching.prepare(&mut request)
+        {
+            return ResponseStream::ready(Err(error));
         }
         match self.signature.check(request) {
             Ok(mut request) => {

@@ -135,8 +135,10 @@ impl ServedModel for BackendModel {
     }
 
     fn infer(&self, mut request: InferRequest) -> ResponseStream {
-        if let Some(caching) = &self.core.caching {
-            caching.prepare(&mut request);
+        if let Some(caching) = &self.core.caching
+            && let Err(error) = caching.prepare(&mut request)
+        {
+            return ResponseStream::ready(Err(error));
         }
         let received = request.received;
         match self.core.signature.check(request) {

@@ -36,7 +36,9 @@ impl ExternalMemory for Span {
         None
     }
 
-    fn write(&self, _: &Buffer) {}
+    fn write(&self, _: &Buffer) -> Result<(), InferError> {
+        Ok(())
+    }
 
     fn check(&self) -> Result<(), InferError> {
         Ok(())

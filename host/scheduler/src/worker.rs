@@ -25,7 +25,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use nereid_backend::Batch;
+use nereid_backend::{Batch, execute_blocking, execute_task};
 use nereid_inference::{CheckedRequest, InferError, ResponseOrder, ResponseSender, SequenceId};
 use nereid_sync::{Mutex, mpsc};
 use tokio::runtime::Handle;
@@ -246,7 +246,7 @@ impl Shared {
             let Some(Slot::Task(slot)) = slot.as_deref() else { return };
             let Some(mut instance) = slot.instance.lock().take() else { return };
             let (mut batch, origins) = self.begin(index, requests);
-            if let Err(panic) = AssertUnwindSafe(instance.execute(&mut batch)).catch_unwind().await {
+            if let Err(panic) = AssertUnwindSafe(execute_task(&mut *instance, &mut batch)).catch_unwind().await {
                 fail_after_panic(&mut batch, panic.as_ref());
             }
             *slot.instance.lock() = Some(instance);
@@ -281,7 +281,7 @@ impl Shared {
     /// Executes one batch on the calling thread; returns what is to be executed again.
     fn execute_blocking(&self, index: InstanceIndex, slot: &BlockingSlot, requests: Vec<Job>) -> Vec<Job> {
         let (mut batch, origins) = self.begin(index, requests);
-        let executed = catch_unwind(AssertUnwindSafe(|| slot.instance.lock().execute(&mut batch)));
+        let executed = catch_unwind(AssertUnwindSafe(|| execute_blocking(&mut **slot.instance.lock(), &mut batch)));
         if let Err(panic) = executed {
             fail_after_panic(&mut batch, panic.as_ref());
         }

@@ -52,8 +52,10 @@ impl ExternalMemory for Span {
         BufferMut::external(Box::new(self.clone()), length_bytes)
     }
 
-    fn write(&self, bytes: &Buffer) {
+    fn write(&self, bytes: &Buffer) -> Result<(), InferError> {
+        let bytes = bytes.on_host().map_err(|error| InferError::internal(error.to_string()))?;
         self.region().mapping.write(self.range.clone(), bytes.as_slice());
+        Ok(())
     }
 
     fn check(&self) -> Result<(), InferError> {

@@ -71,7 +71,7 @@ fn a_span_is_the_objects_own_memory_from_the_regions_offset_on() {
     object.file.write_at(b"abcd", 110).unwrap();
     assert_eq!(span.view().as_slice(), b"abcd");
 
-    span.write(&Buffer::from(b"WXYZ12".to_vec()));
+    span.write(&Buffer::from(b"WXYZ12".to_vec())).unwrap();
     let mut target = span.target(2).unwrap();
     target.as_mut_slice().copy_from_slice(b"__");
     let mut found = [0; 6];
@@ -84,9 +84,9 @@ fn a_span_is_the_objects_own_memory_from_the_regions_offset_on() {
 fn a_write_of_what_is_there_already_and_one_that_overlaps_are_both_right() {
     let (memory, _object) = registered(16);
     let (whole, shifted) = (memory.span("R", 0, 4).unwrap(), memory.span("R", 2, 4).unwrap());
-    whole.write(&Buffer::from(b"abcd".to_vec()));
-    whole.write(&whole.view());
-    shifted.write(&whole.view());
+    whole.write(&Buffer::from(b"abcd".to_vec())).unwrap();
+    whole.write(&whole.view()).unwrap();
+    shifted.write(&whole.view()).unwrap();
     assert_eq!(shifted.view().as_slice(), b"abcd");
 }
 
@@ -134,7 +134,7 @@ fn a_region_that_was_used_and_is_not_any_more_goes_at_once() {
 #[test]
 fn a_view_outlives_the_registry_and_the_object() {
     let (memory, object) = registered(8);
-    memory.span("R", 0, 8).unwrap().write(&Buffer::from(vec![7; 8]));
+    memory.span("R", 0, 8).unwrap().write(&Buffer::from(vec![7; 8])).unwrap();
     let view = memory.span("R", 4, 4).unwrap().view();
     drop((memory, object));
     assert_eq!(view.as_slice(), [7; 4]);

@@ -57,12 +57,12 @@ fn an_object_that_was_cut_short_reads_as_zeroes_and_is_named_as_damaged() {
     let memory = memory();
     let (file, _other_file) = (register(&memory, "cut"), register(&memory, "other"));
     let span = memory.span("cut", 0, REGION_BYTES).unwrap();
-    span.write(&Buffer::from(vec![7; REGION_BYTES as usize]));
+    span.write(&Buffer::from(vec![7; REGION_BYTES as usize])).unwrap();
     span.check().unwrap();
     file.set_len(8192).unwrap();
     span.check().expect("nothing was lost yet, for nobody looked");
 
-    let copy = span.view().into_private();
+    let copy = span.view().into_private().unwrap();
     assert!(copy.as_slice()[..8192].iter().all(|byte| *byte == 7));
     assert!(copy.as_slice()[8192..].iter().all(|byte| *byte == 0));
     let error = span.check().unwrap_err();
@@ -71,9 +71,9 @@ fn an_object_that_was_cut_short_reads_as_zeroes_and_is_named_as_damaged() {
 
     // The same from now on for whoever wants to use it, and for nobody else.
     assert_eq!(memory.span("cut", 0, 1).unwrap_err().message(), error.message());
-    span.write(&Buffer::from(vec![1; REGION_BYTES as usize]));
+    span.write(&Buffer::from(vec![1; REGION_BYTES as usize])).unwrap();
     let other = memory.span("other", 0, REGION_BYTES).unwrap();
-    other.write(&Buffer::from(vec![3; 4]));
+    other.write(&Buffer::from(vec![3; 4])).unwrap();
     other.check().unwrap();
 
     drop((span, copy));
@@ -128,7 +128,7 @@ fn use_and_fault_elsewhere() {
     let file = register(&memory, "own");
     let span = memory.span("own", 0, REGION_BYTES).unwrap();
     file.set_len(0).unwrap();
-    assert_eq!(span.view().into_private().as_slice()[0], 0);
+    assert_eq!(span.view().into_private().unwrap().as_slice()[0], 0);
     fault_elsewhere();
 }
 

@@ -1,25 +1,51 @@
 //! Bytes that are shared, not copied.
 //!
 //! A [`Buffer`] is a cheap, cloneable, read-only view of memory that somebody else owns: a request body, an allocation
-//! of ours, a shared-memory region, later device memory. Cloning and slicing cost a reference count.
+//! of ours, a shared-memory region, memory of a device. Cloning and slicing cost a reference count.
 //! A [`BufferMut`] is memory that a backend writes into and then freezes: mostly private, or a client's own region.
 //!
 //! Memory that another process may write to while it is read is marked as external. Its bytes are what they are at the
 //! moment of each look; whoever checks a value and relies on the check later takes a private copy first.
+//!
+//! Memory of a device is copied to the host when somebody looks at its bytes, once for all clones. Who can use it where it
+//! is asks [`Buffer::device`] first; who cannot asks for [`Buffer::on_host`], which says why a copy failed.
 
-use std::{fmt, ops::Range};
+use std::{
+    fmt,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use bytemuck::{Pod, Zeroable};
 use bytes::Bytes;
 
+use crate::{DeviceError, DeviceMemory, DeviceSpan};
+
 /// Every [`BufferMut`] starts at a multiple of this: a cache line, and the widest vector register in use.
 pub const ALIGNMENT_BYTES: usize = 64;
 
-/// A read-only view of host memory.
+/// A read-only view of memory of the host or of a device.
 #[derive(Clone, Default)]
 pub struct Buffer {
-    bytes: Bytes,
+    place: Place,
     external: bool,
+}
+
+/// What is seen of a device that cannot be read.
+static NOTHING: Bytes = Bytes::new();
+
+#[derive(Clone)]
+enum Place {
+    Host(Bytes),
+    Device(Arc<OnDevice>),
+}
+
+/// A part of a device's memory.
+struct OnDevice {
+    memory: Arc<dyn DeviceMemory>,
+    range: Range<usize>,
+    /// The bytes as somebody looked at them.
+    looked_at: OnceLock<Bytes>,
 }
 
 /// Host memory to be written: zeroed, aligned to [`ALIGNMENT_BYTES`] and private to its creator, or external.
@@ -40,12 +66,52 @@ enum Memory {
 #[repr(C, align(64))]
 struct CacheLine([u8; ALIGNMENT_BYTES]);
 
+// === impl Place ===
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::Host(Bytes::new())
+    }
+}
+
+// === impl OnDevice ===
+
+impl OnDevice {
+    fn new(memory: Arc<dyn DeviceMemory>, range: Range<usize>) -> Arc<Self> {
+        Arc::new(Self { memory, range, looked_at: OnceLock::new() })
+    }
+
+    fn read(&self) -> Result<Bytes, DeviceError> {
+        self.memory.read(self.range.clone())
+    }
+
+    /// The bytes, read once. Two that look for the first time at one moment both read.
+    fn look(&self) -> Result<&Bytes, DeviceError> {
+        if let Some(bytes) = self.looked_at.get() {
+            return Ok(bytes);
+        }
+        let bytes = self.read()?;
+        Ok(self.looked_at.get_or_init(|| bytes))
+    }
+}
+
 // === impl Buffer ===
 
 impl Buffer {
     /// A view of memory that another process may write to.
     pub fn external(bytes: Bytes) -> Self {
-        Self { bytes, external: true }
+        Self { place: Place::Host(bytes), external: true }
+    }
+
+    /// A view of a device's memory that nobody writes to any more.
+    pub fn of_device(memory: Arc<dyn DeviceMemory>) -> Self {
+        let range = 0..memory.length_bytes();
+        Self { place: Place::Device(OnDevice::new(memory, range)), external: false }
+    }
+
+    /// A view of a device's memory that another process may write to.
+    pub fn external_of_device(memory: Arc<dyn DeviceMemory>) -> Self {
+        Self { external: true, ..Self::of_device(memory) }
     }
 
     /// Whether another process may write to the memory while it is read.
@@ -53,46 +119,98 @@ impl Buffer {
         self.external
     }
 
-    /// The same bytes where nobody else can change them; copies external memory, and only that.
-    pub fn into_private(self) -> Self {
-        if self.external { BufferMut::copy_of(&self.bytes).freeze() } else { self }
+    /// Where on a device the bytes are; `None` for memory of the host.
+    pub fn device(&self) -> Option<DeviceSpan> {
+        let Place::Device(on_device) = &self.place else { return None };
+        let OnDevice { memory, range, .. } = &**on_device;
+        let address = memory.address() + range.start as u64;
+        Some(DeviceSpan { device_id: memory.device_id(), address, length_bytes: range.len() })
     }
 
-    /// The bytes.
+    /// The same bytes in memory of the host; memory of the host is not copied. Blocks while a device is read.
+    ///
+    /// # Errors
+    /// The device could not be read.
+    pub fn on_host(&self) -> Result<Self, DeviceError> {
+        let Place::Device(on_device) = &self.place else { return Ok(self.clone()) };
+        Ok(on_device.look()?.clone().into())
+    }
+
+    /// The same bytes in memory of the host that nobody else can change; copies external memory and memory of a device,
+    /// and only that.
+    ///
+    /// # Errors
+    /// The device could not be read.
+    pub fn into_private(self) -> Result<Self, DeviceError> {
+        match &self.place {
+            Place::Device(on_device) if self.external => Ok(on_device.read()?.into()),
+            Place::Device(_) => self.on_host(),
+            Place::Host(bytes) if self.external => Ok(BufferMut::copy_of(bytes).freeze()),
+            Place::Host(_) => Ok(self),
+        }
+    }
+
+    /// The bytes. Those of a device are copied here first; where that fails the slice is empty, and
+    /// [`Buffer::on_host`] says why.
     pub fn as_slice(&self) -> &[u8] {
-        &self.bytes
+        self.host_bytes()
     }
 
     /// Length in bytes.
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        match &self.place {
+            Place::Host(bytes) => bytes.len(),
+            Place::Device(on_device) => on_device.range.len(),
+        }
     }
 
     /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len() == 0
     }
 
     /// A view of a part of the same memory; `None` when the range reaches beyond the end.
     pub fn slice(&self, range: Range<usize>) -> Option<Self> {
-        let inside = range.start <= range.end && range.end <= self.bytes.len();
-        inside.then(|| Self { bytes: self.bytes.slice(range), external: self.external })
+        if range.start > range.end || range.end > self.len() {
+            return None;
+        }
+        let place = match &self.place {
+            Place::Host(bytes) => Place::Host(bytes.slice(range)),
+            Place::Device(whole) => {
+                let range = whole.range.start + range.start..whole.range.start + range.end;
+                Place::Device(OnDevice::new(Arc::clone(&whole.memory), range))
+            }
+        };
+        Some(Self { place, external: self.external })
     }
 
-    /// The same memory as the type that sockets write from.
+    /// The same memory as the type that sockets write from; see [`Buffer::as_slice`] for memory of a device.
     pub fn into_bytes(self) -> Bytes {
-        self.bytes
+        match self.place {
+            Place::Host(bytes) => bytes,
+            Place::Device(_) => self.host_bytes().clone(),
+        }
     }
 
-    /// Whether the memory starts at a multiple of `alignment_bytes`.
+    /// Whether the memory, of the host or of a device, starts at a multiple of `alignment_bytes`.
     pub fn is_aligned_to(&self, alignment_bytes: usize) -> bool {
-        (self.bytes.as_ptr() as usize).is_multiple_of(alignment_bytes)
+        match self.device() {
+            Some(span) => span.address.is_multiple_of(alignment_bytes as u64),
+            None => (self.host_bytes().as_ptr() as usize).is_multiple_of(alignment_bytes),
+        }
+    }
+
+    fn host_bytes(&self) -> &Bytes {
+        match &self.place {
+            Place::Host(bytes) => bytes,
+            Place::Device(on_device) => on_device.look().unwrap_or(&NOTHING),
+        }
     }
 }
 
 impl From<Bytes> for Buffer {
     fn from(bytes: Bytes) -> Self {
-        Self { bytes, external: false }
+        Self { place: Place::Host(bytes), external: false }
     }
 }
 
@@ -104,13 +222,16 @@ impl From<Vec<u8>> for Buffer {
 
 impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        self.as_slice()
     }
 }
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Buffer({} bytes)", self.len())
+        match self.device() {
+            Some(span) => write!(f, "Buffer({} bytes on GPU {})", self.len(), span.device_id),
+            None => write!(f, "Buffer({} bytes)", self.len()),
+        }
     }
 }
 
@@ -167,7 +288,7 @@ impl BufferMut {
     /// Makes the memory shareable; it is read-only from now on. Costs no copy.
     pub fn freeze(self) -> Buffer {
         let external = matches!(self.memory, Memory::External(_));
-        Buffer { bytes: Bytes::from_owner(self), external }
+        Buffer { place: Place::Host(Bytes::from_owner(self)), external }
     }
 }
 
@@ -179,6 +300,8 @@ impl AsRef<[u8]> for BufferMut {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -218,7 +341,7 @@ mod tests {
         assert_eq!((written.as_slice(), written.as_slice().as_ptr()), (&[1; 4][..], address));
         let part = written.slice(1..3).unwrap();
         assert!(part.is_external());
-        let copy = part.into_private();
+        let copy = part.into_private().unwrap();
         assert!(!copy.is_external() && copy.as_slice() == [1, 1]);
     }
 
@@ -231,7 +354,7 @@ mod tests {
     fn private_memory_is_not_copied_to_be_private() {
         let buffer = Buffer::from(vec![1, 2]);
         let address = buffer.as_slice().as_ptr();
-        assert_eq!(buffer.into_private().as_slice().as_ptr(), address);
+        assert_eq!(buffer.into_private().unwrap().as_slice().as_ptr(), address);
     }
 
     #[test]
@@ -239,5 +362,66 @@ mod tests {
         let buffer = Buffer::from(vec![1, 2, 3]);
         assert!(buffer.slice(1..4).is_none());
         assert_eq!(buffer.slice(1..3).unwrap().as_slice(), &[2, 3]);
+    }
+
+    /// Eight bytes that count up, on a device that can fail.
+    #[derive(Debug, Default)]
+    struct Device {
+        is_lost: bool,
+        reads: AtomicUsize,
+    }
+
+    impl DeviceMemory for Device {
+        fn device_id(&self) -> i32 {
+            1
+        }
+
+        fn address(&self) -> u64 {
+            0x1000
+        }
+
+        fn length_bytes(&self) -> usize {
+            8
+        }
+
+        fn read(&self, range: Range<usize>) -> Result<Bytes, DeviceError> {
+            self.reads.fetch_add(1, Ordering::SeqCst);
+            if self.is_lost {
+                return Err(DeviceError { device_id: 1, problem: "lost".into() });
+            }
+            Ok((0..8).collect::<Vec<u8>>()[range].to_vec().into())
+        }
+    }
+
+    #[test]
+    fn memory_of_a_device_is_copied_once_when_it_is_looked_at() {
+        let device = Arc::new(Device::default());
+        let buffer = Buffer::of_device(device.clone());
+        let part = buffer.slice(2..5).unwrap().slice(1..3).unwrap();
+        assert_eq!(part.device(), Some(DeviceSpan { device_id: 1, address: 0x1003, length_bytes: 2 }));
+        assert!(buffer.is_aligned_to(4096) && !part.is_aligned_to(2) && buffer.slice(2..9).is_none());
+        assert_eq!(device.reads.load(Ordering::SeqCst), 0, "copied before anybody looked");
+        assert_eq!((part.as_slice(), part.len()), (&[3, 4][..], 2));
+        assert_eq!(part.on_host().unwrap().as_slice().as_ptr(), part.clone().into_bytes().as_ptr());
+        assert!(part.on_host().unwrap().device().is_none());
+        assert_eq!(device.reads.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn memory_of_a_device_that_others_write_to_is_read_anew_to_be_private() {
+        let device = Arc::new(Device::default());
+        let buffer = Buffer::external_of_device(device.clone());
+        assert_eq!(buffer.as_slice().len(), 8);
+        let copy = buffer.clone().into_private().unwrap();
+        assert!(buffer.is_external() && !copy.is_external() && copy.device().is_none());
+        assert_eq!(device.reads.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn a_device_that_cannot_be_read_says_why() {
+        let buffer = Buffer::of_device(Arc::new(Device { is_lost: true, ..Device::default() }));
+        assert_eq!(buffer.on_host().unwrap_err().to_string(), "GPU 1: lost");
+        assert!(buffer.as_slice().is_empty());
+        assert!(buffer.on_host().is_err() && buffer.into_private().is_err());
     }
 }

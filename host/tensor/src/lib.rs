@@ -8,6 +8,7 @@
 mod buffer;
 mod bytes_elements;
 mod data_type;
+mod device;
 mod shape;
 mod tensor;
 
@@ -15,6 +16,7 @@ pub use crate::{
     buffer::{ALIGNMENT_BYTES, Buffer, BufferMut, ExternalBytes},
     bytes_elements::{BytesElements, encode_bytes_elements},
     data_type::{DataType, UnknownDataType},
+    device::{DeviceError, DeviceMemory, DeviceSpan},
     shape::{Shape, ShapeOverflow},
     tensor::{Element, Tensor, TensorError},
 };

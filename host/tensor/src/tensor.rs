@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytemuck::Pod;
 use thiserror::Error;
 
-use crate::{Buffer, BufferMut, BytesElements, DataType, Shape, encode_bytes_elements};
+use crate::{Buffer, BufferMut, BytesElements, DataType, DeviceError, Shape, encode_bytes_elements};
 
 /// Elements of one type in one shape, over bytes that are shared.
 ///
@@ -30,6 +30,8 @@ pub enum TensorError {
         "incomplete string element at byte {offset} of {length_bytes}: its length field or its bytes reach beyond the end"
     )]
     Encoding { offset: usize, length_bytes: usize },
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 /// A Rust number that is the element of one [`DataType`].
@@ -55,14 +57,15 @@ elements! {
 impl Tensor {
     /// A tensor over `buffer`, checked: the only door.
     ///
-    /// `BYTES` in external memory are copied first: their lengths are read again whenever they are walked, and must
-    /// still be those that were checked.
+    /// `BYTES` in external memory or on a device are copied first: their lengths are read again whenever they are
+    /// walked, and must still be those that were checked.
     ///
     /// # Errors
-    /// The bytes are not what the type and the shape call for; `BYTES` encodings are walked to the end.
+    /// The bytes are not what the type and the shape call for; `BYTES` encodings are walked to the end. A device with
+    /// `BYTES` could not be read.
     pub fn new(data_type: DataType, shape: Shape, buffer: Buffer) -> Result<Self, TensorError> {
         if data_type == DataType::Bytes {
-            let buffer = buffer.into_private();
+            let buffer = buffer.into_private()?;
             check_bytes_encoding(&shape, buffer.as_slice())?;
             return Ok(Self { data_type, shape, buffer });
         }
@@ -70,10 +73,21 @@ impl Tensor {
         Ok(Self { data_type, shape, buffer })
     }
 
-    /// The same elements where nobody else can change them; copies external memory, and only that.
-    #[must_use]
-    pub fn into_private(self) -> Self {
-        Self { buffer: self.buffer.into_private(), ..self }
+    /// The same elements in memory of the host that nobody else can change; copies external memory and memory of a
+    /// device, and only that.
+    ///
+    /// # Errors
+    /// The device could not be read.
+    pub fn into_private(self) -> Result<Self, DeviceError> {
+        Ok(Self { buffer: self.buffer.into_private()?, ..self })
+    }
+
+    /// The same elements in memory of the host; memory of the host is not copied. Blocks while a device is read.
+    ///
+    /// # Errors
+    /// The device could not be read.
+    pub fn on_host(&self) -> Result<Self, DeviceError> {
+        Ok(Self { buffer: self.buffer.on_host()?, ..self.clone() })
     }
 
     /// A tensor of numbers, copied once into aligned memory.
@@ -216,7 +230,7 @@ mod tests {
         let numbers = Buffer::external(vec![0; 8].into());
         let numbers = Tensor::new(DataType::Fp32, [2].into(), numbers).unwrap();
         assert!(numbers.buffer().is_external());
-        assert!(!numbers.into_private().buffer().is_external());
+        assert!(!numbers.into_private().unwrap().buffer().is_external());
     }
 
     #[test]

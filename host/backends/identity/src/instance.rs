@@ -47,4 +47,8 @@ impl TaskInstance for IdentityInstance {
             self.answer(batch);
         })
     }
+
+    fn takes_device_memory(&self) -> bool {
+        true
+    }
 }

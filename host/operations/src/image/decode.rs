@@ -83,7 +83,9 @@ fn file(tensor: &Tensor, index: u32) -> Result<Tensor, OperationError> {
         DataType::Bytes => blob_bytes(tensor, index)
             .map_err(|_| OperationError::argument(OPERATION, format_args!("there is no element {index}"))),
         // Another process must not change the file while it is read.
-        DataType::Uint8 if tensor.shape().len() == 1 && index == 0 => Ok(tensor.clone().into_private()),
+        DataType::Uint8 if tensor.shape().len() == 1 && index == 0 => {
+            tensor.clone().into_private().map_err(|error| OperationError::argument(OPERATION, error))
+        }
         found => {
             let text =
                 format!("expected BYTES, or UINT8 of one dimension and index 0, found {found} and index {index}");

@@ -36,6 +36,8 @@ pub(super) async fn run(
     request: CheckedRequest,
     sender: &mut ResponseSender,
 ) -> Result<Option<InferResponse>, InferError> {
+    let takes_device_memory = request.get().takes_device_memory;
+    let placed = |response: InferResponse| if takes_device_memory { Ok(response) } else { on_host(response) };
     let mut journey = Journey::begin(&shared.plan, &shared.identity.name, request, shared.flow.limits)?;
     let mut calls = Calls { shared, running: Vec::new(), next: 0 };
     let mut held = Held { total: &shared.flow.held_bytes, bytes: 0 };
@@ -43,9 +45,9 @@ pub(super) async fn run(
         while let Some(action) = journey.next_action() {
             match action {
                 Action::Start(call, request) => calls.start(call, *request),
-                Action::Finish(result) => return result,
+                Action::Finish(result) => return result.and_then(|response| response.map(placed).transpose()),
                 Action::Send(response) => {
-                    if !sender.send(Ok(response)).await {
+                    if !sender.send(placed(response)).await {
                         journey.on(Event::Cancelled);
                     }
                     // Fast models and a fast client would keep others from this thread.
@@ -137,7 +139,9 @@ impl Drop for Held<'_> {
 // === impl Calls ===
 
 impl Calls<'_> {
-    fn start(&mut self, call: Call, request: InferRequest) {
+    fn start(&mut self, call: Call, mut request: InferRequest) {
+        // What goes from step to step stays on its device.
+        request.takes_device_memory = true;
         let Some(step) = self.shared.plan.steps.get(call.step) else { return };
         let stage = match self.shared.flow.steps.get(call.step) {
             None => Stage::start(&self.shared.service, step, request, None),
@@ -224,6 +228,12 @@ impl Stage {
         };
         Self::Started { responses, _permit: permit }
     }
+}
+
+/// The outputs of a step that computes on a device, for a client that wants them in its response.
+fn on_host(mut response: InferResponse) -> Result<InferResponse, InferError> {
+    response.bring_to_host()?;
+    Ok(response)
 }
 
 fn event(call: Call, response: Option<Result<InferResponse, InferError>>, last: bool) -> (Event, bool) {

@@ -44,6 +44,7 @@ pub fn decode_infer_request(
         inputs: Vec::new(),
         requested_outputs,
         output_memory: shared.outputs().to_vec(),
+        takes_device_memory: shared.takes_device_memory(),
         parameters: custom,
         priority,
         timeout,

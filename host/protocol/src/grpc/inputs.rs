@@ -112,6 +112,7 @@ impl<'a> InputDecoder<'a> {
                 "incomplete string length indicator or string data for inference input {input}: the element at byte \
                  {offset} reaches beyond the {length_bytes} bytes given"
             ),
+            TensorError::Device(error) => format!("inference input {input} could not be read: {error}"),
         };
         InferError::invalid_argument(format!("{prefix}{text}"))
     }

@@ -104,6 +104,7 @@ pub fn decode_infer_request(body: &InferBody, context: &RequestContext<'_>) -> R
     outputs.list(header.outputs.unwrap_or_default(), context, &mut shared)?;
     request.requested_outputs = outputs.names();
     request.output_memory = shared.outputs().to_vec();
+    request.takes_device_memory = shared.takes_device_memory();
     Ok(DecodedRequest { request, outputs, shared })
 }
 
@@ -315,5 +316,6 @@ pub(crate) fn tensor_error(name: &str, model: &str, error: &TensorError) -> Infe
              {offset} reaches beyond the {length_bytes} bytes of the input"
         ),
         TensorError::Overflow { .. } => format!("byte size overflow for input '{name}': {error}"),
+        TensorError::Device(error) => format!("input '{name}' for model '{model}' could not be read: {error}"),
     })
 }
