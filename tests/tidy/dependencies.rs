@@ -6,9 +6,10 @@ use super::house::{expect_none, read, texts};
 
 /// STYLE.md, "Direction", with the two edges that host/ARCHITECTURE.md defends. Left may depend on right, and on
 /// whatever right may depend on. A new edge is a design change: change those pages and this table together.
-const DIRECTION: [(&str, &[&str]); 36] = [
+const DIRECTION: [(&str, &[&str]); 37] = [
     ("sync", &[]),
     ("tensor", &[]),
+    ("gpu", &["tensor"]),
     ("inference", &["sync", "tensor"]),
     ("config", &["inference"]),
     ("telemetry", &["inference"]),
@@ -19,21 +20,21 @@ const DIRECTION: [(&str, &[&str]); 36] = [
     ("operations", &["tensor"]),
     ("plugin", &["inference", "operations", "telemetry"]),
     ("forest", &[]),
-    ("backend-fil", &["backend", "forest", "telemetry"]),
-    ("backend-identity", &["backend", "telemetry"]),
-    ("backend-onnx", &["backend", "telemetry"]),
+    ("backend-fil", &["backend", "forest", "gpu", "telemetry"]),
+    ("backend-identity", &["backend", "gpu", "telemetry"]),
+    ("backend-onnx", &["backend", "gpu", "telemetry"]),
     ("backend-openvino", &["backend"]),
-    ("backend-pytorch", &["backend"]),
+    ("backend-pytorch", &["backend", "gpu"]),
     ("backend-python", &["backend", "config", "telemetry"]),
     ("backend-repeat", &["backend"]),
     ("backend-wasm", &["backend", "plugin", "telemetry"]),
     ("scheduler", &["backend", "telemetry"]),
-    ("pipeline", &["scheduler", "cache", "memory", "plugin", "telemetry"]),
+    ("pipeline", &["scheduler", "cache", "gpu", "memory", "plugin", "telemetry"]),
     ("repository", &["config"]),
     ("protocol", &["config"]),
     ("tenants", &["inference"]),
     ("access", &["tenants"]),
-    ("shared-memory", &["inference"]),
+    ("shared-memory", &["gpu", "inference"]),
     ("http", &["access", "protocol", "shared-memory", "telemetry"]),
     ("client", &["grpc"]),
     ("grpc", &["access", "protocol", "shared-memory", "telemetry"]),
@@ -45,6 +46,7 @@ const DIRECTION: [(&str, &[&str]); 36] = [
         &[
             "workshop",
             "rehearsal",
+            "gpu",
             "http",
             "grpc",
             "client",

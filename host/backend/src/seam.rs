@@ -36,6 +36,12 @@ pub trait Backend: Send + Sync {
     /// Whatever keeps the version from being served.
     fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError>;
 
+    /// Whether its models run on CUDA devices. Instances of `KIND_GPU` of another backend are refused, and those of
+    /// `KIND_AUTO` run on the processor.
+    fn supports_gpus(&self) -> bool {
+        false
+    }
+
     /// Whether its models may answer a request any number of times; a configuration that says so of the models of
     /// another backend is refused.
     fn supports_decoupled(&self) -> bool {
