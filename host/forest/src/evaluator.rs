@@ -52,10 +52,6 @@ const SHARED_WORK_MIN: usize = 50_000;
 impl Evaluator {
     /// Packs a forest.
     pub fn new(forest: &Forest) -> Self {
-        let divisors = forest.is_averaged.then(|| {
-            // An output without trees is its base score.
-            forest.trees_per_output().into_iter().map(|count| count.max(1) as f64).collect()
-        });
         let shape = EvaluatorShape {
             feature_count: forest.feature_count,
             output_count: forest.output_count(),
@@ -64,7 +60,7 @@ impl Evaluator {
             task: forest.task,
             link: forest.link,
             base_scores: forest.base_scores.clone(),
-            divisors,
+            divisors: forest.divisors(),
         };
         let trees = match forest.precision {
             Precision::Single => Trees::Single(Packed::new(forest)),
@@ -198,4 +194,4 @@ impl EvaluatorShape {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -95,6 +95,12 @@ impl Forest {
         counts
     }
 
+    /// By what the sums are divided, where they are averages. An output without trees is its base score.
+    pub(crate) fn divisors(&self) -> Option<Vec<f64>> {
+        let counts = self.is_averaged.then(|| self.trees_per_output());
+        counts.map(|counts| counts.into_iter().map(|count| count.max(1) as f64).collect())
+    }
+
     /// Checks what holds between the parts; the trees themselves were checked when they grew.
     ///
     /// # Errors
@@ -141,6 +147,11 @@ impl LeafOutputs {
 
     fn last(&self) -> Option<usize> {
         self.first.checked_add(self.step.checked_mul(self.count.checked_sub(1)?)?)
+    }
+
+    /// Their numbers, in order.
+    pub(crate) fn places(self) -> impl Iterator<Item = usize> {
+        (0..self.count).map(move |index| self.first + index * self.step)
     }
 
     /// The chosen ones of a row of outputs.

@@ -17,6 +17,7 @@ mod document;
 mod readers;
 
 mod evaluator;
+mod flat;
 mod kernel;
 mod number;
 mod packed;
@@ -26,6 +27,7 @@ mod threads;
 pub use crate::{
     error::ForestError,
     evaluator::Evaluator,
+    flat::{FlatForest, Numbers},
     forest::{Forest, LeafOutputs, Node, NodeKind, Precision, Task, Tree},
     limits::{FILE_BYTES_MAX, THREADS_MAX},
     link::Link,

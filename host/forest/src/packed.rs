@@ -49,10 +49,10 @@ pub(crate) struct Packed<N> {
     words: Vec<u32>,
 }
 
-const FEATURE_MASK: u32 = (1 << 24) - 1;
-const DEFAULT_RIGHT: u32 = 1 << 31;
-const MEMBER: u32 = 1 << 30;
-const ZERO_IS_MISSING: u32 = 1 << 29;
+pub(crate) const FEATURE_MASK: u32 = (1 << 24) - 1;
+pub(crate) const DEFAULT_RIGHT: u32 = 1 << 31;
+pub(crate) const MEMBER: u32 = 1 << 30;
+pub(crate) const ZERO_IS_MISSING: u32 = 1 << 29;
 
 // === impl PackedNode ===
 
@@ -74,6 +74,11 @@ impl PackedNode {
     #[inline(always)]
     pub(crate) fn leaf(self) -> usize {
         self.payload as usize
+    }
+
+    /// Its four numbers in the order of the fields, the threshold as its bits.
+    pub(crate) fn words(self) -> [u32; 4] {
+        [self.threshold.to_bits(), self.left, self.feature, self.payload]
     }
 }
 
@@ -154,6 +159,16 @@ impl<N: Number> Packed<N> {
         is_member(value, self.words.get(set.start..set.end).unwrap_or_default(), set.truncates)
     }
 
+    /// Where the words of each set begin and end, and whether it truncates.
+    pub(crate) fn set_words(&self) -> Vec<[u32; 3]> {
+        self.sets.iter().map(|set| [place(set.start), place(set.end), set.truncates.into()]).collect()
+    }
+
+    /// The words of all sets.
+    pub(crate) fn into_words(self) -> Vec<u32> {
+        self.words
+    }
+
     /// Bytes of all arrays.
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(&*self.nodes)
@@ -165,6 +180,6 @@ impl<N: Number> Packed<N> {
 }
 
 /// A place in an array; the limits on nodes and trees keep all of them in 32 bits.
-fn place(index: usize) -> u32 {
+pub(crate) fn place(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Draws from a seed, so that a failing case is one number.
-struct Draw(u64);
+pub(crate) struct Draw(pub(crate) u64);
 
 impl Draw {
     fn below(&mut self, end: u64) -> u64 {
@@ -22,7 +22,7 @@ impl Draw {
     }
 
     /// Few different values, so that rows meet thresholds.
-    fn value(&mut self) -> f32 {
+    pub(crate) fn value(&mut self) -> f32 {
         [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e-36, -0.5, 0.5, 1.0, 2.0, 3.0, 33.0]
             [self.below(12) as usize]
     }
@@ -64,7 +64,7 @@ impl Draw {
         grove.grow(nodes.len(), outputs, node).unwrap();
     }
 
-    fn forest(&mut self) -> Forest {
+    pub(crate) fn forest(&mut self) -> Forest {
         let outputs = 1 + self.below(3) as usize;
         let plain = self.below(2) == 0;
         let mut grove = Grove::new(FEATURES);
@@ -89,7 +89,7 @@ impl Draw {
     }
 }
 
-const FEATURES: usize = 5;
+pub(crate) const FEATURES: usize = 5;
 
 /// One row, one tree, one node after the other, in 64 bits.
 fn plainly(forest: &Forest, row: &[f32]) -> Vec<f64> {
