@@ -36,9 +36,10 @@ pub trait Backend: Send + Sync {
     /// Whatever keeps the version from being served.
     fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError>;
 
-    /// Whether its models run on CUDA devices. Instances of `KIND_GPU` of another backend are refused, and those of
-    /// `KIND_AUTO` run on the processor.
-    fn supports_gpus(&self) -> bool {
+    /// Whether its library, as installed, computes on CUDA devices: models without a written kind of instance run there
+    /// then. Asked for only where there is a device; may load the library; blocks. Instances of `KIND_GPU` come anyway, and
+    /// get an error that says what is missing.
+    fn prefers_gpus(&self) -> bool {
         false
     }
 

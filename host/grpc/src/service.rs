@@ -121,7 +121,7 @@ impl GrpcInferenceService for InferenceRpcs {
         &self,
         request: Request<proto::CudaSharedMemoryRegisterRequest>,
     ) -> Answer<proto::CudaSharedMemoryRegisterResponse> {
-        answer(shared_memory::cuda_register(&self.0, request.get_ref()))
+        answer(shared_memory::cuda_register(&self.0, request.into_inner()))
     }
 
     async fn cuda_shared_memory_unregister(

@@ -2,7 +2,7 @@
 
 use nereid_inference::InferError;
 use nereid_protocol::grpc::{
-    decode_register_request, encode_cuda_regions, encode_system_regions,
+    decode_cuda_register_request, decode_register_request, encode_cuda_regions, encode_system_regions,
     proto::{
         CudaSharedMemoryRegisterRequest, CudaSharedMemoryRegisterResponse, CudaSharedMemoryStatusRequest,
         CudaSharedMemoryStatusResponse, CudaSharedMemoryUnregisterRequest, CudaSharedMemoryUnregisterResponse,
@@ -45,9 +45,9 @@ pub(crate) fn cuda_status(
 
 pub(crate) fn cuda_register(
     running: &Running,
-    request: &CudaSharedMemoryRegisterRequest,
+    request: CudaSharedMemoryRegisterRequest,
 ) -> Result<CudaSharedMemoryRegisterResponse, InferError> {
-    running.shared_memory.register_cuda(&request.name)?;
+    running.shared_memory.register_cuda(decode_cuda_register_request(request))?;
     Ok(CudaSharedMemoryRegisterResponse {})
 }
 

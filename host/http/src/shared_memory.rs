@@ -12,7 +12,9 @@ use axum::{
 use bytes::Bytes;
 use http::{Request, Response};
 use nereid_inference::InferError;
-use nereid_protocol::http::{decode_register_request, encode_cuda_regions, encode_system_regions};
+use nereid_protocol::http::{
+    decode_cuda_register_request, decode_register_request, encode_cuda_regions, encode_system_regions,
+};
 use nereid_shared_memory::SharedMemoryError;
 
 use crate::{
@@ -60,14 +62,16 @@ pub(crate) async fn cuda_status(State(frontend): State<Arc<HttpFrontend>>, regio
     Ok(json_response(encode_cuda_regions(&frontend.shared_memory.cuda_status(name(&region))?)))
 }
 
-/// `POST …/register`: refused, whatever the body says.
+/// `POST …/register`; a region must be named. Without a device it is refused, whatever the body says.
 pub(crate) async fn cuda_register(
     State(frontend): State<Arc<HttpFrontend>>,
     region: Region,
     request: Request<AxumBody>,
 ) -> Answer {
-    read(&frontend, request).await?;
-    frontend.shared_memory.register_cuda(name(&region).unwrap_or_default())?;
+    let body = read(&frontend, request).await?;
+    let name = name(&region).unwrap_or_default();
+    frontend.shared_memory.check_cuda(name)?;
+    frontend.shared_memory.register_cuda(decode_cuda_register_request(name.to_owned(), &body)?)?;
     Ok(json_response(Vec::new()))
 }
 

@@ -70,6 +70,16 @@ pub struct CudaRegion {
     pub byte_size: u64,
 }
 
+/// What a client says of memory of a device that it shares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CudaRegistration {
+    pub name: String,
+    /// What `cudaIpcGetMemHandle` gave.
+    pub raw_handle: Vec<u8>,
+    pub device_id: i64,
+    pub byte_size: u64,
+}
+
 /// No region is registered.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoRegions;

@@ -39,7 +39,8 @@ pub use crate::{
     },
     error::{ErrorKind, InferError},
     external_memory::{
-        CudaRegion, ExternalMemory, MemoryRegions, NoRegions, OutputMemory, SharedTensors, SystemRegion,
+        CudaRegion, CudaRegistration, ExternalMemory, MemoryRegions, NoRegions, OutputMemory, SharedTensors,
+        SystemRegion,
     },
     generation::{Generation, SwapGuardSettings, Tally},
     history::{GenerationRecord, GenerationState, ModelHistory},
@@ -53,7 +54,7 @@ pub use crate::{
     response_watch::{ResponseObserver, ResponseOutcome, ResponseRecord},
     service::{
         ControlHandle, IndexEntry, InferenceService, ModelControl, ModelIdentity, ModelLoader, ModelSource, ModelState,
-        NAMESPACE_SEPARATOR, PortHandle, ServedModel, ServerState, ServiceHandle,
+        NAMESPACE_SEPARATOR, PortHandle, ServedModel, ServerState, ServiceHandle, UsableGpus,
     },
     signature::{Signature, TensorSpec},
     statistics::{

@@ -161,6 +161,11 @@ pub trait ModelLoader: Send + Sync {
     /// What would keep the model from being loaded.
     fn validate(&self, source: &ModelSource, peers: &dyn Fn(&str) -> Option<ModelConfig>) -> Result<(), InferError>;
 
+    /// The CUDA devices that the instances of such a model may have.
+    fn gpus(&self, _config: &ModelConfig) -> UsableGpus {
+        UsableGpus::default()
+    }
+
     /// Who is asked before models are loaded that name agents; `None` where there is nobody.
     fn agents(&self) -> Option<&dyn RepositoryAgents> {
         None
@@ -171,6 +176,15 @@ pub trait ModelLoader: Send + Sync {
     /// # Errors
     /// Whatever keeps the version from serving; the text names the cause.
     fn load(&self, source: ModelSource) -> Result<Arc<dyn ServedModel>, InferError>;
+}
+
+/// The CUDA devices of the server, as far as one model is concerned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsableGpus {
+    /// Ordinals of the devices that the server uses, ascending.
+    pub ids: Vec<i32>,
+    /// Whether the model's backend, as installed, computes on them: instances of `KIND_AUTO` run there then.
+    pub are_preferred: bool,
 }
 
 /// What the loader gets to see of one model version.

@@ -12,6 +12,8 @@ use nereid_inference::{
 };
 use nereid_scheduler::{CoreSet, Demand, HostPolicies, RateLimiter, Resource, Scope, cores_of};
 
+use crate::gpu_rules::GpuRules;
+
 /// Instances of one model. Each blocking one is a thread; more than this on one machine is a mistake in a digit.
 pub const INSTANCES_MAX: usize = 1_024;
 
@@ -21,6 +23,7 @@ pub struct InstanceRules {
     /// `None` lets every instance execute as soon as there is work, whatever its group says.
     pub rate_limiter: Option<Arc<RateLimiter>>,
     pub host_policies: HostPolicies,
+    pub gpus: GpuRules,
 }
 
 /// An instance that a configuration asks for.
@@ -45,17 +48,24 @@ pub(crate) fn wanted_instances(config: &ModelConfig) -> Result<Vec<WantedInstanc
             name => name.to_owned(),
         };
         let count = instance_count(config, &name, group.count)?;
-        if wanted.len() + count > INSTANCES_MAX {
+        let is_gpu = group.kind == InstanceKind::Gpu;
+        let devices = if is_gpu { group.gpus.as_slice() } else { &[0] };
+        let count_of_all = count.saturating_mul(devices.len());
+        if wanted.len().saturating_add(count_of_all) > INSTANCES_MAX {
             return Err(InferError::invalid_argument(format!(
-                "instance group {name} of model {} asks for {count} instances, at most {INSTANCES_MAX} per model",
+                "instance group {name} of model {} asks for {count_of_all} instances, at most {INSTANCES_MAX} per model",
                 config.name
             )));
         }
         let nature = InstanceGroup { name: String::new(), count: 0, ..group.clone() };
-        wanted.extend((0..count).map(|n| WantedInstance {
-            spec: InstanceSpec { name: format!("{name}_{n}"), kind: group.kind, device_id: 0 },
-            nature: nature.clone(),
-        }));
+        for device_id in devices {
+            // One device needs no name; Triton calls the instances of several the same.
+            let suffix = if devices.len() > 1 { format!("_gpu{device_id}") } else { String::new() };
+            wanted.extend((0..count).map(|n| WantedInstance {
+                spec: InstanceSpec { name: format!("{name}_{n}{suffix}"), kind: group.kind, device_id: *device_id },
+                nature: InstanceGroup { gpus: if is_gpu { vec![*device_id] } else { vec![] }, ..nature.clone() },
+            }));
+        }
     }
     if wanted.iter().all(|wanted| wanted.nature.passive) {
         return Err(InferError::invalid_argument(format!(
@@ -234,6 +244,17 @@ mod tests {
         let error = wanted(std::slice::from_ref(&passive)).unwrap_err();
         assert!(error.message().starts_with("every instance group of model m is passive"), "{error}");
         assert_eq!(wanted(&[passive, group(1, "")]).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_group_has_its_count_of_instances_on_each_of_its_devices() {
+        let group = InstanceGroup { kind: InstanceKind::Gpu, gpus: vec![0, 2], ..group(2, "") };
+        let specs = wanted(&[group]).unwrap();
+        let specs: Vec<_> = specs.iter().map(|wanted| (wanted.spec.name.as_str(), wanted.spec.device_id)).collect();
+        assert_eq!(specs, [("m_0_0_gpu0", 0), ("m_0_1_gpu0", 0), ("m_0_0_gpu2", 2), ("m_0_1_gpu2", 2)]);
+        let one =
+            wanted(&[InstanceGroup { kind: InstanceKind::Gpu, gpus: vec![3], ..InstanceGroup::default() }]).unwrap();
+        assert_eq!((one[0].spec.name.as_str(), one[0].host_policy().as_str()), ("m_0_0", "gpu_3"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod decisions;
 mod ensemble;
 mod entrance;
 mod fingerprint;
+mod gpu_rules;
 mod instances;
 mod labels;
 mod limits;
@@ -26,6 +27,7 @@ mod warmup;
 
 pub use crate::{
     cache_use::CacheUse,
+    gpu_rules::GpuRules,
     instances::{INSTANCES_MAX, InstanceRules},
     limits::PipelineLimits,
     loader::{Loader, LoaderSettings},

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use nereid_backend::{Backend, BatchForms};
 use nereid_inference::{
     InferError, ModelConfig, ModelLoader, ModelSource, RepositoryAgents, ServedModel, ServiceHandle, Signature,
+    UsableGpus,
 };
 use nereid_memory::MemoryBudget;
 use nereid_telemetry::{Telemetry, check_metric_control};
@@ -120,6 +121,12 @@ impl Loader {
 }
 
 impl ModelLoader for Loader {
+    fn gpus(&self, config: &ModelConfig) -> UsableGpus {
+        let ids: Vec<i32> = self.0.rules.gpus.gpus.all().iter().map(|gpu| gpu.ordinal()).collect();
+        let are_preferred = !ids.is_empty() && self.backend_named(&config.backend).is_some_and(Backend::prefers_gpus);
+        UsableGpus { ids, are_preferred }
+    }
+
     fn agents(&self) -> Option<&dyn RepositoryAgents> {
         self.0.agents.as_deref()
     }

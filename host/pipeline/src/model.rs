@@ -74,6 +74,7 @@ impl BackendModel {
         let files = cache.as_ref().and_then(|cache| cache.look(&source));
         let preserve_order = settings.preserve_order;
         let wanted = wanted_instances(&source.config)?;
+        rules.gpus.admit(&source.identity.name, wanted.iter().map(|wanted| &wanted.spec))?;
         // What a backend shares between instances, threads of a library for example, works where they do.
         let cores = shared_cores(&wanted, &rules.host_policies)?;
         let instances = wanted.len();

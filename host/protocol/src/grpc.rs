@@ -33,7 +33,9 @@ pub use self::{
     metadata::{encode_model_metadata, encode_server_metadata},
     parameters::SEQUENCE_ID_CHARACTERS_MAX,
     repository::{decode_load_request, encode_index, unload_dependents},
-    shared_memory::{decode_register_request, encode_cuda_regions, encode_system_regions},
+    shared_memory::{
+        decode_cuda_register_request, decode_register_request, encode_cuda_regions, encode_system_regions,
+    },
     statistics::encode_statistics,
     trace_settings::{decode_trace_change, encode_trace_settings},
     version::parse_version,

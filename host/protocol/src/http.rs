@@ -43,7 +43,9 @@ pub use self::{
     request::{DecodedRequest, InferBody, RequestContext, decode_infer_request},
     response::{EncodedResponse, ResponseContext, encode_infer_response},
     scalar::PARAMETERS_MAX,
-    shared_memory::{decode_register_request, encode_cuda_regions, encode_system_regions},
+    shared_memory::{
+        decode_cuda_register_request, decode_register_request, encode_cuda_regions, encode_system_regions,
+    },
     statistics::encode_statistics,
     trace_settings::{decode_trace_change, encode_trace_settings},
 };

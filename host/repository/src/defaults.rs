@@ -1,7 +1,7 @@
 //! What a configuration means where it says nothing. After this it is the effective configuration that clients read.
 
 use nereid_inference::{
-    ModelConfig,
+    ModelConfig, UsableGpus,
     config::{InstanceGroup, InstanceKind, Optimization, Scheduling, SequenceBatching, SequenceStrategy},
 };
 
@@ -16,8 +16,8 @@ const SEQUENCE_IDLE_MICROSECONDS: u64 = 1_000_000;
 /// The backend whose models have two instances on the processor when nothing is written; Triton's exception.
 const TWO_INSTANCES_BACKEND: &str = "onnxruntime";
 
-/// Fills in what is left open.
-pub(crate) fn fill(config: &mut ModelConfig) {
+/// Fills in what is left open, on a server with these devices.
+pub(crate) fn fill(config: &mut ModelConfig, gpus: &UsableGpus) {
     config.version_policy.get_or_insert(versions::DEFAULT_POLICY);
     match &mut config.scheduling {
         Some(Scheduling::Dynamic(batching)) => {
@@ -33,7 +33,7 @@ pub(crate) fn fill(config: &mut ModelConfig) {
         None => {}
     }
     if config.platform != ENSEMBLE {
-        fill_instance_groups(config);
+        fill_instance_groups(config, gpus);
         let optimization = config.optimization.get_or_insert_with(Optimization::default);
         optimization.input_pinned_memory.get_or_insert(true);
         optimization.output_pinned_memory.get_or_insert(true);
@@ -55,7 +55,7 @@ fn prefer_the_largest(preferred_batch_sizes: &mut Vec<i32>, max_batch_size: i32)
     }
 }
 
-fn fill_instance_groups(config: &mut ModelConfig) {
+fn fill_instance_groups(config: &mut ModelConfig, gpus: &UsableGpus) {
     if config.instance_groups.is_empty() {
         config.instance_groups.push(InstanceGroup { name: config.name.clone(), ..InstanceGroup::default() });
     }
@@ -64,7 +64,11 @@ fn fill_instance_groups(config: &mut ModelConfig) {
             group.name = format!("{}_{index}", config.name);
         }
         if group.kind == InstanceKind::Auto {
-            group.kind = InstanceKind::Cpu;
+            let all_exist = !gpus.ids.is_empty() && group.gpus.iter().all(|id| gpus.ids.contains(id));
+            group.kind = if gpus.are_preferred && all_exist { InstanceKind::Gpu } else { InstanceKind::Cpu };
+        }
+        if group.kind == InstanceKind::Gpu && group.gpus.is_empty() {
+            group.gpus.clone_from(&gpus.ids);
         }
         if group.count == 0 {
             let is_exception = group.kind == InstanceKind::Cpu && config.backend == TWO_INSTANCES_BACKEND;
@@ -81,8 +85,27 @@ mod tests {
 
     fn check(text: &str) -> ModelConfig {
         let mut config = parse_text("config.pbtxt", text).unwrap();
-        fill(&mut config);
+        fill(&mut config, &UsableGpus::default());
         config
+    }
+
+    /// Kind, devices and count of the first group, on a server with these devices.
+    fn placed(group: &str, ids: &[i32], are_preferred: bool) -> (&'static str, Vec<i32>, i32) {
+        let mut config = parse_text("config.pbtxt", &format!("name: 'm' backend: 'onnxruntime' {group}")).unwrap();
+        fill(&mut config, &UsableGpus { ids: ids.to_vec(), are_preferred });
+        let group = config.instance_groups.swap_remove(0);
+        (group.kind.config_name(), group.gpus, group.count)
+    }
+
+    #[test]
+    fn groups_without_a_kind_go_to_all_devices_that_the_backend_uses() {
+        assert_eq!(placed("", &[0, 1], true), ("KIND_GPU", vec![0, 1], 1));
+        assert_eq!(placed("", &[0, 1], false), ("KIND_CPU", vec![], 2));
+        assert_eq!(placed("", &[], true), ("KIND_CPU", vec![], 2));
+        assert_eq!(placed("instance_group { gpus: 1 }", &[0, 1], true), ("KIND_GPU", vec![1], 1));
+        assert_eq!(placed("instance_group { gpus: 2 count: 1 }", &[0, 1], true), ("KIND_CPU", vec![2], 1));
+        assert_eq!(placed("instance_group { kind: KIND_GPU }", &[3], false), ("KIND_GPU", vec![3], 1));
+        assert_eq!(placed("instance_group { kind: KIND_CPU }", &[0], true), ("KIND_CPU", vec![], 2));
     }
 
     fn groups(config: &ModelConfig) -> Vec<(&str, &str, i32)> {
@@ -148,7 +171,7 @@ mod tests {
     fn filling_twice_is_filling_once() {
         let mut config = check("name: 'm' max_batch_size: 4 dynamic_batching { }");
         let once = config.clone();
-        fill(&mut config);
+        fill(&mut config, &UsableGpus::default());
         assert_eq!(config, once);
     }
 }

@@ -53,8 +53,9 @@ pub(crate) fn prepare(
     if auto_complete && prepared.config.platform != platform::ENSEMBLE && prepared.config.ensemble().is_none() {
         complete(&mut prepared, loader)?;
     }
-    defaults::fill(&mut prepared.config);
-    validate::validate(&prepared.config, prepared.source.served_directory())?;
+    let gpus = loader.gpus(&prepared.config);
+    defaults::fill(&mut prepared.config, &gpus);
+    validate::validate(&prepared.config, &gpus.ids, prepared.source.served_directory())?;
     Ok(prepared)
 }
 

@@ -17,15 +17,15 @@ use crate::platform::ENSEMBLE;
 /// The extent that stands for any.
 const VARIABLE: i64 = -1;
 
-/// Checks what can be seen in the configuration and the model's directory alone.
+/// Checks what can be seen in the configuration and the model's directory alone, on a server that uses the devices `gpus`.
 ///
 /// # Errors
 /// `InvalidArgument` with the first mistake.
-pub(crate) fn validate(config: &ModelConfig, model_directory: &Path) -> Result<(), InferError> {
-    first_mistake(config, model_directory).map_err(InferError::invalid_argument)
+pub(crate) fn validate(config: &ModelConfig, gpus: &[i32], model_directory: &Path) -> Result<(), InferError> {
+    first_mistake(config, gpus, model_directory).map_err(InferError::invalid_argument)
 }
 
-fn first_mistake(config: &ModelConfig, model_directory: &Path) -> Result<(), String> {
+fn first_mistake(config: &ModelConfig, gpus: &[i32], model_directory: &Path) -> Result<(), String> {
     let name = &config.name;
     if config.max_batch_size < 0 {
         return Err(format!("'max_batch_size' must be non-negative value for {name}"));
@@ -42,7 +42,7 @@ fn first_mistake(config: &ModelConfig, model_directory: &Path) -> Result<(), Str
         Some(Scheduling::Sequence(sequences)) => sequences::sequence_batching(config, sequences)?,
         Some(Scheduling::Ensemble(_)) | None => {}
     }
-    config.instance_groups.iter().try_for_each(|group| instance_group(config, group))
+    config.instance_groups.iter().try_for_each(|group| instance_group(config, group, gpus))
 }
 
 /// A model has a backend or is an ensemble, and not both.
@@ -190,13 +190,22 @@ fn priorities(config: &ModelConfig, batching: &DynamicBatching) -> Result<(), St
     Ok(())
 }
 
-fn instance_group(config: &ModelConfig, group: &InstanceGroup) -> Result<(), String> {
+fn instance_group(config: &ModelConfig, group: &InstanceGroup, gpus: &[i32]) -> Result<(), String> {
     let subject = format!("instance group {} of model {}", group.name, config.name);
     let kind = group.kind.config_name();
-    if group.kind == InstanceKind::Gpu {
+    if group.kind == InstanceKind::Gpu && gpus.is_empty() {
         return Err(format!("{subject} has kind {kind} but server does not support GPUs"));
     }
-    if !group.gpus.is_empty() {
+    if group.kind == InstanceKind::Gpu
+        && let Some(unknown) = group.gpus.iter().find(|id| !gpus.contains(id))
+    {
+        let known: Vec<String> = gpus.iter().map(ToString::to_string).collect();
+        let known = known.join(", ");
+        return Err(format!(
+            "{subject} specifies invalid or unsupported gpu id {unknown}. The server uses the GPUs: {known}"
+        ));
+    }
+    if group.kind != InstanceKind::Gpu && !group.gpus.is_empty() {
         return Err(format!("{subject} has kind {kind} but specifies one or more GPUs"));
     }
     if !group.profiles.is_empty() {

@@ -64,6 +64,10 @@ pub enum SharedMemoryError {
          registered; unregister the region, and register it again when the object is whole"
     )]
     Damaged { name: String, key: String, byte_size: u64 },
+    #[error("The region named '{name}' is registered as CUDA shared memory, not system shared memory")]
+    NotSystemMemory { name: String },
+    #[error("failed to register CUDA shared memory region '{name}': {problem}")]
+    OpenDevice { name: String, problem: String },
     #[error("failed to register CUDA shared memory region: '{name}', GPUs not supported")]
     NoDevices { name: String },
 }
@@ -78,7 +82,7 @@ impl From<SharedMemoryError> for InferError {
             E::AlreadyRegistered { .. } => ErrorKind::AlreadyExists,
             E::TooManyRegions { .. } | E::TooManyBytes { .. } => ErrorKind::ResourceExhausted,
             E::Open { .. } | E::NoObject { .. } => ErrorKind::Internal,
-            E::NotFound { .. } | E::NotDeviceMemory { .. } => ErrorKind::NotFound,
+            E::NotFound { .. } | E::NotDeviceMemory { .. } | E::NotSystemMemory { .. } => ErrorKind::NotFound,
             E::NoName { .. }
             | E::NameTooLong { .. }
             | E::InvalidKey { .. }
@@ -90,6 +94,7 @@ impl From<SharedMemoryError> for InferError {
             | E::InvalidSpan { .. }
             | E::TensorTooLarge { .. }
             | E::Damaged { .. }
+            | E::OpenDevice { .. }
             | E::NoDevices { .. } => ErrorKind::InvalidArgument,
         };
         Self::new(kind, error.to_string())

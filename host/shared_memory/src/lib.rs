@@ -3,7 +3,7 @@
 //! Invariant: a span of a region stays mapped until the last view of it is gone, whatever the client does to the name,
 //! the object or its length. A client that cuts its object short fails its own requests and nothing else.
 //!
-//! Deliberately absent: wire formats and routes; memory of devices, for which `cuda.rs` is the place.
+//! Deliberately absent: wire formats and routes.
 
 mod cuda;
 mod error;

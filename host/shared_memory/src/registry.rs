@@ -5,10 +5,12 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
+use nereid_gpu::Gpus;
 use nereid_inference::{ExternalMemory, InferError, MemoryRegions, SystemRegion};
 use parking_lot::Mutex;
 
 use crate::{
+    cuda::DeviceRegions,
     error::SharedMemoryError,
     key,
     limits::{SharedMemoryLimits, SharedMemorySettings},
@@ -20,8 +22,10 @@ use crate::{
 /// The regions of a server; clones are the same.
 #[derive(Clone)]
 pub struct SharedMemory {
-    settings: Arc<SharedMemorySettings>,
+    pub(crate) settings: Arc<SharedMemorySettings>,
     regions: Arc<Regions>,
+    pub(crate) gpus: Gpus,
+    pub(crate) devices: Arc<Mutex<DeviceRegions>>,
 }
 
 /// What spans refer back to.
@@ -31,9 +35,10 @@ pub(crate) struct Regions(Mutex<BTreeMap<String, Arc<Region>>>);
 // === impl SharedMemory ===
 
 impl SharedMemory {
-    /// No region yet.
+    /// No region yet, and no devices.
     pub fn new(settings: SharedMemorySettings) -> Self {
-        Self { settings: Arc::new(settings), regions: Arc::default() }
+        let (regions, devices) = (Arc::default(), Arc::default());
+        Self { settings: Arc::new(settings), regions, gpus: Gpus::none(), devices }
     }
 
     /// Maps a region. The object must have all of its bytes now; it may be unlinked afterwards.
@@ -45,7 +50,7 @@ impl SharedMemory {
         self.check_name(&description.name, "system")?;
         let name = &description.name;
         let mut regions = self.regions.0.lock();
-        if regions.contains_key(name) {
+        if regions.contains_key(name) || self.is_cuda(name) {
             return Err(SharedMemoryError::AlreadyRegistered { name: name.clone() });
         }
         self.check_limits(&regions, &description)?;
@@ -67,6 +72,7 @@ impl SharedMemory {
         let Some(name) = name else { return Ok(regions.values().map(|region| region.description.clone()).collect()) };
         match regions.get(name) {
             Some(region) => Ok(vec![region.description.clone()]),
+            None if self.is_cuda(name) => Err(SharedMemoryError::NotSystemMemory { name: name.to_owned() }),
             None => Err(SharedMemoryError::NotFound { memory: "system ", name: name.to_owned() }),
         }
     }
@@ -132,13 +138,12 @@ impl MemoryRegions for SharedMemory {
     fn span(&self, name: &str, offset_bytes: u64, length_bytes: u64) -> Result<Arc<dyn ExternalMemory>, InferError> {
         let regions = self.regions.0.lock();
         let Some(region) = regions.get(name) else {
-            return Err(SharedMemoryError::NotFound { memory: "", name: name.to_owned() }.into());
+            let on_device = self.device_span(name, (offset_bytes, length_bytes));
+            let not_found = || Err(SharedMemoryError::NotFound { memory: "", name: name.to_owned() });
+            return Ok(on_device.unwrap_or_else(not_found)?);
         };
-        let range = check_span(region, offset_bytes, length_bytes)?;
-        let (byte_size, limit_bytes) = (range.len(), self.settings.limits.tensor_bytes_max);
-        if byte_size > limit_bytes {
-            return Err(SharedMemoryError::TensorTooLarge { name: name.to_owned(), byte_size, limit_bytes }.into());
-        }
+        let limit_bytes = self.settings.limits.tensor_bytes_max;
+        let range = span_range(name, region.mapping.len(), (offset_bytes, length_bytes), limit_bytes)?;
         region.check()?;
         Ok(Arc::new(Span::new(region, Arc::downgrade(&self.regions), range)))
     }
@@ -170,14 +175,26 @@ fn check_bounds(description: &SystemRegion, object_bytes: u64) -> Result<usize, 
     })
 }
 
-/// The bytes of a region that a tensor asks for.
-fn check_span(region: &Region, offset: u64, byte_size: u64) -> Result<Range<usize>, SharedMemoryError> {
-    let name = || region.description.name.clone();
-    let length = region.mapping.len();
+/// The bytes of a region of `length` bytes that a tensor asks for, as offset and size.
+pub(crate) fn span_range(
+    name: &str,
+    length: usize,
+    (offset, byte_size): (u64, u64),
+    limit_bytes: usize,
+) -> Result<Range<usize>, SharedMemoryError> {
     let start = usize::try_from(offset).ok().filter(|start| *start < length);
-    let start = start.ok_or_else(|| SharedMemoryError::InvalidOffset { name: name() })?;
-    let end =
-        offset.checked_add(byte_size).ok_or_else(|| SharedMemoryError::Overflow { name: name(), offset, byte_size })?;
+    let start = start.ok_or_else(|| SharedMemoryError::InvalidOffset { name: name.to_owned() })?;
+    let end = offset.checked_add(byte_size).ok_or_else(|| SharedMemoryError::Overflow {
+        name: name.to_owned(),
+        offset,
+        byte_size,
+    })?;
     let end = usize::try_from(end).ok().filter(|end| *end <= length);
-    Ok(start..end.ok_or_else(|| SharedMemoryError::InvalidSpan { name: name() })?)
+    let range = start..end.ok_or_else(|| SharedMemoryError::InvalidSpan { name: name.to_owned() })?;
+    match range.len() {
+        byte_size if byte_size > limit_bytes => {
+            Err(SharedMemoryError::TensorTooLarge { name: name.to_owned(), byte_size, limit_bytes })
+        }
+        _ => Ok(range),
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use nereid_inference::{InferError, MemoryRegions, SystemRegion};
+use nereid_inference::{CudaRegistration, InferError, MemoryRegions, SystemRegion};
 use nereid_tensor::Buffer;
 use rustix::{
     fs::Mode,
@@ -238,13 +238,17 @@ fn limits_are_kept() {
     assert!(matches!(error, SharedMemoryError::NameTooLong { .. }), "{error}");
 }
 
+fn on_device(name: &str) -> CudaRegistration {
+    CudaRegistration { name: name.into(), raw_handle: vec![0; 64], device_id: 0, byte_size: 8 }
+}
+
 #[test]
 fn nothing_is_registered_where_it_is_not_allowed() {
     let (memory, object) = (SharedMemory::new(SharedMemorySettings::new(false)), Object::new(8));
     let text = "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable.";
     check_refused(memory.register(object.region("R", 0, 8)), "Unsupported", text);
     check_refused(memory.unregister(None), "Unsupported", text);
-    check_refused(memory.register_cuda("R"), "Unsupported", text);
+    check_refused(memory.register_cuda(on_device("R")), "Unsupported", text);
     check_refused(memory.unregister_cuda(None), "Unsupported", text);
     assert!(names(&memory).is_empty() && memory.cuda_status(None).unwrap().is_empty());
 }
@@ -252,11 +256,11 @@ fn nothing_is_registered_where_it_is_not_allowed() {
 #[test]
 fn device_memory_is_refused_by_name() {
     let (memory, _object) = registered(8);
-    let refused = memory.register_cuda("R");
+    let refused = memory.register_cuda(on_device("R"));
     let text = "failed to register CUDA shared memory region: 'R', GPUs not supported";
     check_refused(refused, "Invalid argument", text);
     let text = "'region name' is necessary to register cuda shared memory region";
-    check_refused(memory.register_cuda(""), "Invalid argument", text);
+    check_refused(memory.register_cuda(on_device("")), "Invalid argument", text);
     check_refused(memory.cuda_status(Some("S")), "Not found", "Unable to find cuda shared memory region: 'S'");
     let text = "The region named 'R' is registered as system shared memory, not CUDA shared memory";
     check_refused(memory.cuda_status(Some("R")), "Not found", text);

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use nereid_inference::{CudaRegion, ExternalMemory, InferError, MemoryRegions, SystemRegion};
+use nereid_inference::{CudaRegion, CudaRegistration, ExternalMemory, InferError, MemoryRegions, SystemRegion};
 
 use super::proto::{
-    CudaSharedMemoryStatusResponse, InferParameter, SystemSharedMemoryRegisterRequest,
+    CudaSharedMemoryRegisterRequest, CudaSharedMemoryStatusResponse, InferParameter, SystemSharedMemoryRegisterRequest,
     SystemSharedMemoryStatusResponse, cuda_shared_memory_status_response, infer_parameter::ParameterChoice,
     system_shared_memory_status_response,
 };
@@ -27,6 +27,12 @@ pub(super) struct RegionSpan<'a> {
 pub fn decode_register_request(message: SystemSharedMemoryRegisterRequest) -> SystemRegion {
     let SystemSharedMemoryRegisterRequest { name, key, offset, byte_size } = message;
     SystemRegion { name, key, offset, byte_size }
+}
+
+/// The region of device memory that is to be registered.
+pub fn decode_cuda_register_request(message: CudaSharedMemoryRegisterRequest) -> CudaRegistration {
+    let CudaSharedMemoryRegisterRequest { name, raw_handle, device_id, byte_size } = message;
+    CudaRegistration { name, raw_handle: raw_handle.into(), device_id, byte_size }
 }
 
 /// The status of regions of system memory.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use nereid_inference::{CudaRegion, ExternalMemory, InferError, MemoryRegions, SystemRegion};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use nereid_inference::{CudaRegion, CudaRegistration, ExternalMemory, InferError, MemoryRegions, SystemRegion};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -29,6 +30,16 @@ struct RegisterBody<'a> {
     key: Option<Scalar<'a>>,
     #[serde(borrow)]
     offset: Option<Scalar<'a>>,
+    #[serde(borrow)]
+    byte_size: Option<Scalar<'a>>,
+}
+
+#[derive(Deserialize)]
+struct CudaRegisterBody<'a> {
+    #[serde(borrow)]
+    raw_handle: Option<Object<'a>>,
+    #[serde(borrow)]
+    device_id: Option<Scalar<'a>>,
     #[serde(borrow)]
     byte_size: Option<Scalar<'a>>,
 }
@@ -60,6 +71,28 @@ pub fn decode_register_request(name: String, body: &[u8]) -> Result<SystemRegion
     let offset = body.offset.map_or(Ok(0), |offset| offset.uint("offset"))?;
     let byte_size = body.byte_size.ok_or_else(|| missing("byte_size"))?.uint("byte_size")?;
     Ok(SystemRegion { name, key, offset, byte_size })
+}
+
+/// Reads the body that registers the region of device memory called `name`.
+///
+/// # Errors
+/// `InvalidArgument` for a missing member or a handle that is not base64, `Internal` for malformed JSON or a member of the
+/// wrong type.
+pub fn decode_cuda_register_request(name: String, body: &[u8]) -> Result<CudaRegistration, InferError> {
+    let body: CudaRegisterBody<'_> = if body.is_empty() { parse_json(b"{}")? } else { parse_json(body)? };
+    let missing =
+        |field: &str| InferError::invalid_argument(format!("Shared memory register request has no '{field}' field"));
+    let handle = body.raw_handle.ok_or_else(|| missing("raw_handle"))?;
+    let encoded = handle.get("b64").ok_or_else(|| missing("b64"))?.text("b64")?;
+    let raw_handle = STANDARD.decode(encoded).map_err(|error| {
+        InferError::invalid_argument(format!(
+            "Unable to parse 'b64': the handle of region '{name}' is not base64: {error}"
+        ))
+    })?;
+    let device_id = body.device_id.map_or(Ok(0), |id| id.uint("device_id"))?;
+    let device_id = i64::try_from(device_id).unwrap_or(i64::MAX);
+    let byte_size = body.byte_size.ok_or_else(|| missing("byte_size"))?.uint("byte_size")?;
+    Ok(CudaRegistration { name, raw_handle, device_id, byte_size })
 }
 
 /// The status of regions of system memory.
@@ -118,6 +151,21 @@ mod tests {
         let whole = decode(r#"{"key":"/k","byte_size":64}"#);
         assert_eq!(whole, SystemRegion { name: "R".into(), key: "/k".into(), offset: 0, byte_size: 64 });
         assert_eq!(decode(r#"{"key":"/k","byte_size":64,"offset":8,"more":[]}"#).offset, 8);
+    }
+
+    #[test]
+    fn a_region_of_a_device_is_registered_with_a_handle() {
+        let decode = |body: &str| decode_cuda_register_request("R".into(), body.as_bytes());
+        let region = decode(r#"{"raw_handle":{"b64":"AAEC"},"device_id":1,"byte_size":64}"#).unwrap();
+        let expected = CudaRegistration { name: "R".into(), raw_handle: vec![0, 1, 2], device_id: 1, byte_size: 64 };
+        assert_eq!(region, expected);
+        let refused = |body: &str| decode(body).unwrap_err().message().to_owned();
+        assert_eq!(refused(""), "Shared memory register request has no 'raw_handle' field");
+        assert_eq!(refused(r#"{"raw_handle":{}}"#), "Shared memory register request has no 'b64' field");
+        let text = refused(r#"{"raw_handle":{"b64":"?"},"byte_size":1}"#);
+        assert!(text.starts_with("Unable to parse 'b64': the handle of region 'R' is not base64"), "{text}");
+        let text = refused(r#"{"raw_handle":{"b64":"AA=="}}"#);
+        assert_eq!(text, "Shared memory register request has no 'byte_size' field");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Each mistake in Triton's words.
 
 use nereid_config::parse_text;
+use nereid_inference::UsableGpus;
 
 use super::validate;
 use crate::defaults;
@@ -11,8 +12,9 @@ fn check(text: &str, expected: &str) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("labels.txt"), "zero\none\n").unwrap();
     let mut config = parse_text("config.pbtxt", text).unwrap();
-    defaults::fill(&mut config);
-    let found = validate(&config, directory.path()).map_or_else(|error| error.message().to_owned(), |()| String::new());
+    defaults::fill(&mut config, &UsableGpus::default());
+    let found =
+        validate(&config, &[], directory.path()).map_or_else(|error| error.message().to_owned(), |()| String::new());
     let found = found.replace(&directory.path().display().to_string(), "DIR");
     assert_eq!(found, expected, "{text}");
 }
@@ -284,6 +286,24 @@ fn impossible_sequences_are_refused() {
     ] {
         check(&format!("{GOOD} sequence_batching {{ {sequences} }}"), expected);
     }
+}
+
+#[test]
+fn instance_groups_name_devices_of_the_server() {
+    let refusal = |group: &str| {
+        let mut config = parse_text("config.pbtxt", &format!("{GOOD} instance_group {{ {group} }}")).unwrap();
+        let gpus = UsableGpus { ids: vec![0, 2], are_preferred: true };
+        defaults::fill(&mut config, &gpus);
+        validate(&config, &gpus.ids, std::path::Path::new(".")).err().map(|error| error.message().to_owned())
+    };
+    assert_eq!(refusal("kind: KIND_GPU"), None);
+    assert_eq!(refusal("kind: KIND_GPU gpus: [ 0, 2 ]"), None);
+    assert_eq!(
+        refusal("kind: KIND_GPU gpus: [ 0, 1 ]").unwrap(),
+        "instance group m_0 of model m specifies invalid or unsupported gpu id 1. The server uses the GPUs: 0, 2"
+    );
+    let refused = "instance group m_0 of model m has kind KIND_CPU but specifies one or more GPUs";
+    assert_eq!(refusal("gpus: 1").unwrap(), refused);
 }
 
 #[test]
