@@ -7,24 +7,22 @@ use nereid_tensor::{Buffer, BufferMut, BytesElements, DataType, Shape, Tensor};
 
 use crate::Batch;
 
+/// One tensor of a batch, not yet in one piece: for backends that put it together in memory of their own.
+#[derive(Debug)]
+pub struct Parts<'b> {
+    pub data_type: DataType,
+    /// Of the whole.
+    pub shape: Shape,
+    /// Their elements follow each other; at least one.
+    pub tensors: Vec<&'b Tensor>,
+}
+
 /// The input called `name` of every request, concatenated along the batch dimension; `None` when no request has it.
 ///
 /// # Errors
 /// Only some requests have it, or their types or inner dimensions differ: the scheduler must not have batched them.
 pub fn gather(batch: &Batch, name: &str) -> Result<Option<Tensor>, InferError> {
-    let parts = parts(batch, name)?;
-    let Some((first, others)) = parts.split_first() else { return Ok(None) };
-    if others.is_empty() {
-        return Ok(Some((*first).clone()));
-    }
-    if let Some(odd) =
-        others.iter().find(|t| t.data_type() != first.data_type() || t.shape().inner() != first.shape().inner())
-    {
-        let (left, right) = (first.shape(), odd.shape());
-        return Err(InferError::internal(format!("input '{name}' cannot be batched: shapes {left} and {right}")));
-    }
-    let rows: u64 = parts.iter().filter_map(|part| part.shape().first()).sum();
-    concatenate(&parts, first.data_type(), first.shape().with_outermost(rows)).map(Some)
+    parts_by_rows(batch, name)?.map(|parts| parts.joined()).transpose()
 }
 
 /// The elements of the input called `name` of every request, whatever their shapes, end to end in one dimension; `None`
@@ -33,18 +31,35 @@ pub fn gather(batch: &Batch, name: &str) -> Result<Option<Tensor>, InferError> {
 /// # Errors
 /// Only some requests have it, or their types differ: the scheduler must not have batched them.
 pub fn gather_flat(batch: &Batch, name: &str) -> Result<Option<Tensor>, InferError> {
-    let parts = parts(batch, name)?;
-    let Some((first, others)) = parts.split_first() else { return Ok(None) };
+    parts_end_to_end(batch, name)?.map(|parts| parts.joined()).transpose()
+}
+
+/// What [`gather`] puts together.
+pub(crate) fn parts_by_rows<'b>(batch: &'b Batch, name: &str) -> Result<Option<Parts<'b>>, InferError> {
+    let tensors = parts(batch, name)?;
+    let Some((first, others)) = tensors.split_first() else { return Ok(None) };
+    if let Some(odd) =
+        others.iter().find(|t| t.data_type() != first.data_type() || t.shape().inner() != first.shape().inner())
+    {
+        let (left, right) = (first.shape(), odd.shape());
+        return Err(InferError::internal(format!("input '{name}' cannot be batched: shapes {left} and {right}")));
+    }
+    let rows: u64 = tensors.iter().filter_map(|part| part.shape().first()).sum();
+    let shape = if others.is_empty() { first.shape().clone() } else { first.shape().with_outermost(rows) };
+    Ok(Some(Parts { data_type: first.data_type(), shape, tensors }))
+}
+
+/// What [`gather_flat`] puts together.
+pub(crate) fn parts_end_to_end<'b>(batch: &'b Batch, name: &str) -> Result<Option<Parts<'b>>, InferError> {
+    let tensors = parts(batch, name)?;
+    let Some((first, others)) = tensors.split_first() else { return Ok(None) };
     let inconsistent = || InferError::internal(format!("input '{name}' cannot be laid end to end"));
     if others.iter().any(|part| part.data_type() != first.data_type()) {
         return Err(inconsistent());
     }
-    let elements: Option<u64> = parts.iter().map(|part| part.shape().checked_element_count()).sum();
+    let elements: Option<u64> = tensors.iter().map(|part| part.shape().checked_element_count()).sum();
     let shape = Shape::from([elements.ok_or_else(inconsistent)?]);
-    match others {
-        [] => first.reshaped(shape).map(Some).map_err(|_| inconsistent()),
-        _ => concatenate(&parts, first.data_type(), shape).map(Some),
-    }
+    Ok(Some(Parts { data_type: first.data_type(), shape, tensors }))
 }
 
 /// Cuts `output` along the batch dimension into parts of `rows` rows each.
@@ -95,16 +110,29 @@ fn parts<'b>(batch: &'b Batch, name: &str) -> Result<Vec<&'b Tensor>, InferError
     Ok(parts)
 }
 
-fn concatenate(parts: &[&Tensor], data_type: DataType, shape: Shape) -> Result<Tensor, InferError> {
-    let total_bytes: usize = parts.iter().map(|part| part.byte_size()).sum();
-    let mut gathered = BufferMut::zeroed(total_bytes);
-    let mut rest = gathered.as_mut_slice();
-    for part in parts {
-        let (target, tail) = rest.split_at_mut(part.byte_size());
-        target.copy_from_slice(part.buffer().as_slice());
-        rest = tail;
+// === impl Parts ===
+
+impl Parts<'_> {
+    /// The whole, in memory of the host; one part alone is not copied.
+    fn joined(&self) -> Result<Tensor, InferError> {
+        let joined = match *self.tensors {
+            [alone] => alone.reshaped(self.shape.clone()),
+            _ => Tensor::new(self.data_type, self.shape.clone(), self.concatenated()),
+        };
+        joined.map_err(|error| InferError::internal(error.to_string()))
     }
-    Tensor::new(data_type, shape, gathered.freeze()).map_err(|error| InferError::internal(error.to_string()))
+
+    fn concatenated(&self) -> Buffer {
+        let total_bytes: usize = self.tensors.iter().map(|part| part.byte_size()).sum();
+        let mut gathered = BufferMut::zeroed(total_bytes);
+        let mut rest = gathered.as_mut_slice();
+        for part in &self.tensors {
+            let (target, tail) = rest.split_at_mut(part.byte_size());
+            target.copy_from_slice(part.buffer().as_slice());
+            rest = tail;
+        }
+        gathered.freeze()
+    }
 }
 
 /// Bytes of the part of `shape` that starts at byte `start` of `output`.

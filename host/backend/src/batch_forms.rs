@@ -16,7 +16,7 @@ use nereid_inference::{
 use nereid_tensor::{BufferMut, DataType, Element, Shape, Tensor};
 
 use crate::{
-    Batch,
+    Batch, Parts,
     assemble::{self, cut},
 };
 
@@ -109,6 +109,17 @@ impl BatchForms {
         match self.is_ragged(name) {
             true => assemble::gather_flat(batch, name),
             false => assemble::gather(batch, name),
+        }
+    }
+
+    /// What [`BatchForms::gather`] puts together, where it lies, also on a device.
+    ///
+    /// # Errors
+    /// The requests do not fit together: the scheduler must not have batched them.
+    pub fn parts<'b>(&self, batch: &'b Batch, name: &str) -> Result<Option<Parts<'b>>, InferError> {
+        match self.is_ragged(name) {
+            true => assemble::parts_end_to_end(batch, name),
+            false => assemble::parts_by_rows(batch, name),
         }
     }
 }

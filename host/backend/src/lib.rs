@@ -15,7 +15,7 @@ pub mod contract;
 pub mod fake;
 
 pub use crate::{
-    assemble::{gather, gather_flat, scatter},
+    assemble::{Parts, gather, gather_flat, scatter},
     batch::{Batch, FinishedRequest, Step, Timeline},
     batch_forms::{BatchForms, BatchTensor, OutputCut},
     library_search::LibrarySearch,
