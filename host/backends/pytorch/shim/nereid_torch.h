@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#define NEREID_TORCH_INTERFACE 1
+#define NEREID_TORCH_INTERFACE 2
 
 extern "C" {
 
@@ -42,7 +42,21 @@ enum NereidTorchPlace : uint32_t {
 // A switch that a configuration may leave alone.
 enum NereidTorchSwitch : int32_t { NEREID_TORCH_UNSAID = -1, NEREID_TORCH_OFF = 0, NEREID_TORCH_ON = 1 };
 
+// Where memory is: the ordinal of a CUDA device, or this.
+#define NEREID_TORCH_HOST (-1)
+
+// What may be done with memory of the caller's.
+enum NereidTorchUse : uint32_t {
+  // Read where it is; nobody writes to it.
+  NEREID_TORCH_IN_PLACE = 0,
+  // Read where it is; others may write to it later, so that an output that lies in it is copied.
+  NEREID_TORCH_OPEN = 1,
+  // Copied before anything is computed.
+  NEREID_TORCH_COPY = 2,
+};
+
 struct NereidTorchModel;
+struct NereidTorchStream;
 struct NereidTorchResult;
 struct NereidTorchTensor;
 
@@ -56,37 +70,58 @@ struct NereidTorchRunOptions {
   int32_t tensor_fuser;
   int32_t cudnn;
   int32_t empty_cache;
+  // On a CUDA device: whether outputs stay there, and whether they are copied in case the model changes them later.
+  int32_t keeps_on_device;
+  int32_t copies_outputs;
 };
 
-// Memory of the caller's. `owner` is given to `release` once, when nothing of LibTorch's refers to the memory any more:
-// after the execution, or as late as the last output or attribute of the model that shares it. Also when the call fails.
-struct NereidTorchInput {
-  // The key, where the model takes a dictionary; null otherwise.
-  const char* key;
+// Memory of the caller's. `owner` is given to `release` once, when neither LibTorch nor a device refers to the memory any
+// more: after the execution, or as late as the last output or attribute of the model that shares it. Also when the call fails.
+struct NereidTorchPart {
   void* data;
-  const int64_t* dimensions;
-  size_t rank;
-  uint32_t type;
+  size_t length_bytes;
+  int32_t device;
+  uint32_t use;
   void* owner;
   void (*release)(void* owner);
 };
 
-// What a tensor is. `data` and `dimensions` live as long as the tensor.
+// An argument, whose elements lie in its parts, one after the other. For a model on the CPU it is one part, of the host,
+// which is used in place.
+struct NereidTorchInput {
+  // The key, where the model takes a dictionary; null otherwise.
+  const char* key;
+  const int64_t* dimensions;
+  size_t rank;
+  uint32_t type;
+  const NereidTorchPart* parts;
+  size_t part_count;
+};
+
+// What a tensor is and where. `data` and `dimensions` live as long as the tensor.
 struct NereidTorchView {
   const void* data;
   const int64_t* dimensions;
   size_t rank;
   uint32_t type;
+  int32_t device;
 };
 
 int32_t nereid_torch_interface();
 const char* nereid_torch_version();
-// Devices that LibTorch could use; 0 without its CUDA part or without a driver.
-int32_t nereid_torch_cuda_devices();
+// Loads LibTorch's part for CUDA, which lies beside the part for the CPU; the number of devices that it can use, or -1.
+// Has to come before everything that asks LibTorch about CUDA: it remembers the answer.
+int32_t nereid_torch_load_cuda(char** error);
 void nereid_torch_free_text(char* text);
 
 // Threads across operators, for the whole process; the first call that is in time counts. The number now in force.
 int32_t nereid_torch_set_interop_threads(int32_t threads);
+
+// A stream of a CUDA device, for executions one after the other.
+NereidTorchStream* nereid_torch_new_stream(int32_t device, char** error);
+void nereid_torch_free_stream(NereidTorchStream* stream);
+// Waits for all that a CUDA device does; 0, or -1 when the device is of no use any more.
+int32_t nereid_torch_synchronise(int32_t device, char** error);
 
 NereidTorchModel* nereid_torch_load(const char* path, uint32_t place, int32_t device, int32_t inference_mode, char** error);
 void nereid_torch_free_model(NereidTorchModel* model);
@@ -104,8 +139,10 @@ int32_t nereid_torch_writes_itself(const NereidTorchModel* model);
 // Bytes of parameters and buffers.
 uint64_t nereid_torch_weight_bytes(const NereidTorchModel* model);
 
-NereidTorchResult* nereid_torch_run(NereidTorchModel* model, const NereidTorchRunOptions* options,
-                                    const NereidTorchInput* inputs, size_t input_count, char** error);
+// `stream` is one of the model's device; null for a model that is on no CUDA device. What is given out is complete.
+NereidTorchResult* nereid_torch_run(NereidTorchModel* model, const NereidTorchStream* stream,
+                                    const NereidTorchRunOptions* options, const NereidTorchInput* inputs,
+                                    size_t input_count, char** error);
 size_t nereid_torch_output_count(const NereidTorchResult* result);
 // The key of an output of a dictionary; null for the others.
 const char* nereid_torch_output_key(const NereidTorchResult* result, size_t index);

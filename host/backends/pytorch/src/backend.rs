@@ -6,18 +6,20 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use nereid_backend::{Backend, BatchForms, Instance, InstanceSpec, LoadedModel};
+use nereid_gpu::Gpus;
 use nereid_inference::{
     InferError, MemoryKind, MemoryUsage, ModelConfig, ModelSource, Signature, config::InstanceKind,
 };
 use parking_lot::Mutex;
 
 use crate::{
+    devices,
     failure::sentence,
-    ffi::{Model, Place, Torch},
+    ffi::{Model, Place, Stream, Torch},
     instance::PytorchInstance,
     library::{PytorchSettings, torch},
     names,
@@ -35,6 +37,7 @@ const AOTI_PLATFORM: &str = "torch_aoti";
 #[derive(Clone, Debug)]
 pub struct PytorchBackend {
     settings: PytorchSettings,
+    gpus: Gpus,
 }
 
 /// A file, and how it is opened.
@@ -51,6 +54,8 @@ struct PytorchModel {
     shares_weights: bool,
     weight_bytes: u64,
     copies: Mutex<Copies>,
+    gpus: Gpus,
+    lost_device: Arc<OnceLock<String>>,
 }
 
 /// The copies of a model in memory.
@@ -66,7 +71,13 @@ struct Copies {
 impl PytorchBackend {
     /// A backend that looks for its library when the first model is loaded.
     pub fn new(settings: PytorchSettings) -> Self {
-        Self { settings }
+        Self { settings, gpus: Gpus::none() }
+    }
+
+    /// The same one, whose models may use these devices.
+    #[must_use]
+    pub fn with_gpus(self, gpus: Gpus) -> Self {
+        Self { gpus, ..self }
     }
 
     fn file(&self, config: &ModelConfig, version_directory: &Path) -> Result<ModelFile, InferError> {
@@ -80,7 +91,7 @@ impl PytorchBackend {
             let (name, path) = (&config.name, path.display());
             return Err(InferError::not_found(format!("model '{name}': the model file {path} does not exist")));
         }
-        let torch = torch(&self.settings, &config.name)?;
+        let torch = torch(&self.settings, &self.gpus, &config.name)?;
         let inference_mode = ModelSettings::from_config(config)?.inference_mode;
         Ok(ModelFile { torch, model_name: config.name.clone(), path, inference_mode })
     }
@@ -93,6 +104,11 @@ impl Backend for PytorchBackend {
 
     fn default_model_filename(&self) -> &'static str {
         DEFAULT_FILENAME
+    }
+
+    fn prefers_gpus(&self) -> bool {
+        let has_devices = |torch: &'static Torch| torch.cuda().is_ok_and(|devices| devices > 0);
+        !self.gpus.all().is_empty() && torch(&self.settings, &self.gpus, "").is_ok_and(has_devices)
     }
 
     /// A TorchScript file does not say what tensors it takes and gives, so that there is nothing to fill in, as upstream.
@@ -124,6 +140,8 @@ impl Backend for PytorchBackend {
             shares_weights: settings.share_weights.unwrap_or(!description.writes_itself),
             weight_bytes: description.weight_bytes,
             copies: Mutex::new(Copies { unused: Some((Place::Cpu, model)), all: vec![] }),
+            gpus: self.gpus.clone(),
+            lost_device: Arc::default(),
         }))
     }
 }
@@ -189,9 +207,23 @@ impl ModelFile {
 
 impl LoadedModel for PytorchModel {
     fn new_instance(&self, spec: &InstanceSpec) -> Result<Instance, InferError> {
-        let place = self.place(spec)?;
-        let model = self.copy_for(place)?;
-        Ok(Instance::Blocking(Box::new(PytorchInstance { model, plan: self.plan.clone() })))
+        let (place, stream) = match spec.kind {
+            InstanceKind::Auto | InstanceKind::Cpu => (Place::Cpu, None),
+            InstanceKind::Model => (Place::AsSaved, None),
+            InstanceKind::Gpu => (Place::Cuda(spec.device_id), Some(self.stream(spec)?)),
+        };
+        let (model, plan, lost_device) = (self.copy_for(place)?, self.plan.clone(), self.lost_device.clone());
+        Ok(Instance::Blocking(Box::new(PytorchInstance { model, plan, stream, lost_device })))
+    }
+
+    fn readiness(&self) -> Result<(), InferError> {
+        match self.lost_device.get() {
+            None => Ok(()),
+            Some(problem) => Err(InferError::internal(format!(
+                "model '{}': its GPU cannot be used until the server starts again: {problem}",
+                self.plan.model_name
+            ))),
+        }
     }
 
     /// Parameters and buffers of every copy; what an execution needs besides is gone after it.
@@ -213,18 +245,14 @@ impl LoadedModel for PytorchModel {
 }
 
 impl PytorchModel {
-    fn place(&self, spec: &InstanceSpec) -> Result<Place, InferError> {
-        let devices = self.file.torch.cuda_devices();
-        match spec.kind {
-            InstanceKind::Auto | InstanceKind::Cpu => Ok(Place::Cpu),
-            InstanceKind::Model => Ok(Place::AsSaved),
-            InstanceKind::Gpu if spec.device_id < devices => Ok(Place::Cuda(spec.device_id)),
-            InstanceKind::Gpu => Err(InferError::unsupported(format!(
-                "instance '{}' of model '{}' is of KIND_GPU on device {}, and this LibTorch can use {devices} CUDA devices (the \
-                 one that `cargo xtask backend pytorch` installs is for the CPU); use kind: KIND_CPU",
+    fn stream(&self, spec: &InstanceSpec) -> Result<Stream, InferError> {
+        let device = devices::device(&self.gpus, self.file.torch, spec.device_id);
+        device.and_then(|gpu| Stream::new(self.file.torch, &gpu)).map_err(|problem| {
+            InferError::unsupported(format!(
+                "instance '{}' of model '{}' is of KIND_GPU on device {}, and {problem}",
                 spec.name, self.plan.model_name, spec.device_id
-            ))),
-        }
+            ))
+        })
     }
 
     /// The copy that one more instance at `place` uses.
@@ -235,6 +263,7 @@ impl PytorchModel {
         if let Some(model) = shared.filter_map(|(_, copy)| copy.upgrade()).next() {
             return Ok(model);
         }
+        // One that was opened elsewhere is let go: a model on devices alone has no copy on the host.
         let model = match copies.unused.take() {
             Some((opened, model)) if opened == place => model,
             _ => Arc::new(self.file.open(place)?),

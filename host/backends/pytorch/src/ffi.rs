@@ -5,27 +5,36 @@
 //! allocation per input and output.
 #![allow(unsafe_code)] // Calls of a C interface; every block says what it relies on.
 
+mod argument;
 mod functions;
+mod output;
 mod raw;
+mod stream;
 
 use std::{
-    ffi::{CStr, CString, c_char, c_void},
+    ffi::{CStr, CString, c_char},
     path::Path,
     ptr::{self, NonNull},
-    slice,
+    sync::OnceLock,
 };
 
-use bytes::Bytes;
-use nereid_tensor::{Buffer, BufferMut, DataType, Shape, Tensor};
 use parking_lot::Mutex;
 
-use crate::{element_type, settings::ModelSettings};
+use crate::settings::ModelSettings;
 
-use self::{functions::Functions, raw::RawModel};
+use self::{argument::Lent, functions::Functions, output::OutputList, raw::RawModel};
+
+pub(crate) use self::{
+    argument::{Argument, Memory, Part, Usage},
+    output::Output,
+    stream::Stream,
+};
 
 /// The shim and LibTorch behind it, loaded and never unloaded.
 pub(crate) struct Torch {
     functions: Functions,
+    /// How many devices LibTorch's part for CUDA can use, or why there is no such part.
+    cuda: OnceLock<Result<i32, String>>,
 }
 
 /// Where a model computes; the shim's numbers.
@@ -60,57 +69,23 @@ pub(crate) struct Description {
     pub(crate) weight_bytes: u64,
 }
 
-/// One argument.
-pub(crate) struct Argument {
-    /// The key in a dictionary.
-    pub(crate) key: Option<CString>,
-    pub(crate) data_type: DataType,
-    pub(crate) shape: Shape,
-    pub(crate) memory: Memory,
-}
-
-/// The elements of an argument.
-pub(crate) enum Memory {
-    /// Read where they are. Nobody may write to them, the model included.
-    Shared(Tensor),
-    /// A copy, which the model may write to.
-    Own(BufferMut),
-}
-
-/// One output.
-pub(crate) struct Output {
-    /// The key in a dictionary.
-    pub(crate) key: Option<String>,
-    /// `None` for what the protocol lacks.
-    pub(crate) data_type: Option<DataType>,
-    pub(crate) shape: Vec<i64>,
-    pub(crate) buffer: Buffer,
+/// Where and how an execution on a device is done.
+pub(crate) struct OnDevice<'a> {
+    pub(crate) stream: &'a Stream,
+    /// Outputs stay on the device.
+    pub(crate) keeps_outputs: bool,
+    /// Outputs that stay there are copied, because the model may change them later.
+    pub(crate) copies_outputs: bool,
 }
 
 /// Frees a text of the shim.
-struct Text(*mut c_char, &'static Torch);
-
-/// Frees what is left of a result.
-struct OutputList(NonNull<raw::RawResult>, &'static Torch);
-
-/// A tensor of LibTorch's as memory; freed with the last view of it.
-struct TensorMemory {
-    tensor: NonNull<raw::RawTensor>,
-    torch: &'static Torch,
-    data: *const u8,
-    length_bytes: usize,
-}
+struct Text<'t>(*mut c_char, &'t Torch);
 
 // SAFETY: the shim's functions may be called on a model from any thread; executions at the same time are fine in LibTorch
 // unless the model changes itself, and then `turn` keeps them apart.
 unsafe impl Send for Model {}
 // SAFETY: as above; everything else that is asked of a model only reads what was fixed when it was loaded.
 unsafe impl Sync for Model {}
-// SAFETY: a tensor's count of references is atomic in LibTorch, and its memory is only read here.
-unsafe impl Send for TensorMemory {}
-// SAFETY: as above.
-unsafe impl Sync for TensorMemory {}
-
 // === impl Torch ===
 
 impl Torch {
@@ -119,7 +94,7 @@ impl Torch {
     /// # Errors
     /// The file is no library, LibTorch is not beside it, or it is the shim of another release of this server.
     pub(crate) fn load(path: &Path) -> Result<&'static Self, String> {
-        let torch = Self { functions: Functions::load(path)? };
+        let torch = Self { functions: Functions::load(path)?, cuda: OnceLock::new() };
         Ok(Box::leak(Box::new(torch)))
     }
 
@@ -129,10 +104,21 @@ impl Torch {
         unsafe { CStr::from_ptr((self.functions.version)()) }.to_string_lossy().into_owned()
     }
 
-    /// Devices that LibTorch could use.
-    pub(crate) fn cuda_devices(&self) -> i32 {
-        // SAFETY: the function takes nothing and catches what is thrown.
-        unsafe { (self.functions.cuda_devices)() }
+    /// How many devices LibTorch can use; the first call loads its part for CUDA, and has to come before everything that asks
+    /// LibTorch for a device: it remembers that there was none.
+    ///
+    /// # Errors
+    /// Why it has no such part.
+    pub(crate) fn cuda(&self) -> Result<i32, String> {
+        let load = || {
+            let mut error = ptr::null_mut();
+            // SAFETY: `error` is ours to write to; loading runs the initialisers of a library of LibTorch's.
+            match unsafe { (self.functions.load_cuda)(&raw mut error) } {
+                devices if devices >= 0 => Ok(devices),
+                _ => Err(self.text(error)),
+            }
+        };
+        self.cuda.get_or_init(load).clone()
     }
 
     /// Asks for threads across operators; the number now in force, since only the first call counts.
@@ -152,10 +138,15 @@ impl Torch {
         // SAFETY: the path ends with a zero byte and lives until the call returns; `error` is ours to write to.
         let model =
             unsafe { (self.functions.load)(path.as_ptr(), kind, device, i32::from(inference_mode), &raw mut error) };
-        let model = NonNull::new(model).ok_or_else(|| Text(error, self).into_string())?;
+        let model = NonNull::new(model).ok_or_else(|| self.text(error))?;
         let mut model = Model { torch: self, model, turn: None };
         model.turn = model.description().writes_itself.then(|| Mutex::new(()));
         Ok(model)
+    }
+
+    /// What the shim left behind `error`.
+    fn text(&self, error: *mut c_char) -> String {
+        Text(error, self).into_string()
     }
 }
 
@@ -196,27 +187,33 @@ impl Model {
         Description { arguments, arguments_needed, takes_dictionary, writes_inputs, writes_itself, weight_bytes }
     }
 
-    /// Executes `forward`.
+    /// Executes `forward`, on a device for a model that was loaded on one. Outputs are complete.
     ///
     /// # Errors
     /// LibTorch's own words, traceback and all.
-    pub(crate) fn run(&self, settings: &ModelSettings, arguments: Vec<Argument>) -> Result<Vec<Output>, String> {
-        let options = raw::RunOptions::of(settings);
-        let shapes: Vec<Vec<i64>> = arguments.iter().map(|argument| argument.shape.to_signed()).collect();
-        let keys: Vec<Option<CString>> = arguments.iter().map(|argument| argument.key.clone()).collect();
-        let pairs = arguments.into_iter().zip(&shapes).zip(&keys);
-        let inputs: Vec<raw::Input> =
-            pairs.map(|((argument, shape), key)| argument.into_raw(shape, key.as_deref())).collect();
-        let mut error = ptr::null_mut();
+    pub(crate) fn run(
+        &self,
+        settings: &ModelSettings,
+        arguments: Vec<Argument>,
+        on_device: Option<OnDevice<'_>>,
+    ) -> Result<Vec<Output>, String> {
+        let [keeps, copies] =
+            on_device.as_ref().map_or([false; 2], |device| [device.keeps_outputs, device.copies_outputs]);
+        let options = raw::RunOptions::of(settings, keeps, copies);
+        let stream = on_device.as_ref().map(|device| device.stream);
         let _turn = self.turn.as_ref().map(Mutex::lock);
-        // SAFETY: model, options, inputs, their shapes and keys live until the call returns. Each input's memory lives until
-        // its owner is released, which the shim does once, whatever comes of the call.
+        let lent = Lent::new(arguments);
+        let inputs = lent.inputs();
+        let mut error = ptr::null_mut();
+        // SAFETY: model, stream, options and what `lent` holds live until the call returns. Each part's memory lives until its
+        // owner is released, which the shim does once, whatever comes of the call.
         let result = unsafe {
+            let stream = stream.map_or(ptr::null(), |stream| stream.as_ptr());
             let (model, inputs_at) = (self.model.as_ptr(), inputs.as_ptr());
-            (self.torch.functions.run)(model, &raw const options, inputs_at, inputs.len(), &raw mut error)
+            (self.torch.functions.run)(model, stream, &raw const options, inputs_at, inputs.len(), &raw mut error)
         };
-        let result = NonNull::new(result).ok_or_else(|| Text(error, self.torch).into_string())?;
-        Ok(OutputList(result, self.torch).take_all())
+        let result = NonNull::new(result).ok_or_else(|| self.torch.text(error))?;
+        Ok(OutputList::new(result, self.torch).take_all(stream.map(Stream::gpu)))
     }
 }
 
@@ -227,39 +224,9 @@ impl Drop for Model {
     }
 }
 
-// === impl Argument ===
-
-impl Argument {
-    /// Hands the memory over to the shim's care.
-    fn into_raw(self, shape: &[i64], key: Option<&CStr>) -> raw::Input {
-        let memory = Box::new(self.memory);
-        let data = match &*memory {
-            // The shim takes a pointer to mutable memory; a model that would write gets a copy (`Memory::Shared`).
-            Memory::Shared(tensor) => tensor.buffer().as_slice().as_ptr().cast_mut(),
-            Memory::Own(buffer) => buffer.as_slice().as_ptr().cast_mut(),
-        };
-        raw::Input {
-            key: key.map_or(ptr::null(), CStr::as_ptr),
-            data: data.cast::<c_void>(),
-            dimensions: shape.as_ptr(),
-            rank: shape.len(),
-            // No plan has an argument of BYTES; the shim refuses the number.
-            data_type: element_type::number(self.data_type).unwrap_or(u32::MAX),
-            owner: Box::into_raw(memory).cast::<c_void>(),
-            release: release_memory,
-        }
-    }
-}
-
-/// Drops the memory of an argument.
-extern "C" fn release_memory(owner: *mut c_void) {
-    // SAFETY: `into_raw` made this pointer from a box of this type, and the shim gives it back once.
-    drop(unsafe { Box::from_raw(owner.cast::<Memory>()) });
-}
-
 // === impl Text ===
 
-impl Text {
+impl Text<'_> {
     fn into_string(self) -> String {
         if self.0.is_null() {
             return String::new();
@@ -269,67 +236,9 @@ impl Text {
     }
 }
 
-impl Drop for Text {
+impl Drop for Text<'_> {
     fn drop(&mut self) {
         // SAFETY: the text came from the shim, which takes null too, and is freed here alone.
         unsafe { (self.1.functions.free_text)(self.0) };
-    }
-}
-
-// === impl OutputList ===
-
-impl OutputList {
-    fn take_all(self) -> Vec<Output> {
-        // SAFETY: the result is alive.
-        let count = unsafe { (self.1.functions.output_count)(self.0.as_ptr()) };
-        (0..count).filter_map(|index| self.take(index)).collect()
-    }
-
-    fn take(&self, index: usize) -> Option<Output> {
-        let (f, result) = (&self.1.functions, self.0.as_ptr());
-        // SAFETY: the result is alive; an index without a key gives null.
-        let key = NonNull::new(unsafe { (f.output_key)(result, index) }.cast_mut());
-        // SAFETY: a key ends with a zero byte and lives as long as the result.
-        let key = key.map(|key| unsafe { CStr::from_ptr(key.as_ptr()) }.to_string_lossy().into_owned());
-        // SAFETY: the result is alive; each output is given out once, and null behind the last.
-        let tensor = NonNull::new(unsafe { (f.take_output)(result, index) })?;
-        let mut view = raw::View::EMPTY;
-        // SAFETY: the tensor is alive and `view` is ours to write to.
-        unsafe { (f.view)(tensor.as_ptr(), &raw mut view) };
-        let shape = match view.rank {
-            0 => vec![],
-            // SAFETY: the shim points to this many dimensions inside the tensor, which is alive.
-            rank => unsafe { slice::from_raw_parts(view.dimensions, rank) }.to_vec(),
-        };
-        let data_type = element_type::data_type(view.data_type);
-        let length_bytes = data_type.and_then(|known| Shape::from_signed(&shape).ok()?.byte_size(known)).unwrap_or(0);
-        let memory = TensorMemory { tensor, torch: self.1, data: view.data.cast::<u8>(), length_bytes };
-        let is_empty = length_bytes == 0 || memory.data.is_null();
-        let buffer = if is_empty { Buffer::default() } else { Bytes::from_owner(memory).into() };
-        Some(Output { key, data_type, shape, buffer })
-    }
-}
-
-impl Drop for OutputList {
-    fn drop(&mut self) {
-        // SAFETY: the result came from the shim and is freed here alone.
-        unsafe { (self.1.functions.free_result)(self.0.as_ptr()) };
-    }
-}
-
-// === impl TensorMemory ===
-
-impl AsRef<[u8]> for TensorMemory {
-    fn as_ref(&self) -> &[u8] {
-        // SAFETY: the shim gives dense tensors, so that as many bytes lie at `data` as type and shape call for; they live as
-        // long as the tensor held here, and whoever could write to them (a model that changes itself) had them copied.
-        unsafe { slice::from_raw_parts(self.data, self.length_bytes) }
-    }
-}
-
-impl Drop for TensorMemory {
-    fn drop(&mut self) {
-        // SAFETY: the tensor came from the shim and is freed here alone.
-        unsafe { (self.torch.functions.free_tensor)(self.tensor.as_ptr()) };
     }
 }

@@ -1,17 +1,22 @@
 //! Execution of a batch: gather, run once, hand out.
 //!
-//! Copies per tensor: inputs none for a batch of one (one gather for more, one where they cannot be used where they are:
-//! `input.rs`); outputs none, lent by LibTorch until the response is gone, unless the model may change them later.
+//! Copies per tensor, on the CPU: inputs none for a batch of one (one gather for more, one where they cannot be used where
+//! they are: `input.rs`); outputs none, lent by LibTorch until the response is gone, unless the model may change them later.
+//! On a device: inputs one to the device, none for what is there already; outputs none where the callers take them on
+//! the device, else one to the host.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
-use nereid_backend::{Batch, BlockingInstance, scatter};
+use nereid_backend::{Batch, BlockingInstance, Parts, scatter};
 use nereid_inference::{CheckedRequest, InferError, InferResponse, NamedTensor};
 use nereid_tensor::{Buffer, BufferMut, Shape, Tensor};
 
 use crate::{
     failure::sentence,
-    ffi::{Argument, Memory, Model, Output},
+    ffi::{Argument, Memory, Model, OnDevice, Output, Stream},
     input,
     plan::{Plan, PlannedInput, PlannedOutput},
 };
@@ -20,6 +25,10 @@ use crate::{
 pub(crate) struct PytorchInstance {
     pub(crate) model: Arc<Model>,
     pub(crate) plan: Arc<Plan>,
+    /// For a model on a device.
+    pub(crate) stream: Option<Stream>,
+    /// Why the device is of no use any more; said by the first instance that finds it.
+    pub(crate) lost_device: Arc<OnceLock<String>>,
 }
 
 // === impl PytorchInstance ===
@@ -38,6 +47,10 @@ impl BlockingInstance for PytorchInstance {
             Err(error) => batch.fail_all(&error),
         }
     }
+
+    fn takes_device_memory(&self) -> bool {
+        self.stream.is_some()
+    }
 }
 
 impl PytorchInstance {
@@ -49,9 +62,10 @@ impl PytorchInstance {
             );
         }
         let arguments = self.arguments(batch)?;
-        let open: Vec<Range<usize>> = arguments.iter().filter_map(open_memory).collect();
+        let open: Vec<Range<usize>> = arguments.iter().flat_map(open_memory).collect();
         batch.mark_inputs_ready();
-        let outputs = self.model.run(&plan.settings, arguments).map_err(|text| self.failed(&text))?;
+        let outputs = self.model.run(&plan.settings, arguments, self.on_device(batch));
+        let outputs = outputs.map_err(|text| self.failed(&text))?;
         batch.mark_outputs_started();
         let wanted = plan.outputs.iter().filter(|planned| batch.requests().any(|request| request.wants(&planned.name)));
         let tensors = wanted.map(|planned| Ok((planned, self.finish(planned, find(planned, &outputs)?, &open)?)));
@@ -63,7 +77,7 @@ impl PytorchInstance {
         let mut arguments = Vec::with_capacity(self.plan.inputs.len());
         let mut left_out: Option<&PlannedInput> = None;
         for planned in &self.plan.inputs {
-            match (self.tensor(batch, planned)?, left_out) {
+            match (self.argument(batch, planned)?, left_out) {
                 (None, _) => left_out = left_out.or(Some(planned)),
                 (Some(_), Some(earlier)) if planned.key.is_none() => {
                     return Err(InferError::invalid_argument(format!(
@@ -71,19 +85,41 @@ impl PytorchInstance {
                         self.plan.model_name, earlier.name, planned.name
                     )));
                 }
-                (Some(tensor), _) => arguments.push(input::argument(&self.plan, planned, tensor)),
+                (Some(argument), _) => arguments.push(argument),
             }
         }
         Ok(arguments)
     }
 
     /// `None` for an optional input that no request brings.
-    fn tensor(&self, batch: &Batch, planned: &PlannedInput) -> Result<Option<Tensor>, InferError> {
-        let forms = &self.plan.forms;
-        match planned.made.and_then(|index| forms.tensors().get(index)) {
-            Some(made) => made.make(batch).map(Some).map_err(|error| error.prefixed(&self.prefix())),
-            None => forms.gather(batch, &planned.name),
+    fn argument(&self, batch: &Batch, planned: &PlannedInput) -> Result<Option<Argument>, InferError> {
+        let (plan, forms) = (&*self.plan, &self.plan.forms);
+        let on_device = |parts: &Parts<'_>| input::argument_on_device(plan, planned, parts);
+        let made = planned.made.and_then(|index| forms.tensors().get(index));
+        let made = made.map(|made| made.make(batch).map_err(|error| error.prefixed(&self.prefix()))).transpose()?;
+        if self.stream.is_none() {
+            let tensor = made.map_or_else(|| forms.gather(batch, &planned.name), |made| Ok(Some(made)))?;
+            return Ok(tensor.map(|tensor| input::argument(plan, planned, tensor)));
         }
+        Ok(match &made {
+            Some(tensor) => Some(on_device(&Parts {
+                data_type: tensor.data_type(),
+                shape: tensor.shape().clone(),
+                tensors: vec![tensor],
+            })),
+            None => forms.parts(batch, &planned.name)?.as_ref().map(on_device),
+        })
+    }
+
+    /// Outputs stay on the device as soon as one caller takes them there; they are copied for the others when the batch is
+    /// answered.
+    fn on_device(&self, batch: &Batch) -> Option<OnDevice<'_>> {
+        let keeps_outputs = || batch.requests().any(|request| request.get().takes_device_memory);
+        self.stream.as_ref().map(|stream| OnDevice {
+            stream,
+            keeps_outputs: keeps_outputs(),
+            copies_outputs: self.plan.writes_itself,
+        })
     }
 
     /// The output as a tensor of ours.
@@ -98,8 +134,10 @@ impl PytorchInstance {
         }
         let wrong = |text: String| format!("output '{name}' {text}");
         let shape = Shape::from_signed(&output.shape).map_err(|error| wrong(error.to_string()))?;
-        let lies_in = |memory: &Range<usize>| memory.contains(&(output.buffer.as_slice().as_ptr() as usize));
-        let may_change = self.plan.writes_itself || open.iter().any(lies_in);
+        let lies_in = |memory: &Range<usize>| memory.contains(&output.buffer.as_slice().as_ptr().addr());
+        // On a device LibTorch copied it if need be.
+        let is_on_host = output.buffer.device().is_none();
+        let may_change = is_on_host && (self.plan.writes_itself || open.iter().any(lies_in));
         let buffer: Buffer = match may_change {
             true => BufferMut::copy_of(output.buffer.as_slice()).freeze(),
             false => output.buffer.clone(),
@@ -142,7 +180,17 @@ impl PytorchInstance {
     /// LibTorch's sentence behind Triton's words; the traceback is for the log.
     fn failed(&self, text: &str) -> InferError {
         tracing::debug!("{}PyTorch execute failure: {text}", self.prefix());
+        self.look_after_device();
         self.internal(format_args!("PyTorch execute failure: {}", sentence(text)))
+    }
+
+    /// What was found on the device after a failure; said once.
+    fn look_after_device(&self) {
+        let Some(Err(text)) = self.stream.as_ref().map(Stream::check_device) else { return };
+        let problem = sentence(&text);
+        if self.lost_device.set(problem.to_owned()).is_ok() {
+            tracing::error!("{}its GPU cannot be used until the server starts again: {problem}", self.prefix());
+        }
     }
 }
 
@@ -159,9 +207,12 @@ fn find<'o>(planned: &PlannedOutput, outputs: &'o [Output]) -> Result<&'o Output
     named.ok_or_else(|| format!("the model gives no output '{name}'; its dictionary has {}", keys.join(", ")))
 }
 
-/// Where an argument lies that a client can change: an output in there is copied.
-fn open_memory(argument: &Argument) -> Option<Range<usize>> {
-    let Memory::Shared(tensor) = &argument.memory else { return None };
-    let bytes = tensor.buffer().as_slice().as_ptr_range();
-    tensor.buffer().is_external().then_some(bytes.start as usize..bytes.end as usize)
+/// Where an argument lies on the host that a client can change: an output in there is copied.
+fn open_memory(argument: &Argument) -> impl Iterator<Item = Range<usize>> {
+    argument.parts.iter().filter_map(|part| {
+        let Memory::Shared(tensor) = &part.memory else { return None };
+        let is_open = tensor.buffer().is_external() && tensor.buffer().device().is_none();
+        let bytes = is_open.then(|| tensor.buffer().as_slice().as_ptr_range())?;
+        Some(bytes.start.addr()..bytes.end.addr())
+    })
 }

@@ -1,4 +1,4 @@
-//! The backend called `pytorch`: TorchScript models.
+//! The backend called `pytorch`: TorchScript models, on the processor and on CUDA devices.
 //!
 //! Invariant: nothing that LibTorch does or lacks ends the process. A missing library, a broken file and a failing
 //! execution are each an error of one model or one batch.
@@ -7,6 +7,7 @@
 //! is batched.
 
 mod backend;
+mod devices;
 mod library;
 mod settings;
 

@@ -4,6 +4,7 @@
 //! that succeeds is final: LibTorch cannot be unloaded.
 
 use nereid_backend::LibrarySearch;
+use nereid_gpu::Gpus;
 use nereid_inference::InferError;
 use parking_lot::Mutex;
 
@@ -34,11 +35,12 @@ impl PytorchSettings {
     }
 }
 
-/// The process's LibTorch, loading it if this is the first call that finds it.
+/// The process's LibTorch, loading it if this is the first call that finds it: with its part for CUDA where the server has
+/// GPUs, because LibTorch remembers for ever that there was none when it was first asked.
 ///
 /// # Errors
 /// `Unavailable`, with every place tried, what was wrong there, and what to run.
-pub(crate) fn torch(settings: &PytorchSettings, model_name: &str) -> Result<&'static Torch, InferError> {
+pub(crate) fn torch(settings: &PytorchSettings, gpus: &Gpus, model_name: &str) -> Result<&'static Torch, InferError> {
     let mut loaded = LOADED.lock();
     if let Some(torch) = *loaded {
         return Ok(torch);
@@ -50,6 +52,13 @@ pub(crate) fn torch(settings: &PytorchSettings, model_name: &str) -> Result<&'st
              `cargo xtask backend pytorch`, or name the shim in {LIBRARY_VARIABLE}"
         ))
     })?;
-    tracing::info!("LibTorch {}, {} CUDA devices", torch.version(), torch.cuda_devices());
+    if gpus.all().is_empty() {
+        tracing::info!("LibTorch {}, on the CPU", torch.version());
+    } else {
+        match torch.cuda() {
+            Ok(devices) => tracing::info!("LibTorch {}, {devices} CUDA devices", torch.version()),
+            Err(problem) => tracing::warn!("LibTorch {}, on the CPU alone: {problem}", torch.version()),
+        }
+    }
     Ok(*loaded.insert(torch))
 }

@@ -8,10 +8,10 @@ use std::{
 
 use libloading::Library;
 
-use super::raw::{Input, RawModel, RawResult, RawTensor, RunOptions, View};
+use super::raw::{Input, RawModel, RawResult, RawStream, RawTensor, RunOptions, View};
 
 /// The interface that this file describes; the shim says which it has.
-const INTERFACE: i32 = 1;
+const INTERFACE: i32 = 2;
 
 // SAFETY: whoever calls a function of these types answers for what `shim/nereid_torch.h` says of its arguments.
 type Free<T> = unsafe extern "C" fn(*mut T);
@@ -24,11 +24,24 @@ type Take = unsafe extern "C" fn(*mut RawResult, usize) -> *mut RawTensor;
 type Look = unsafe extern "C" fn(*const RawTensor, *mut View);
 type Error = *mut *mut c_char;
 type Load = unsafe extern "C" fn(*const c_char, u32, i32, i32, Error) -> *mut RawModel;
-type Run = unsafe extern "C" fn(*mut RawModel, *const RunOptions, *const Input, usize, Error) -> *mut RawResult;
+type Run = unsafe extern "C" fn(
+    *mut RawModel,
+    *const RawStream,
+    *const RunOptions,
+    *const Input,
+    usize,
+    Error,
+) -> *mut RawResult;
+type LoadPart = unsafe extern "C" fn(Error) -> i32;
+type NewStream = unsafe extern "C" fn(i32, Error) -> *mut RawStream;
+type Synchronise = unsafe extern "C" fn(i32, Error) -> i32;
 
 pub(super) struct Functions {
     pub(super) version: Name,
-    pub(super) cuda_devices: Number,
+    pub(super) load_cuda: LoadPart,
+    pub(super) new_stream: NewStream,
+    pub(super) free_stream: Free<RawStream>,
+    pub(super) synchronise: Synchronise,
     pub(super) free_text: Free<c_char>,
     pub(super) set_interop_threads: SetNumber,
     pub(super) load: Load,
@@ -77,7 +90,10 @@ impl Functions {
         unsafe {
             Ok(Self {
                 version: get(library, "nereid_torch_version")?,
-                cuda_devices: get(library, "nereid_torch_cuda_devices")?,
+                load_cuda: get(library, "nereid_torch_load_cuda")?,
+                new_stream: get(library, "nereid_torch_new_stream")?,
+                free_stream: get(library, "nereid_torch_free_stream")?,
+                synchronise: get(library, "nereid_torch_synchronise")?,
                 free_text: get(library, "nereid_torch_free_text")?,
                 set_interop_threads: get(library, "nereid_torch_set_interop_threads")?,
                 load: get(library, "nereid_torch_load")?,

@@ -11,6 +11,7 @@ use crate::settings::ModelSettings;
 pub(super) enum RawModel {}
 pub(super) enum RawResult {}
 pub(super) enum RawTensor {}
+pub(super) enum RawStream {}
 
 #[repr(C)]
 pub(super) struct RunOptions {
@@ -22,17 +23,28 @@ pub(super) struct RunOptions {
     tensor_fuser: i32,
     cudnn: i32,
     empty_cache: i32,
+    keeps_on_device: i32,
+    copies_outputs: i32,
+}
+
+#[repr(C)]
+pub(super) struct Part {
+    pub(super) data: *mut c_void,
+    pub(super) length_bytes: usize,
+    pub(super) device: i32,
+    pub(super) usage: u32,
+    pub(super) owner: *mut c_void,
+    pub(super) release: extern "C" fn(*mut c_void),
 }
 
 #[repr(C)]
 pub(super) struct Input {
     pub(super) key: *const c_char,
-    pub(super) data: *mut c_void,
     pub(super) dimensions: *const i64,
     pub(super) rank: usize,
     pub(super) data_type: u32,
-    pub(super) owner: *mut c_void,
-    pub(super) release: extern "C" fn(*mut c_void),
+    pub(super) parts: *const Part,
+    pub(super) part_count: usize,
 }
 
 #[repr(C)]
@@ -41,7 +53,11 @@ pub(super) struct View {
     pub(super) dimensions: *const i64,
     pub(super) rank: usize,
     pub(super) data_type: u32,
+    pub(super) device: i32,
 }
+
+/// A part or a view that is on no device.
+pub(super) const HOST: i32 = -1;
 
 /// Left as it is.
 const UNSAID: i32 = -1;
@@ -49,7 +65,7 @@ const UNSAID: i32 = -1;
 // === impl RunOptions ===
 
 impl RunOptions {
-    pub(super) fn of(settings: &ModelSettings) -> Self {
+    pub(super) fn of(settings: &ModelSettings, keeps_on_device: bool, copies_outputs: bool) -> Self {
         let switch = |said: Option<bool>| said.map_or(UNSAID, i32::from);
         Self {
             threads: settings.intra_threads,
@@ -60,6 +76,8 @@ impl RunOptions {
             tensor_fuser: switch(settings.tensor_fuser),
             cudnn: switch(settings.cudnn),
             empty_cache: i32::from(settings.clean_cache),
+            keeps_on_device: i32::from(keeps_on_device),
+            copies_outputs: i32::from(copies_outputs),
         }
     }
 }
@@ -67,5 +85,6 @@ impl RunOptions {
 // === impl View ===
 
 impl View {
-    pub(super) const EMPTY: Self = Self { data: ptr::null(), dimensions: ptr::null(), rank: 0, data_type: u32::MAX };
+    pub(super) const EMPTY: Self =
+        Self { data: ptr::null(), dimensions: ptr::null(), rank: 0, data_type: u32::MAX, device: HOST };
 }

@@ -56,13 +56,23 @@ fn a_configuration_that_does_not_fit_is_refused() {
 fn an_instance_on_a_gpu_is_refused_where_there_is_none() {
     let loaded = load(add_sub());
     let spec = InstanceSpec { name: "add_sub_0".into(), kind: InstanceKind::Gpu, device_id: 0 };
-    let devices = torch(&backend().settings, "m").unwrap().cuda_devices();
-    let Err(error) = loaded.model.new_instance(&spec) else { return assert!(devices > 0, "there is no GPU") };
+    let error = loaded.model.new_instance(&spec).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(
-        error.message().contains("is of KIND_GPU on device 0, and this LibTorch can use 0 CUDA devices"),
-        "{error}"
-    );
+    let text = "instance 'add_sub_0' of model 'add_sub' is of KIND_GPU on device 0, and GPUs were not looked for; use kind: \
+                KIND_CPU";
+    assert_eq!(error.message(), text);
+    assert!(loaded.model.readiness().is_ok());
+}
+
+#[test]
+fn a_libtorch_without_its_part_for_cuda_says_which_file_is_missing() {
+    let backend = backend();
+    let torch = torch(&backend.settings, &backend.gpus, "m").unwrap();
+    match torch.cuda() {
+        Err(problem) => assert!(problem.ends_with("/lib/libtorch_cuda.so does not exist"), "{problem}"),
+        // The whole LibTorch is installed on a machine with a GPU.
+        Ok(devices) => assert!(devices > 0),
+    }
 }
 
 #[test]

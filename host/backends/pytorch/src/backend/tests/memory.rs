@@ -3,6 +3,7 @@
 use nereid_tensor::{Buffer, BufferMut};
 
 use super::*;
+use crate::ffi::{Argument, Memory, Part, Usage};
 
 fn with_parameters(config: ModelConfig, parameters: &[(&str, &str)]) -> Loaded {
     let parameters = parameters.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -113,6 +114,46 @@ fn thousands_of_runs_and_failures_hold_no_memory() {
     // One tensor left behind per round would be 120 MB in all; the tests beside this one load models meanwhile.
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < 64 << 20, "resident memory grew by {grown} bytes");
+}
+
+/// Bytes that say when they are released.
+struct Watched(Vec<u8>, #[expect(dead_code, reason = "counted by its clones")] Arc<()>);
+
+impl AsRef<[u8]> for Watched {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// As on a device, but on the host: what a model answers to parts that LibTorch puts together.
+fn identity_of_parts(data_type: DataType, shape: &[u64], parts: &[&[u8]], watch: &Arc<()>) -> Result<Buffer, String> {
+    let (directory, _source) = source_of(&model_bytes("identity"), ModelConfig::default());
+    let backend = backend();
+    let torch = torch(&backend.settings, &backend.gpus, "m").unwrap();
+    let model = torch.load_model(&directory.path().join("model.pt"), Place::Cpu, true).unwrap();
+    let part = |bytes: &&[u8]| {
+        let owned = bytes::Bytes::from_owner(Watched(bytes.to_vec(), watch.clone()));
+        let tensor = Tensor::new(DataType::Uint8, [bytes.len() as u64].into(), owned.into()).unwrap();
+        Part { memory: Memory::Shared(tensor), usage: Usage::Copied }
+    };
+    let parts = parts.iter().map(part).collect();
+    let argument = Argument { key: None, data_type, shape: Shape::new(shape), parts };
+    let settings = ModelSettings::from_config(&ModelConfig::default()).unwrap();
+    Ok(model.run(&settings, vec![argument], None)?.remove(0).buffer)
+}
+
+#[test]
+fn parts_are_put_together_as_bytes_and_released_once() {
+    let watch = Arc::new(());
+    let bools = identity_of_parts(DataType::Bool, &[3, 1], &[&[7, 0], &[], &[1]], &watch);
+    assert_eq!(bools.unwrap().as_slice(), [1, 0, 1]);
+    let numbers = identity_of_parts(DataType::Int32, &[2], &[&[1, 2, 3], &[4, 5, 6, 7, 8]], &watch);
+    assert_eq!(numbers.unwrap().as_slice(), [1, 2, 3, 4, 5, 6, 7, 8]);
+    let empty = identity_of_parts(DataType::Int32, &[0, 2], &[&[], &[]], &watch);
+    assert!(empty.unwrap().is_empty());
+    let error = identity_of_parts(DataType::Int32, &[3], &[&[1, 2, 3, 4], &[5, 6, 7, 8]], &watch).unwrap_err();
+    assert!(error.contains("shape '[3]' is invalid for input of size 2"), "{error}");
+    assert_eq!(Arc::strong_count(&watch), 1, "memory was not given back");
 }
 
 fn resident_bytes() -> usize {

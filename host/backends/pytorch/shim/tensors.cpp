@@ -1,0 +1,200 @@
+// Tensors over the caller's memory, and outputs.
+//
+// On a device every argument that is not used in place is gathered as bytes: parts need not be aligned, and a BOOL other
+// than 0 and 1 is made one there.
+#include "tensors.h"
+
+#include <atomic>
+#include <stdexcept>
+
+#include "device.h"
+#include "guarded.h"
+
+namespace nereid {
+
+namespace {
+
+struct TypePair {
+  uint32_t number;
+  at::ScalarType type;
+};
+
+constexpr TypePair TYPES[] = {
+    {NEREID_TORCH_BOOL, at::kBool},     {NEREID_TORCH_UINT8, at::kByte},    {NEREID_TORCH_UINT16, at::kUInt16},
+    {NEREID_TORCH_UINT32, at::kUInt32}, {NEREID_TORCH_UINT64, at::kUInt64}, {NEREID_TORCH_INT8, at::kChar},
+    {NEREID_TORCH_INT16, at::kShort},   {NEREID_TORCH_INT32, at::kInt},     {NEREID_TORCH_INT64, at::kLong},
+    {NEREID_TORCH_FP16, at::kHalf},     {NEREID_TORCH_FP32, at::kFloat},    {NEREID_TORCH_FP64, at::kDouble},
+    {NEREID_TORCH_BF16, at::kBFloat16},
+};
+
+// Outputs in host memory that the device copies to at full speed, lent at one time. Such memory cannot be swapped out and
+// is kept by LibTorch for the next output; beyond this outputs go to memory like any other.
+constexpr size_t PINNED_BYTES_MAX = size_t{256} << 20;
+
+std::atomic<size_t> pinned_bytes_lent{0};
+
+at::ScalarType scalar_type(uint32_t type) {
+  for (const auto& pair : TYPES) {
+    if (pair.number == type) return pair.type;
+  }
+  throw std::invalid_argument("an element type that LibTorch does not have");
+}
+
+uint32_t type_number(at::ScalarType type) {
+  for (const auto& pair : TYPES) {
+    if (pair.type == type) return pair.number;
+  }
+  return NEREID_TORCH_OTHER;
+}
+
+at::Tensor dense(const at::Tensor& tensor) {
+  if (!tensor.defined()) throw std::invalid_argument("an output is an undefined tensor");
+  if (tensor.layout() != at::kStrided) throw std::invalid_argument("an output is a sparse tensor, which cannot be served");
+  if (tensor.is_quantized()) throw std::invalid_argument("an output is a quantized tensor, which cannot be served");
+  return tensor.contiguous().resolve_conj().resolve_neg();
+}
+
+NereidTorchTensor on_host(const at::Tensor& tensor) {
+  auto share = PinnedShare::of(tensor.nbytes());
+  if (share.is_empty()) return {tensor.to(at::kCPU)};
+  auto target = at::empty(tensor.sizes(), at::TensorOptions(tensor.scalar_type()).pinned_memory(true));
+  target.copy_(tensor, /*non_blocking=*/true);
+  return {std::move(target), std::move(share)};
+}
+
+}  // namespace
+
+// === PinnedShare ===
+
+PinnedShare PinnedShare::of(size_t bytes) {
+  PinnedShare share;
+  if (pinned_bytes_lent.fetch_add(bytes) + bytes <= PINNED_BYTES_MAX) {
+    share.bytes_ = bytes;
+  } else {
+    pinned_bytes_lent -= bytes;
+  }
+  return share;
+}
+
+PinnedShare::~PinnedShare() {
+  pinned_bytes_lent -= bytes_;
+}
+
+// === Arguments ===
+
+void Arguments::own_all() {
+  size_t parts = 0;
+  for (size_t index = 0; index < count_; ++index) parts += inputs_[index].part_count;
+  owned_.reserve(parts);
+  for (size_t index = 0; index < count_; ++index) {
+    for (size_t part = 0; part < inputs_[index].part_count; ++part) owned_.emplace_back(&inputs_[index].parts[part]);
+  }
+}
+
+std::vector<at::Tensor> Arguments::on(at::Device device) {
+  std::vector<at::Tensor> tensors;
+  tensors.reserve(count_);
+  auto next = owned_.begin();
+  for (size_t index = 0; index < count_; ++index) {
+    std::vector<Owned*> parts;
+    for (size_t part = 0; part < inputs_[index].part_count; ++part) parts.push_back(&*next++);
+    tensors.push_back(argument(inputs_[index], parts, device));
+  }
+  return tensors;
+}
+
+bool Arguments::is_open(const at::Tensor& tensor) const {
+  if (tensor.numel() == 0) return false;
+  const auto* address = static_cast<const char*>(tensor.const_data_ptr());
+  for (const auto& each : owned_) {
+    const auto* start = static_cast<const char*>(each.part->data);
+    const bool is_here = each.part->device == ordinal_of(tensor.device());
+    if (is_here && each.part->use == NEREID_TORCH_OPEN && address >= start && address < start + each.part->length_bytes) {
+      return true;
+    }
+  }
+  return false;
+}
+
+at::Tensor Arguments::over(Owned& owned, at::IntArrayRef shape, at::ScalarType type) {
+  const auto& part = *owned.part;
+  const auto device = device_at(part.device);
+  auto release = [owner = part.owner, release = part.release](void*) { release(owner); };
+  auto tensor = at::from_blob(part.data, shape, release, at::TensorOptions(type).device(device), device);
+  owned.is_taken = true;
+  held_.push_back(tensor);
+  return tensor;
+}
+
+at::Tensor Arguments::argument(const NereidTorchInput& input, at::ArrayRef<Owned*> parts, at::Device device) {
+  const auto shape = at::IntArrayRef(input.dimensions, input.rank);
+  const auto type = scalar_type(input.type);
+  // LibTorch does not promise to release memory that it has no use for.
+  if (c10::multiply_integers(shape) == 0) return at::empty(shape, at::TensorOptions(type).device(device));
+  const bool is_one = parts.size() == 1 && device_at(parts[0]->part->device) == device;
+  const bool is_copied = parts.empty() || parts[0]->part->use == NEREID_TORCH_COPY || (device.is_cuda() && type == at::kBool);
+  if (is_one && !is_copied) return over(*parts[0], shape, type);
+  const auto bytes = gathered(parts, device);
+  return (type == at::kBool ? bytes.ne(0) : bytes.view(type)).view(shape);
+}
+
+at::Tensor Arguments::gathered(at::ArrayRef<Owned*> parts, at::Device device) {
+  int64_t total = 0;
+  for (const auto* part : parts) total += static_cast<int64_t>(part->part->length_bytes);
+  auto bytes = at::empty({total}, at::TensorOptions(at::kByte).device(device));
+  int64_t start = 0;
+  for (auto* part : parts) {
+    const auto length = static_cast<int64_t>(part->part->length_bytes);
+    if (length == 0) continue;
+    bytes.narrow(0, start, length).copy_(over(*part, {length}, at::kByte), /*non_blocking=*/true);
+    start += length;
+  }
+  return bytes;
+}
+
+// === Outputs ===
+
+NereidTorchTensor delivered(const at::Tensor& tensor, const Delivery& delivery) {
+  auto output = dense(tensor);
+  // Another device than the model's is waited for by this copy.
+  if (delivery.device.is_cuda() && output.is_cuda()) output = output.to(delivery.device);
+  if (!output.is_cuda()) return {std::move(output)};
+  if (!delivery.keeps_on_device) return delivery.device.is_cuda() ? on_host(output) : NereidTorchTensor{output.to(at::kCPU)};
+  const bool may_change = delivery.arguments.is_open(output) || (delivery.copies && output.is_alias_of(tensor));
+  return {may_change ? output.clone() : std::move(output)};
+}
+
+}  // namespace nereid
+
+extern "C" {
+
+size_t nereid_torch_output_count(const NereidTorchResult* result) {
+  return result->outputs.size();
+}
+
+const char* nereid_torch_output_key(const NereidTorchResult* result, size_t index) {
+  return index < result->keys.size() ? result->keys[index].c_str() : nullptr;
+}
+
+NereidTorchTensor* nereid_torch_take_output(NereidTorchResult* result, size_t index) {
+  if (index >= result->outputs.size() || !result->outputs[index]) return nullptr;
+  auto* taken = new NereidTorchTensor{std::move(*result->outputs[index])};
+  result->outputs[index].reset();
+  return taken;
+}
+
+void nereid_torch_free_result(NereidTorchResult* result) {
+  delete result;
+}
+
+void nereid_torch_view(const NereidTorchTensor* tensor, NereidTorchView* view) {
+  const auto& held = tensor->tensor;
+  *view = {held.const_data_ptr(), held.sizes().data(), held.sizes().size(), nereid::type_number(held.scalar_type()),
+           nereid::ordinal_of(held.device())};
+}
+
+void nereid_torch_free_tensor(NereidTorchTensor* tensor) {
+  delete tensor;
+}
+
+}  // extern "C"
