@@ -7,8 +7,10 @@ use crate::{
     workspace::Workspace,
 };
 
-/// Backends with a library of their own; the names are those in `config.pbtxt`.
-const BACKENDS: [(&str, &Component); 4] = [
+/// Backends with a library of their own; the names are those in `config.pbtxt`, but for `nvrtc`, which is what fil needs on GPUs.
+const BACKENDS: [(&str, &Component); 6] = [
+    ("fil", &setup::NVRTC),
+    ("nvrtc", &setup::NVRTC),
     ("onnxruntime", &setup::ONNXRUNTIME),
     ("openvino", &setup::OPENVINO),
     ("pytorch", &setup::PYTORCH),

@@ -4,6 +4,7 @@
 //! run takes no time.
 
 pub(crate) mod model_analyzer;
+pub(crate) mod nvrtc;
 pub(crate) mod onnxruntime;
 pub(crate) mod openvino;
 pub(crate) mod perf_analyzer;
@@ -40,6 +41,13 @@ pub(crate) const OPENVINO: Component = Component {
     purpose: "OpenVINO for .xml files and TensorFlow SavedModels (59 MB download, 94 MB on disk)",
     find: openvino::find,
     fetch: openvino::fetch,
+};
+/// The library that compiles the kernel of forests.
+pub(crate) const NVRTC: Component = Component {
+    name: "nvrtc",
+    purpose: "CUDA's run-time compiler, for forests on GPUs (90 MB download, 114 MB on disk)",
+    find: nvrtc::find,
+    fetch: nvrtc::fetch,
 };
 /// The library that executes TorchScript models.
 pub(crate) const PYTORCH: Component = Component {
@@ -121,14 +129,15 @@ pub(crate) const PLUGIN_GO: Component = Component {
 pub(crate) const PLUGIN_LANGUAGES: [&Component; 4] = [&PLUGIN_PYTHON, &PLUGIN_JAVASCRIPT, &PLUGIN_C, &PLUGIN_GO];
 
 /// The libraries of backends that every test has.
-pub(crate) const BACKENDS: [&Component; 3] = [&ONNXRUNTIME, &OPENVINO, &PYTORCH];
+pub(crate) const BACKENDS: [&Component; 4] = [&ONNXRUNTIME, &NVRTC, &OPENVINO, &PYTORCH];
 
 /// All that the end-to-end suites use.
 pub(crate) const CLIENTS: [&Component; 4] = [&PYTHON, &PERF_ANALYZER, &MODEL_ANALYZER, &REDIS];
 
 /// The words that `setup` understands, and what each stands for.
-const GROUPS: [(&str, &[&Component]); 15] = [
+const GROUPS: [(&str, &[&Component]); 16] = [
     ("onnxruntime", &[&ONNXRUNTIME]),
+    ("nvrtc", &[&NVRTC]),
     ("openvino", &[&OPENVINO]),
     ("pytorch", &[&PYTORCH]),
     ("guests", &[&GUESTS]),
@@ -146,6 +155,7 @@ const GROUPS: [(&str, &[&Component]); 15] = [
         "all",
         &[
             &ONNXRUNTIME,
+            &NVRTC,
             &OPENVINO,
             &PYTORCH,
             &GUESTS,
