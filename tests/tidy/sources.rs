@@ -12,8 +12,15 @@ const FILE_LINES_MAX: usize = 400;
 const LONG_FILES: [(&str, usize); 0] = [];
 
 /// Folders whose crates wrap a native library or a runtime's unsafe interface.
-const UNSAFE_ALLOWED: [&str; 5] =
-    ["host/backends/onnx/", "host/backends/openvino/", "host/backends/pytorch/", "host/plugin/", "host/shared_memory/"];
+const UNSAFE_ALLOWED: [&str; 7] = [
+    "host/backends/fil/",
+    "host/backends/onnx/",
+    "host/backends/openvino/",
+    "host/backends/pytorch/",
+    "host/gpu/",
+    "host/plugin/",
+    "host/shared_memory/",
+];
 /// How far above an `unsafe` its reason may begin.
 const SAFETY_LINES_ABOVE: usize = 12;
 

@@ -1,13 +1,18 @@
 //! Loading: the file is read, compared with the configuration, and packed; instances share it.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use nereid_backend::{Backend, Instance, InstanceSpec, LoadedModel};
 use nereid_forest::{Evaluator, Explainer, Forest, Format, Threads};
+use nereid_gpu::Gpus;
 use nereid_inference::{InferError, MemoryKind, MemoryUsage, ModelConfig, ModelSource, config::InstanceKind};
 
 use crate::{
     complete::complete,
+    gpu::{DeviceForests, Devices},
     instance::{FilInstance, Plan},
     model_file::ModelFile,
     settings::ModelSettings,
@@ -15,24 +20,28 @@ use crate::{
 };
 
 /// What the command line says of this backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilSettings {
     /// Batch of a model whose configuration does not say; 0 is none. Rows are small, and gathering them is cheap.
     pub default_max_batch_size: i32,
     /// Threads that share large batches of all models; 0 is one per processor.
     pub threads: usize,
+    /// The library that compiles the kernel for GPUs, or the folder with it; `None` has it looked for.
+    pub nvrtc: Option<PathBuf>,
 }
 
 /// The backend called `fil`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct FilBackend {
     settings: FilSettings,
+    devices: Devices,
     /// Made when the first model is loaded.
     threads: Arc<OnceLock<Result<Arc<Threads>, String>>>,
 }
 
 struct FilModel {
     plan: Arc<Plan>,
+    device_forests: DeviceForests,
 }
 
 /// The number in the examples of Triton's documentation.
@@ -47,16 +56,22 @@ impl FilSettings {
 
 impl Default for FilSettings {
     fn default() -> Self {
-        Self { default_max_batch_size: MAX_BATCH_SIZE, threads: 0 }
+        Self { default_max_batch_size: MAX_BATCH_SIZE, threads: 0, nvrtc: None }
     }
 }
 
 // === impl FilBackend ===
 
 impl FilBackend {
-    /// A backend without models; its threads are started with the first one.
+    /// A backend without models and without devices; its threads are started with the first model.
     pub fn new(settings: FilSettings) -> Self {
-        Self { settings, threads: Arc::default() }
+        let devices = Devices::new(Gpus::none(), settings.nvrtc.clone());
+        Self { settings, devices, threads: Arc::default() }
+    }
+
+    /// The same backend, whose models may be on these devices.
+    pub fn with_gpus(self, gpus: Gpus) -> Self {
+        Self { devices: Devices::new(gpus, self.settings.nvrtc.clone()), ..self }
     }
 
     fn threads(&self, model_name: &str) -> Result<Arc<Threads>, InferError> {
@@ -64,6 +79,12 @@ impl FilBackend {
         made.clone().map_err(|error| {
             InferError::unavailable(format!("model '{model_name}': the threads of backend fil do not start: {error}"))
         })
+    }
+}
+
+impl Default for FilBackend {
+    fn default() -> Self {
+        Self::new(FilSettings::default())
     }
 }
 
@@ -79,6 +100,11 @@ impl Backend for FilBackend {
 
     fn model_filenames(&self) -> &'static [&'static str] {
         &Format::FILENAMES
+    }
+
+    /// As Triton's: without a written kind forests go to GPUs, where there is the kernel's compiler.
+    fn prefers_gpus(&self) -> bool {
+        self.devices.are_usable()
     }
 
     fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
@@ -97,6 +123,7 @@ impl Backend for FilBackend {
         let ModelFile { forest, .. } = ModelFile::open(source, settings)?;
         let shape = AnswerShape::of(&forest, settings, config);
         shape.check(config)?;
+        let device_forests = self.devices.place(&forest, shape, config)?;
         let plan = Plan {
             model_name: config.name.clone(),
             batching: config.has_batching(),
@@ -106,7 +133,7 @@ impl Backend for FilBackend {
             threads: self.threads(&config.name)?,
             threads_max: settings.threads,
         };
-        Ok(Arc::new(FilModel { plan: Arc::new(plan) }))
+        Ok(Arc::new(FilModel { plan: Arc::new(plan), device_forests }))
     }
 }
 
@@ -145,10 +172,8 @@ fn refuse_unserved(config: &ModelConfig) -> Result<(), InferError> {
 impl LoadedModel for FilModel {
     fn new_instance(&self, spec: &InstanceSpec) -> Result<Instance, InferError> {
         if spec.kind == InstanceKind::Gpu {
-            return Err(InferError::unsupported(format!(
-                "instance '{}' of model '{}': the fil backend runs on the CPU only; use kind: KIND_CPU",
-                spec.name, self.plan.model_name
-            )));
+            let instance = self.device_forests.instance(&self.plan, spec.device_id, &spec.name)?;
+            return Ok(Instance::Blocking(Box::new(instance)));
         }
         Ok(Instance::Blocking(Box::new(FilInstance { plan: self.plan.clone() })))
     }
@@ -156,7 +181,13 @@ impl LoadedModel for FilModel {
     fn memory_usage(&self) -> Vec<MemoryUsage> {
         let explainer = self.plan.explainer.as_ref().map_or(0, |(explainer, _)| explainer.bytes());
         let bytes = (self.plan.evaluator.bytes() + explainer) as u64;
-        vec![MemoryUsage { kind: MemoryKind::Cpu, device_id: 0, bytes }]
+        let on_devices = self.device_forests.bytes();
+        let on_devices = on_devices.map(|(device_id, bytes)| MemoryUsage {
+            kind: MemoryKind::Gpu,
+            device_id: device_id.into(),
+            bytes: bytes as u64,
+        });
+        [MemoryUsage { kind: MemoryKind::Cpu, device_id: 0, bytes }].into_iter().chain(on_devices).collect()
     }
 }
 

@@ -34,18 +34,29 @@ pub(crate) struct FilInstance {
 
 // === impl FilInstance ===
 
+impl FilInstance {
+    fn run(&self, batch: &mut Batch) -> Result<(), InferError> {
+        self.plan.check(batch)?;
+        let input = rows(batch)?;
+        batch.mark_inputs_ready();
+        let is_wanted = batch.requests().any(|request| request.wants(OUTPUT));
+        let answers = match is_wanted {
+            true => Some(self.plan.answers(&input)?),
+            false => None,
+        };
+        let values = self.plan.shap_values(batch)?;
+        batch.mark_outputs_started();
+        self.plan.respond(batch, answers, values)
+    }
+}
+
 impl BlockingInstance for FilInstance {
     fn execute(&mut self, batch: &mut Batch) {
         if batch.is_empty() {
             return;
         }
-        match self.plan.responses(batch) {
-            Ok(responses) => {
-                for (index, response) in responses.into_iter().enumerate() {
-                    batch.respond(index, Ok(response));
-                }
-            }
-            Err(error) => batch.fail_all(&error.prefixed(&format!("model '{}': ", self.plan.model_name))),
+        if let Err(error) = self.run(batch) {
+            batch.fail_all(&error.prefixed(&format!("model '{}': ", self.plan.model_name)));
         }
     }
 }
@@ -53,26 +64,35 @@ impl BlockingInstance for FilInstance {
 // === impl Plan ===
 
 impl Plan {
-    fn responses(&self, batch: &mut Batch) -> Result<Vec<InferResponse>, InferError> {
-        if !self.batching && batch.len() > 1 {
-            return Err(InferError::internal(format!("it does not batch, and got {} requests at once", batch.len())));
+    /// # Errors
+    /// Several requests at once, of a model that does not batch.
+    pub(crate) fn check(&self, batch: &Batch) -> Result<(), InferError> {
+        match self.batching || batch.len() < 2 {
+            true => Ok(()),
+            false => Err(InferError::internal(format!("it does not batch, and got {} requests at once", batch.len()))),
         }
-        let input = gather(batch, INPUT)?.ok_or_else(|| InferError::internal(format!("'{INPUT}' is missing")))?;
-        batch.mark_inputs_ready();
-        let is_wanted = |name| batch.requests().any(|request| request.wants(name));
-        let answers = if is_wanted(OUTPUT) { Some(self.answers(&input)?) } else { None };
-        let values = match &self.explainer {
-            Some((explainer, dims)) if is_wanted(SHAP_OUTPUT) => Some(self.values(&input, explainer, dims)?),
-            _ => None,
-        };
-        batch.mark_outputs_started();
+    }
+
+    /// Answers all requests.
+    ///
+    /// # Errors
+    /// An output cannot be cut into the requests' parts.
+    pub(crate) fn respond(
+        &self,
+        batch: &mut Batch,
+        answers: Option<Tensor>,
+        values: Option<Tensor>,
+    ) -> Result<(), InferError> {
         let mut responses: Vec<InferResponse> = batch.requests().map(|_| InferResponse::default()).collect();
         for (name, output) in [(OUTPUT, answers), (SHAP_OUTPUT, values)] {
             if let Some(output) = output {
                 self.hand_out(batch, name, output, &mut responses)?;
             }
         }
-        Ok(responses)
+        for (index, response) in responses.into_iter().enumerate() {
+            batch.respond(index, Ok(response));
+        }
+        Ok(())
     }
 
     /// The answers to all rows, in the shape of the rows.
@@ -94,7 +114,19 @@ impl Plan {
         tensor(shape, memory)
     }
 
-    /// The SHAP values of all rows.
+    /// The SHAP values of all rows, where a request asks for them.
+    ///
+    /// # Errors
+    /// They would be too many.
+    pub(crate) fn shap_values(&self, batch: &Batch) -> Result<Option<Tensor>, InferError> {
+        match &self.explainer {
+            Some((explainer, dims)) if batch.requests().any(|request| request.wants(SHAP_OUTPUT)) => {
+                self.values(&rows(batch)?, explainer, dims).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
     fn values(&self, input: &Tensor, explainer: &Explainer, dims: &[u64]) -> Result<Tensor, InferError> {
         let rows = input.elements::<f32>().ok_or_else(|| InferError::internal("the rows are not FP32"))?;
         let row_count = rows.len() / self.shape.feature_count;
@@ -129,8 +161,13 @@ impl Plan {
     }
 }
 
+/// The rows of all requests, in memory of the host.
+fn rows(batch: &Batch) -> Result<Tensor, InferError> {
+    gather(batch, INPUT)?.ok_or_else(|| InferError::internal(format!("'{INPUT}' is missing")))
+}
+
 /// The shape of the rows with other dims instead of the features.
-fn output_shape(input: &Shape, dims: &[u64]) -> Shape {
+pub(crate) fn output_shape(input: &Shape, dims: &[u64]) -> Shape {
     let rows = input.split_last().map(|(_, rows)| rows).unwrap_or_default();
     rows.iter().chain(dims).copied().collect()
 }

@@ -11,7 +11,7 @@ use std::{
 use nereid_backend::{Batch, BlockingInstance, contract};
 use nereid_inference::{
     ErrorKind, InferRequest, InferResponse, ModelIdentity, NamedTensor, Signature,
-    config::{DynamicBatching, ModelInput, ModelOutput, Scheduling},
+    config::{DynamicBatching, InstanceGroup, ModelInput, ModelOutput, Scheduling},
     response_channel,
 };
 use nereid_tensor::{DataType, Tensor};

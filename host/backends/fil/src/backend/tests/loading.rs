@@ -174,12 +174,26 @@ fn fields_that_are_not_served_are_refused_by_name() {
 }
 
 #[test]
-fn an_instance_on_a_gpu_is_refused() {
+fn an_instance_on_a_gpu_that_no_group_names_is_refused() {
     let loaded = load(fixture("xgb_regression", "xgboost.ubj", &[]));
     let spec = InstanceSpec { name: "m_0_gpu0".into(), kind: InstanceKind::Gpu, device_id: 0 };
     let error = loaded.model.new_instance(&spec).err().unwrap();
-    assert!(
-        error.message().starts_with("instance 'm_0_gpu0' of model 'm': the fil backend runs on the CPU"),
-        "{error}"
+    let text =
+        "instance 'm_0_gpu0' of model 'm': the forest is not on GPU 0, which no instance_group of kind: KIND_GPU names";
+    assert_eq!(error.message(), text);
+}
+
+#[test]
+fn a_gpu_that_is_not_there_is_named_at_load() {
+    let (_directory, source) = changed(|config| {
+        config.instance_groups =
+            vec![InstanceGroup { kind: InstanceKind::Gpu, gpus: vec![1], ..InstanceGroup::default() }];
+    });
+    let error = load_error(&source);
+    assert_eq!(
+        error.message(),
+        "model 'm': its configuration asks for kind: KIND_GPU on GPU 1, but there is no GPU: GPUs were not looked for; \
+         use kind: KIND_CPU"
     );
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
