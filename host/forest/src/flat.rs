@@ -28,7 +28,8 @@ pub struct FlatForest {
     pub sets: Vec<[u32; 3]>,
     pub words: Vec<u32>,
     pub leaf_values: Numbers,
-    /// What is added up, output by output: a tree, and which of the values of its leaf.
+    /// What is added up, output by output: a tree, and which of the values of its leaf, or [`FlatForest::ONLY_VALUE`] where
+    /// the leaves of the tree have one.
     pub additions: Vec<[u32; 2]>,
     /// Where the additions of each output begin, and where the last ones end.
     pub addition_starts: Vec<u32>,
@@ -57,6 +58,8 @@ impl FlatForest {
     pub const MEMBER: u32 = MEMBER;
     /// Flag: a feature that is almost zero is missing too.
     pub const ZERO_IS_MISSING: u32 = ZERO_IS_MISSING;
+    /// Stands for the one value of a leaf.
+    pub const ONLY_VALUE: u32 = u32::MAX;
     /// What "almost zero" means.
     pub const ZERO_MAX: f32 = crate::test::ZERO_MAX;
 
@@ -113,11 +116,12 @@ fn additions(forest: &Forest) -> (Vec<[u32; 2]>, Vec<u32>) {
     }
     let mut additions = vec![[0, 0]; end];
     let mut next = starts.clone();
+    next.pop();
     for (index, tree) in forest.trees.iter().enumerate() {
-        for (value, output) in tree.outputs.places().enumerate() {
-            let Some(next) = next.get_mut(output) else { continue };
+        let is_only = tree.outputs.count == 1;
+        for (value, next) in tree.outputs.select(&mut next).enumerate() {
             if let Some(addition) = additions.get_mut(*next) {
-                *addition = [place(index), place(value)];
+                *addition = [place(index), if is_only { FlatForest::ONLY_VALUE } else { place(value) }];
             }
             *next += 1;
         }

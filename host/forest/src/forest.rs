@@ -149,11 +149,6 @@ impl LeafOutputs {
         self.first.checked_add(self.step.checked_mul(self.count.checked_sub(1)?)?)
     }
 
-    /// Their numbers, in order.
-    pub(crate) fn places(self) -> impl Iterator<Item = usize> {
-        (0..self.count).map(move |index| self.first + index * self.step)
-    }
-
     /// The chosen ones of a row of outputs.
     pub(crate) fn select<'a, T>(&self, outputs: &'a mut [T]) -> impl Iterator<Item = &'a mut T> {
         outputs.iter_mut().skip(self.first).step_by(self.step.max(1)).take(self.count)

@@ -73,6 +73,7 @@ fn interpret<N: Float>(flat: &FlatForest, row: &[f32], chunk: usize) -> Vec<f32>
             let skipped = additions.partition_point(|[tree, _]| (*tree as usize) < begin);
             let these = additions[skipped..].iter().take_while(|[tree, _]| (*tree as usize) < begin + chunk);
             for [tree, value] in these {
+                let value = if *value == FlatForest::ONLY_VALUE { 0 } else { *value };
                 let place = leaves[*tree as usize - begin] + value;
                 *sum += N::of(&flat.leaf_values)[place as usize];
             }
@@ -146,7 +147,10 @@ fn every_number_of_the_arrays_is_a_place_in_another_one() {
             assert!(!is_leaf || (*payload as usize) < flat.leaf_values.len());
         }
         assert!(flat.trees.iter().all(|[root, _]| (*root as usize) < flat.nodes.len()));
-        assert!(flat.additions.iter().all(|[tree, value]| *value < flat.trees[*tree as usize][1]));
+        for [tree, value] in &flat.additions {
+            let count = flat.trees[*tree as usize][1];
+            assert!(if count == 1 { *value == FlatForest::ONLY_VALUE } else { *value < count });
+        }
         assert_eq!(flat.addition_starts.last().copied().unwrap() as usize, flat.additions.len());
         assert_eq!(flat.addition_starts.len(), flat.output_count + 1);
         assert!(flat.bytes() >= flat.nodes.len() * 16);

@@ -89,13 +89,20 @@ __device__ u32 first_addition(const Job& job, u32 begin, u32 end, u32 tree) {
 template <typename N>
 __device__ N add(const Job& job, const N* slots, u32 row, u32 output, u32 begin, N sum) {
     const N* values = (const N*)job.leaf_values;
-    u32 end = job.addition_starts[output + 1];
-    u32 at = first_addition(job, job.addition_starts[output], end, begin);
+    u32 at = job.addition_starts[output], end = job.addition_starts[output + 1];
+    if (end - at == job.tree_count) {  // every tree adds to it: nothing is searched
+        end = at + min(begin + TREES, job.tree_count);
+        at += begin;
+    } else {
+        at = first_addition(job, at, end, begin);
+        end = first_addition(job, at, end, begin + TREES);
+    }
+    // Unrolled so that the loads of several additions are under way; the order of the sums stays.
+#pragma unroll 8
     for (; at < end; at++) {
-        uint2 addition = job.additions[at];  // tree, value of its leaf
-        if (addition.x - begin >= TREES) break;
+        uint2 addition = __ldg(&job.additions[at]);  // tree, value of its leaf
         N slot = slots[(addition.x - begin) * job.rows_per_block + row];
-        sum += job.trees[addition.x].y == 1 ? slot : values[place_of_slot(slot) + addition.y];
+        sum += addition.y == ONLY_VALUE ? slot : values[place_of_slot(slot) + addition.y];
     }
     return sum;
 }

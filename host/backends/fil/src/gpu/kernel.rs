@@ -106,6 +106,7 @@ fn options((major, minor): (i32, i32)) -> Vec<String> {
         ("DEFAULT_RIGHT", FlatForest::DEFAULT_RIGHT),
         ("MEMBER", FlatForest::MEMBER),
         ("ZERO_IS_MISSING", FlatForest::ZERO_IS_MISSING),
+        ("ONLY_VALUE", FlatForest::ONLY_VALUE),
         ("LINK_SIGMOID", LinkNumber::SIGMOID),
         ("LINK_SOFTMAX", LinkNumber::SOFTMAX),
         ("LINK_EXPONENTIAL", LinkNumber::EXPONENTIAL),
