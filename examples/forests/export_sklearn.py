@@ -8,9 +8,9 @@ or from the command line, with the environment in which the model was pickled (a
     python3 examples/forests/export_sklearn.py model.pkl model_repository/credit/1/forest.json
 
 Exported: DecisionTree*, ExtraTree*, RandomForest*, ExtraTrees*, GradientBoosting* and HistGradientBoosting*, classifiers and
-regressors, forests with several targets for regressors. Scores are `predict_proba` of classifiers (one column, that of
-the second class, for boosted ones of two classes) and `predict` of regressors. A feature is compared as scikit-learn
-does, so that 32-bit rows agree to the last digits. Classes are answered by their place in `classes_`.
+regressors, forests with several targets for regressors; IsolationForest. Scores are `predict_proba` of classifiers (one column, that of
+the second class, for boosted ones of two classes), `predict` of regressors, and of isolation forests `-score_samples`: from 0
+to 1, the larger the more unusual; what exceeds `-offset_` is an outlier. A feature is compared as scikit-learn does, so that 32-bit rows agree to the last digits. Classes are answered by their place in `classes_`.
 
 Refused: other estimators, boosting on top of an estimator of your own (`init`), classifiers of several targets, and
 categories that are no whole numbers from 0 to 2**24. The file's format is described in README.md beside this script.
@@ -34,6 +34,8 @@ AVERAGED = (
 SINGLE = (tree.DecisionTreeClassifier, tree.DecisionTreeRegressor)
 BOOSTED = (ensemble.GradientBoostingClassifier, ensemble.GradientBoostingRegressor)
 HISTOGRAM = (ensemble.HistGradientBoostingClassifier, ensemble.HistGradientBoostingRegressor)
+
+ISOLATION = (ensemble.IsolationForest,)
 
 LEAF = -1
 CATEGORY_MAX = 2**24
@@ -61,7 +63,9 @@ def to_document(model) -> dict:
         return boosted(model)
     if isinstance(model, HISTOGRAM):
         return histogram(model)
-    known = ", ".join(kind.__name__ for kind in SINGLE + AVERAGED + BOOSTED + HISTOGRAM)
+    if isinstance(model, ISOLATION):
+        return isolation(model)
+    known = ", ".join(kind.__name__ for kind in SINGLE + AVERAGED + BOOSTED + HISTOGRAM + ISOLATION)
     raise TypeError(f"{type(model).__name__} cannot be exported; these can: {known}")
 
 
@@ -124,14 +128,46 @@ def boosted(model) -> dict:
     return document(model, count, base_scores, link, trees)
 
 
-def plain_tree(found, values, outputs) -> dict:
+def isolation(model) -> dict:
+    """Leaves are the splits that it took to come there, and those that the samples left there would still take."""
+    ratio = float(path_length(np.array([model.max_samples_]))[0])
+    if ratio == 0:
+        raise TypeError("an isolation forest of trees with a single sample cannot be exported: every score is 1")
+    trees = []
+    for estimator, columns in zip(model.estimators_, model.estimators_features_, strict=True):
+        found = estimator.tree_
+        # Inner nodes ask for a column of the tree's own choice of them.
+        values = (depths(found) + path_length(found.n_node_samples))[:, None]
+        trees.append(plain_tree(found, values, [0, 1, 1], np.asarray(columns)))
+    link = {"name": "exponential_standard_ratio", "ratio": ratio}
+    return document(model, 1, [0.0], link, trees, is_averaged=True) | {"task": "isolation"}
+
+
+def depths(found):
+    """Steps from the root, of every node; children come after their parents."""
+    steps = np.zeros(found.node_count)
+    for node in np.flatnonzero(found.children_left != LEAF):
+        steps[[found.children_left[node], found.children_right[node]]] = steps[node] + 1
+    return steps
+
+
+def path_length(samples):
+    """Splits that isolate one of so many samples, on average."""
+    samples = np.asarray(samples, float)
+    several = np.maximum(samples, 3)
+    length = 2 * (np.log(several - 1) + np.euler_gamma) - 2 * (several - 1) / several
+    return np.where(samples <= 1, 0.0, np.where(samples == 2, 1.0, length))
+
+
+def plain_tree(found, values, outputs, columns=None) -> dict:
     is_leaf = found.children_left == LEAF
+    feature = found.feature if columns is None else columns[np.where(is_leaf, 0, found.feature)]
     missing = getattr(found, "missing_go_to_left", np.zeros(found.node_count))
     return {
         "outputs": outputs,
         "left": found.children_left.tolist(),
         "right": found.children_right.tolist(),
-        "feature": np.where(is_leaf, 0, found.feature).tolist(),
+        "feature": np.where(is_leaf, 0, feature).tolist(),
         "threshold": np.where(is_leaf, 0, found.threshold).tolist(),
         "default_left": np.where(is_leaf, 0, missing).astype(int).tolist(),
         "cover": found.weighted_n_node_samples.tolist(),

@@ -220,13 +220,19 @@ def sklearn_thresholds(model):
         nodes = nodes[(nodes["is_leaf"] == 0) & (nodes["is_categorical"] == 0)]
         columns, _ = export_sklearn.columns_of(model)
         return [(columns[place], at) for place, at in zip(nodes["feature_idx"], nodes["num_threshold"])]
-    trees = [estimator.tree_ for estimator in np.ravel(getattr(model, "estimators_", [model]))]
+    estimators = np.ravel(getattr(model, "estimators_", [model]))
+    columns = getattr(model, "estimators_features_", [range(model.n_features_in_)] * len(estimators))
     return [
-        (feature, at) for found in trees for feature, at in zip(found.feature, found.threshold) if feature >= 0
+        (columns[feature], at)
+        for estimator, columns in zip(estimators, columns, strict=True)
+        for feature, at in zip(estimator.tree_.feature, estimator.tree_.threshold)
+        if feature >= 0
     ]
 
 
 def sklearn_scores(model, rows):
+    if isinstance(model, export_sklearn.ISOLATION):
+        return -model.score_samples(rows)
     if not hasattr(model, "predict_proba"):
         return model.predict(rows)
     scores = model.predict_proba(rows)
@@ -271,6 +277,8 @@ def sklearn_cases():
     )
     boosted["n_estimators"] = 3
     sklearn_case("skl_boosted_classes", ensemble.GradientBoostingClassifier(**boosted), classes, classes_y, explained=False)
+    isolation = ensemble.IsolationForest(n_estimators=8, max_samples=32, max_features=0.75, random_state=SEED)
+    sklearn_case("skl_isolation", isolation, with_gaps(x), y, missing=True, explained=False)
     binned = {"max_iter": 6, "max_leaf_nodes": 7, "random_state": SEED}
     histogram = ensemble.HistGradientBoostingClassifier
     sklearn_case("skl_histogram", histogram(**binned), with_gaps(cancer), cancer_y, missing=True)

@@ -183,3 +183,13 @@ fn a_model_says_how_much_memory_it_uses() {
     let usage = load(fixture("xgb_binary", "xgboost.json", &[])).model.memory_usage();
     assert!(matches!(usage[..], [MemoryUsage { kind: MemoryKind::Cpu, device_id: 0, bytes: 1000.. }]), "{usage:?}");
 }
+
+#[test]
+fn an_isolation_forest_says_how_unusual_a_row_is_or_whether_it_is_an_outlier() {
+    let (rows, scores) = expected("skl_isolation");
+    assert_close(&load(fixture("skl_isolation", "forest.json", &[])).infer(&rows), &scores.concat());
+    let parameters = [("output_class", "true"), ("threshold", "0.53")];
+    let outliers = load(fixture("skl_isolation", "forest.json", &parameters)).infer(&rows);
+    assert_eq!(outliers, scores.iter().map(|score| f32::from(u8::from(score[0] > 0.53))).collect::<Vec<f32>>());
+    assert!(outliers.contains(&0.0) && outliers.contains(&1.0), "{outliers:?}");
+}
