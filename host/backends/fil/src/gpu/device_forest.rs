@@ -60,7 +60,8 @@ impl DeviceForest {
         let is_averaged = !flat.divisors.is_empty();
         let arrays = arrays(flat);
         let (offsets, total_bytes) = offsets(arrays.each_ref().map(Buffer::len));
-        admit(gpu, total_bytes)?;
+        check_room(total_bytes, gpu.memory()?.free_bytes)
+            .map_err(|problem| DeviceError { device_id: gpu.ordinal(), problem })?;
         let stream = gpu.stream()?;
         let mut memory = stream.allocate(total_bytes)?;
         for (array, offset) in arrays.iter().zip(offsets) {
@@ -188,17 +189,13 @@ fn offsets<const COUNT: usize>(lengths: [usize; COUNT]) -> ([usize; COUNT], usiz
 
 /// # Errors
 /// The device has less free memory than the forest takes and others need.
-fn admit(gpu: &Gpu, bytes: usize) -> Result<(), DeviceError> {
-    let free_bytes = gpu.memory()?.free_bytes;
-    if bytes.saturating_add(RESERVED_BYTES) <= free_bytes {
-        return Ok(());
-    }
-    Err(DeviceError {
-        device_id: gpu.ordinal(),
-        problem: format!(
+fn check_room(bytes: usize, free_bytes: usize) -> Result<(), String> {
+    match bytes.checked_add(RESERVED_BYTES).is_some_and(|needed_bytes| needed_bytes <= free_bytes) {
+        true => Ok(()),
+        false => Err(format!(
             "the forest takes {bytes} bytes of memory, and {RESERVED_BYTES} are left to others, but {free_bytes} are free"
-        ),
-    })
+        )),
+    }
 }
 
 fn numbers(numbers: Numbers) -> Buffer {
@@ -228,6 +225,16 @@ mod tests {
     fn arrays_follow_each_other_at_aligned_places() {
         assert_eq!(offsets([16, 0, 257, 1]), ([0, 256, 256, 768], 1_024));
         assert_eq!(offsets([0]), ([0], 0));
+    }
+
+    #[test]
+    fn a_forest_without_room_is_refused_before_it_is_copied() {
+        assert!(check_room(10, 10 + RESERVED_BYTES).is_ok());
+        assert!(check_room(usize::MAX, usize::MAX).is_err());
+        assert_eq!(
+            check_room(11, 10 + RESERVED_BYTES).unwrap_err(),
+            "the forest takes 11 bytes of memory, and 67108864 are left to others, but 67108874 are free"
+        );
     }
 
     #[test]
