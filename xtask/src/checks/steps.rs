@@ -115,7 +115,10 @@ fn clippy(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
 fn unit(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
     let mut command = cargo(workspace.root());
     // Guests are there by now: tests of theirs that find none must not be left out.
-    command.args(["test", "--workspace", "--no-fail-fast"]).env("NEREID_REQUIRE_GUESTS", "1");
+    command
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .env("NEREID_REQUIRE_GUESTS", "1")
+        .env("NEREID_REQUIRE_NVRTC", "1");
     run_observed(&mut command, |line| tally.read(line))
 }
 
