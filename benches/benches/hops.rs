@@ -123,7 +123,7 @@ fn ensemble_edge(criterion: &mut Criterion) {
     let service: Arc<dyn InferenceService> = models.clone();
     let handle = ServiceHandle::default();
     handle.set(&service);
-    let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(IdentityBackend)];
+    let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(IdentityBackend::default())];
     let loader = Loader::new(LoaderSettings {
         backends,
         telemetry: Telemetry::new(MetricsSettings::default()),

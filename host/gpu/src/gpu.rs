@@ -1,6 +1,12 @@
 //! One device: what it is, and its memory.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use cudarc::driver::{CudaContext, CudaStream, DriverError};
@@ -27,6 +33,14 @@ pub struct Gpu {
     pub(crate) pinned: Arc<PinnedPool>,
     /// Streams that nobody uses now.
     pub(crate) streams: Mutex<Vec<Arc<CudaStream>>>,
+    pub(crate) copied: Copied,
+}
+
+/// Bytes that this crate copied between a device and the host; what libraries copy by themselves is not among them.
+#[derive(Debug, Default)]
+pub(crate) struct Copied {
+    pub(crate) to_device: AtomicU64,
+    pub(crate) to_host: AtomicU64,
 }
 
 /// Memory of a device, of all processes.
@@ -71,6 +85,12 @@ impl Gpu {
     pub fn memory(&self) -> Result<MemoryInfo, DeviceError> {
         let (free_bytes, total_bytes) = self.said("its memory could not be asked for", self.context.mem_get_info())?;
         Ok(MemoryInfo { free_bytes, total_bytes })
+    }
+
+    /// Bytes copied to the device and to the host since the start, without what libraries copy by themselves.
+    pub fn copied_bytes(&self) -> (u64, u64) {
+        let Copied { to_device, to_host } = &self.copied;
+        (to_device.load(Ordering::Relaxed), to_host.load(Ordering::Relaxed))
     }
 
     /// A stream of one's own; goes back to the device's when it is dropped.

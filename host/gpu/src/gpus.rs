@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::{
     driver,
-    gpu::{Gpu, text},
+    gpu::{Copied, Gpu, text},
     pinned::{PinnedPool, PinnedUsage},
 };
 
@@ -139,7 +139,7 @@ fn describe(ordinal: i32, settings: &GpuSettings, pinned: &Arc<PinnedPool>) -> R
     let uuid = uuid_text(&name, context.uuid()?.bytes.map(std::ffi::c_char::cast_unsigned));
     let compute_capability = context.compute_capability()?;
     let (pinned, streams) = (Arc::clone(pinned), Mutex::default());
-    Ok(Gpu { ordinal, name, uuid, compute_capability, context, pinned, streams })
+    Ok(Gpu { ordinal, name, uuid, compute_capability, context, pinned, streams, copied: Copied::default() })
 }
 
 /// As NVML writes it: `GPU-` or `MIG-`, and 32 hexadecimal digits in five groups.

@@ -1,6 +1,6 @@
 //! A queue of work for a device, and the copies that go through it.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use cudarc::driver::CudaStream;
 use nereid_tensor::{Buffer, DeviceError};
@@ -64,6 +64,7 @@ impl GpuStream {
             return Ok(());
         }
         let length = target.len();
+        self.gpu.copied.to_host.fetch_add(length as u64, Ordering::Relaxed);
         let copied = driver::copy_to_host(&self.stream, target, address);
         self.gpu.said(&format!("{length} bytes could not be copied to the host"), copied)
     }
@@ -86,7 +87,10 @@ impl GpuStream {
         self.sources.lock().push(source.clone());
         let copied = match source.device() {
             Some(span) => driver::copy_on_device(&self.stream, address, span.address, span.length_bytes),
-            None => driver::copy_to_device(&self.stream, address, source.as_slice()),
+            None => {
+                self.gpu.copied.to_device.fetch_add(source.len() as u64, Ordering::Relaxed);
+                driver::copy_to_device(&self.stream, address, source.as_slice())
+            }
         };
         self.gpu.said(&format!("{} bytes could not be copied to the device", source.len()), copied)
     }

@@ -6,6 +6,7 @@
 mod access;
 mod cache;
 mod complaint;
+mod gpu;
 mod grpc;
 mod hints;
 mod infer;
@@ -27,6 +28,7 @@ pub use self::{
     access::{AccessArguments, ApiKeyArguments, ApiKeyCommand},
     cache::{CacheArguments, CacheChoice, CacheSetting},
     complaint::ArgumentError,
+    gpu::{GpuArguments, OfGpu},
     grpc::{CompressionLevel, GrpcArguments},
     hints::HintArguments,
     infer::InferArguments,

@@ -11,6 +11,7 @@ use nereid_backend_python::{PythonBackend, PythonLimits, PythonPorts, PythonSett
 use nereid_backend_pytorch::{PytorchBackend, PytorchSettings};
 use nereid_backend_repeat::{RepeatBackend, SquareBackend};
 use nereid_backend_wasm::{PluginPolicy, PluginPorts, PluginSettings, WasmAgents, WasmBackend};
+use nereid_gpu::Gpus;
 use nereid_inference::RepositoryAgents;
 use nereid_telemetry::Telemetry;
 
@@ -24,7 +25,7 @@ use crate::{
 pub(crate) fn backends(
     arguments: &BackendArguments,
     ports: PluginPorts,
-    (policy, python_limits): (PluginPolicy, PythonLimits),
+    (policy, python_limits, gpus): (PluginPolicy, PythonLimits, &Gpus),
     telemetry: &Telemetry,
 ) -> Result<Backends, ServerError> {
     let settings = settings(&arguments.backend_settings)?;
@@ -44,7 +45,7 @@ pub(crate) fn backends(
     let plugins = Arc::new(WasmBackend::new(plugin_settings, ports));
     let agents = Arc::new(WasmAgents::new(plugins.clone(), arguments.agent_directory.clone()));
     let list: Vec<Arc<dyn Backend>> = vec![
-        Arc::new(IdentityBackend),
+        Arc::new(IdentityBackend::new(gpus.clone())),
         Arc::new(RepeatBackend),
         Arc::new(SquareBackend),
         Arc::new(OnnxBackend::new(settings.onnx)),

@@ -13,8 +13,9 @@ use std::{
 
 use nereid_backend_python::PythonLimits;
 use nereid_backend_wasm::PluginPorts;
+use nereid_gpu::{GpuSettings, Gpus};
 use nereid_inference::{NAMESPACE_SEPARATOR, ServiceHandle};
-use nereid_pipeline::{InstanceRules, Loader, LoaderSettings, PipelineLimits};
+use nereid_pipeline::{GpuRules, InstanceRules, Loader, LoaderSettings, PipelineLimits};
 use nereid_repository::{ControlMode, Finding, RepositoryLimits, RepositorySettings, Severity};
 use nereid_telemetry::{MetricsSettings, Telemetry};
 use tokio::runtime::Runtime;
@@ -41,13 +42,15 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, ServerError>
     let runtime = Runtime::new().map_err(ServerError::Runtime)?;
     let operator = OperatorFile::load(arguments.backends.server_config.as_deref())?;
     let telemetry = Telemetry::new(MetricsSettings::default());
+    let gpus = Gpus::discover(&GpuSettings::default());
+    let limits = (operator.plugins, PythonLimits::default(), &gpus);
     let Backends { list: backends, agents } =
-        backends(&arguments.backends, PluginPorts::default(), (operator.plugins, PythonLimits::default()), &telemetry)?;
+        backends(&arguments.backends, PluginPorts::default(), limits, &telemetry)?;
     let loader = Loader::new(LoaderSettings {
         backends,
         telemetry,
         service: ServiceHandle::default(),
-        rules: InstanceRules::default(),
+        rules: InstanceRules { gpus: GpuRules { gpus, ..GpuRules::default() }, ..InstanceRules::default() },
         runtime: runtime.handle().clone(),
         limits: PipelineLimits::default(),
         cache: None,

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use nereid_backend::Backend;
 use nereid_backend_wasm::{PluginPolicy, PluginPorts};
+use nereid_gpu::Gpus;
 use nereid_inference::{Diagnostics, InferError, InferenceService, ModelControl};
 use nereid_memory::MemoryBudget;
-use nereid_pipeline::{CacheUse, Loader, LoaderSettings};
+use nereid_pipeline::{CacheUse, GpuRules, InstanceRules, Loader, LoaderSettings};
 use nereid_repository::{OnDemand, Repository, RepositoryLimits, RepositorySettings, StartReport};
 use nereid_shared_memory::{SharedMemory, SharedMemorySettings};
 use nereid_telemetry::Telemetry;
@@ -39,18 +40,19 @@ impl Host {
         arguments: &ServeArguments,
         telemetry: &Arc<Telemetry>,
         diagnostics: Arc<dyn Diagnostics>,
-        (cache, memory): (Option<CacheUse>, Option<MemoryBudget>),
+        (cache, memory, gpus): (Option<CacheUse>, Option<MemoryBudget>, Gpus),
         policy: PluginPolicy,
     ) -> Result<Self, ServerError> {
         let ports = PluginPorts::default();
         let limits = arguments.limits()?;
         let Backends { list: backends, agents } =
-            backends(&arguments.backends, ports.clone(), (policy, limits.python), telemetry)?;
+            backends(&arguments.backends, ports.clone(), (policy, limits.python, &gpus), telemetry)?;
+        let gpu_rules = GpuRules { gpus: gpus.clone(), load_limits: arguments.gpu.load_limits() };
         let loader = Loader::new(LoaderSettings {
             backends: backends.clone(),
             telemetry: Arc::clone(telemetry),
             service: ports.service.clone(),
-            rules: arguments.instances.rules(),
+            rules: InstanceRules { gpus: gpu_rules, ..arguments.instances.rules() },
             runtime: Handle::current(),
             limits: limits.pipeline,
             cache,
@@ -62,7 +64,7 @@ impl Host {
         let is_on_demand = arguments.models.model_control_mode == ControlMode::OnDemand;
         let on_demand = is_on_demand.then(|| OnDemand::new(Arc::clone(&repository)));
         let settings = SharedMemorySettings { limits: limits.shared_memory, ..arguments.services.shared_memory() };
-        let shared_memory = SharedMemory::new(settings);
+        let shared_memory = SharedMemory::new(settings).with_gpus(gpus);
         let host = Self { repository, on_demand, backends, diagnostics, shared_memory };
         let (service, control) = host.ports();
         ports.service.set(&service);

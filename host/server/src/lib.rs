@@ -11,6 +11,7 @@ mod access;
 mod backends;
 mod check;
 mod error;
+mod gpus;
 mod host;
 mod infer;
 mod limits;

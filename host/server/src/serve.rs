@@ -26,6 +26,7 @@ use crate::{
     access::{Access, Door},
     arguments::{CompressionLevel, ServeArguments},
     error::ServerError,
+    gpus,
     host::Host,
     memory_budget, metrics_service,
     operator_file::OperatorFile,
@@ -80,9 +81,13 @@ async fn run(
     let diagnostics: Arc<dyn Diagnostics> = Arc::new(ServerDiagnostics { traces: Arc::clone(&traces), log });
     let cache = response_cache::start(arguments).await?;
     let memory = memory_budget::start(arguments, &telemetry)?;
+    let gpus = gpus::discover(&arguments.gpu);
+    if arguments.services.allow_metrics && arguments.services.allow_gpu_metrics {
+        gpus::show(&gpus, &telemetry, arguments.services.metrics_interval());
+    }
     let tenants = operator.tenants.clone();
     telemetry.show_tenants(TenantSource(Arc::new(move || tenants.readings())));
-    let host = Host::assemble(arguments, &telemetry, diagnostics, (cache, memory), operator.plugins)?;
+    let host = Host::assemble(arguments, &telemetry, diagnostics, (cache, memory, gpus), operator.plugins)?;
     let report = tokio::select! {
         report = host.load() => report?,
         signal = signals.next() => return Err(ServerError::StoppedWhileLoading { signal }),

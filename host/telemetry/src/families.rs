@@ -17,6 +17,7 @@ use crate::{
     batch_sizes,
     cache_metrics::{CacheOutcome, CacheSeries},
     first_response,
+    gpu_metrics::{GPU_FAMILIES, GpuReadings},
     host_usage::HostUsage,
     memory_metrics::{MEMORY_FAMILIES, MemoryReading},
     model_metrics::{FailureReason, Series},
@@ -53,6 +54,12 @@ pub(crate) fn gather(series: &[Arc<Series>], host_usage: &HostUsage, now: Instan
 /// Those of a memory budget.
 pub(crate) fn of_memory(reading: &MemoryReading) -> Vec<MetricFamily> {
     let families = MEMORY_FAMILIES.iter().map(|family| family_of(family.head, (family.samples)(reading)));
+    families.filter(|family| !family.get_metric().is_empty()).collect()
+}
+
+/// Those of devices.
+pub(crate) fn of_gpus(readings: &GpuReadings) -> Vec<MetricFamily> {
+    let families = GPU_FAMILIES.iter().map(|family| family_of(family.head, (family.samples)(readings)));
     families.filter(|family| !family.get_metric().is_empty()).collect()
 }
 

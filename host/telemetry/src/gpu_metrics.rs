@@ -34,6 +34,9 @@ pub struct DeviceReading {
     pub power_limit_watts: Option<f64>,
     /// Since the server was started.
     pub energy_joules: Option<f64>,
+    /// Copied by the server; what libraries copy by themselves is not among them.
+    pub to_device_bytes: Option<f64>,
+    pub to_host_bytes: Option<f64>,
 }
 
 pub(crate) struct GpuFamily {
@@ -66,6 +69,20 @@ pub(crate) const GPU_FAMILIES: &[GpuFamily] = &[
     GpuFamily {
         head: Head::counter("nv_energy_consumption", "GPU energy consumption in joules since the server started"),
         samples: |all| of_each(all, |device| device.energy_joules),
+    },
+    GpuFamily {
+        head: Head::counter(
+            "nereid_gpu_to_device_bytes_total",
+            "Bytes that the server copied to the GPU, libraries' own copies apart",
+        ),
+        samples: |all| of_each(all, |device| device.to_device_bytes),
+    },
+    GpuFamily {
+        head: Head::counter(
+            "nereid_gpu_to_host_bytes_total",
+            "Bytes that the server copied from the GPU, libraries' own copies apart",
+        ),
+        samples: |all| of_each(all, |device| device.to_host_bytes),
     },
     GpuFamily {
         head: Head::gauge("nv_pinned_memory_pool_total_bytes", "Pinned memory pool total memory size, in bytes"),

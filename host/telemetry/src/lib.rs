@@ -11,6 +11,7 @@ mod custom_metrics;
 mod diagnostics;
 mod families;
 mod first_response;
+mod gpu_metrics;
 mod host_usage;
 mod logging;
 mod memory_metrics;
@@ -29,6 +30,7 @@ pub use crate::{
     custom_metrics::{CustomKind, CustomMetrics, CustomSeries, MetricHead, ModelMeters},
     diagnostics::ServerDiagnostics,
     first_response::check_metric_control,
+    gpu_metrics::{DeviceReading, GpuReadings, GpuSource},
     logging::{LogControl, LogError, RequestLine, init_logging, log_panics},
     memory_metrics::{MemoryReading, MemorySource},
     metrics_settings::MetricsSettings,

@@ -13,6 +13,7 @@ use prometheus::TextEncoder;
 use crate::{
     custom_metrics::CustomMetrics,
     families, first_response,
+    gpu_metrics::GpuSource,
     host_usage::{HostUsage, HostUsageReader},
     memory_metrics::MemorySource,
     metrics_settings::MetricsSettings,
@@ -27,6 +28,8 @@ pub struct Telemetry {
     /// Touched at load, at scrape, and never by a request. Dead entries go at the next touch.
     models: Mutex<BTreeMap<Labels, Weak<Series>>>,
     host: Mutex<(HostUsageReader, HostUsage)>,
+    /// Where there are devices.
+    gpus: OnceLock<GpuSource>,
     /// Where there is a memory budget.
     memory: OnceLock<MemorySource>,
     /// Where there are tenants.
@@ -45,6 +48,7 @@ impl Telemetry {
             settings,
             models: Mutex::default(),
             host,
+            gpus: OnceLock::new(),
             memory: OnceLock::new(),
             tenants: OnceLock::new(),
             custom: Arc::default(),
@@ -92,6 +96,12 @@ impl Telemetry {
         }
     }
 
+    /// Shows devices from now on; the first source counts.
+    pub fn show_gpus(&self, source: GpuSource) {
+        // Nobody has two.
+        let _ = self.gpus.set(source);
+    }
+
     /// Shows a memory budget from now on; the first one counts.
     pub fn show_memory(&self, source: MemorySource) {
         // Nobody has two.
@@ -113,6 +123,7 @@ impl Telemetry {
         };
         let usage = self.host.lock().1;
         let mut families = families::gather(&series, &usage, Instant::now());
+        families.extend(self.gpus.get().into_iter().flat_map(|source| families::of_gpus(&(source.0)())));
         families.extend(self.memory.get().into_iter().flat_map(|source| families::of_memory(&(source.0)())));
         families.extend(self.plugins.gather());
         families.extend(self.tenants.get().into_iter().flat_map(|source| tenant_metrics::gather(&(source.0)())));

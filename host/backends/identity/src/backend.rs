@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use nereid_backend::{Backend, BatchForms, Instance, InstanceSpec, LoadedModel};
-use nereid_inference::{InferError, ModelConfig, ModelSource};
+use nereid_gpu::Gpus;
+use nereid_inference::{InferError, ModelConfig, ModelSource, config::InstanceKind};
 
 use crate::{
     instance::IdentityInstance,
@@ -17,15 +18,25 @@ const DELAY_PARAMETER: &str = "execute_delay_ms";
 const DELAY_MS_MAX: u64 = 3_600_000;
 
 /// The backend called `identity`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct IdentityBackend;
+#[derive(Clone, Debug, Default)]
+pub struct IdentityBackend {
+    gpus: Gpus,
+}
 
 struct IdentityModel {
+    gpus: Gpus,
     pairs: Arc<[EchoPair]>,
     delay: Option<Duration>,
 }
 
 // === impl IdentityBackend ===
+
+impl IdentityBackend {
+    /// Identities that instances of `KIND_GPU` put onto these devices.
+    pub fn new(gpus: Gpus) -> Self {
+        Self { gpus }
+    }
+}
 
 impl Backend for IdentityBackend {
     fn name(&self) -> &'static str {
@@ -43,7 +54,7 @@ impl Backend for IdentityBackend {
     fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError> {
         BatchForms::refuse_batch_tensors(&source.config, self.name())?;
         let pairs = echo_pairs(&source.config)?.into();
-        Ok(Arc::new(IdentityModel { pairs, delay: execute_delay(&source.config)? }))
+        Ok(Arc::new(IdentityModel { gpus: self.gpus.clone(), pairs, delay: execute_delay(&source.config)? }))
     }
 
     /// One response is a number of responses, too.
@@ -55,8 +66,17 @@ impl Backend for IdentityBackend {
 // === impl IdentityModel ===
 
 impl LoadedModel for IdentityModel {
-    fn new_instance(&self, _spec: &InstanceSpec) -> Result<Instance, InferError> {
-        let instance = IdentityInstance { pairs: self.pairs.clone(), delay: self.delay };
+    fn new_instance(&self, spec: &InstanceSpec) -> Result<Instance, InferError> {
+        let gpu = match spec.kind {
+            InstanceKind::Gpu => Some(self.gpus.get(spec.device_id).cloned().ok_or_else(|| {
+                let InstanceSpec { name, device_id, .. } = spec;
+                InferError::unsupported(format!(
+                    "instance '{name}' is of KIND_GPU, and there is no GPU {device_id} here"
+                ))
+            })?),
+            InstanceKind::Auto | InstanceKind::Cpu | InstanceKind::Model => None,
+        };
+        let instance = IdentityInstance { pairs: self.pairs.clone(), delay: self.delay, gpu };
         Ok(Instance::Task(Box::new(instance)))
     }
 }

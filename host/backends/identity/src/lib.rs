@@ -1,6 +1,6 @@
 //! The backend called `identity`: output `i` is input `i`, by reference.
 //!
-//! Invariant: no tensor byte is copied or looked at. It is the floor of what a request costs, and with a delay the
+//! Invariant: no tensor byte is looked at, and none is copied but to a device that an instance is on. It is the floor of what a request costs, and with a delay the
 //! stand-in for a slow model.
 //!
 //! Deliberately absent: a model file, and threads.

@@ -31,13 +31,7 @@ pub struct HintArguments {
     #[arg(long, hide = true)]
     pub grpc_http2_max_ping_strikes: Option<u64>,
     #[arg(long, hide = true)]
-    pub pinned_memory_pool_byte_size: Option<u64>,
-    #[arg(long, hide = true)]
-    pub cuda_memory_pool_byte_size: Option<String>,
-    #[arg(long, hide = true)]
     pub cuda_virtual_address_size: Option<String>,
-    #[arg(long, hide = true)]
-    pub min_supported_compute_capability: Option<String>,
     #[arg(long, hide = true, value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
           action = ArgAction::Set)]
     pub enable_peer_access: Option<bool>,
@@ -46,7 +40,8 @@ pub struct HintArguments {
 const THREADS: &str = "the server has one thread per processor for all services";
 const POOLS: &str = "requests and responses are made when they are needed and bounded by the server's limits";
 const PINGS: &str = "a client's pings are always answered, and the server's own are not counted";
-const GPU_MEMORY: &str = "models run on the processor only";
+const GPU_ADDRESSES: &str = "the CUDA driver grows the pool of each GPU by itself";
+const PEERS: &str = "the CUDA driver copies between GPUs by the best way there is";
 
 // === impl HintArguments ===
 
@@ -71,11 +66,8 @@ impl HintArguments {
                 PINGS,
             ),
             (self.grpc_http2_max_ping_strikes.is_some(), "grpc-http2-max-ping-strikes", PINGS),
-            (self.pinned_memory_pool_byte_size.is_some(), "pinned-memory-pool-byte-size", GPU_MEMORY),
-            (self.cuda_memory_pool_byte_size.is_some(), "cuda-memory-pool-byte-size", GPU_MEMORY),
-            (self.cuda_virtual_address_size.is_some(), "cuda-virtual-address-size", GPU_MEMORY),
-            (self.min_supported_compute_capability.is_some(), "min-supported-compute-capability", GPU_MEMORY),
-            (self.enable_peer_access.is_some(), "enable-peer-access", GPU_MEMORY),
+            (self.cuda_virtual_address_size.is_some(), "cuda-virtual-address-size", GPU_ADDRESSES),
+            (self.enable_peer_access.is_some(), "enable-peer-access", PEERS),
         ];
         hints.into_iter().filter_map(|(given, flag, instead)| given.then_some((flag, instead))).collect()
     }

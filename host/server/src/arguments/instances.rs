@@ -57,7 +57,7 @@ impl InstanceArguments {
             // It was set once already, when it was read.
             let _ = host_policies.set(policy, setting, value);
         }
-        InstanceRules { rate_limiter, host_policies }
+        InstanceRules { rate_limiter, host_policies, ..InstanceRules::default() }
     }
 
     /// Says in the log what was given for nothing.

@@ -14,6 +14,7 @@ use nereid_telemetry::MetricsSettings;
 
 use crate::arguments::{
     AccessArguments, ArgumentError, CacheArguments, TraceArguments,
+    gpu::GpuArguments,
     grpc::GrpcArguments,
     hints::HintArguments,
     instances::InstanceArguments,
@@ -38,6 +39,8 @@ pub struct ServeArguments {
     pub models: ModelArguments,
     #[command(flatten)]
     pub instances: InstanceArguments,
+    #[command(flatten)]
+    pub gpu: GpuArguments,
     #[command(flatten)]
     pub services: ServiceArguments,
     #[command(flatten)]
@@ -163,7 +166,7 @@ pub struct ServiceArguments {
     #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
           default_value = "true", action = ArgAction::Set)]
     pub allow_cpu_metrics: bool,
-    /// Show GPUs among the metrics; models run on the processor only, so that there are none to show
+    /// Show use, memory, power and energy of the GPUs among the metrics
     #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
           default_value = "true", action = ArgAction::Set)]
     pub allow_gpu_metrics: bool,
@@ -171,7 +174,7 @@ pub struct ServiceArguments {
     /// 'histogram_latencies=BOOL' (off), 'summary_latencies=BOOL' (off) and 'summary_quantiles=QUANTILE:ERROR,…'
     #[arg(long = "metrics-config", value_name = "SETTING", action = ArgAction::Append)]
     pub metrics_config: Vec<MetricsSetting>,
-    /// How often processor and memory usage are read, in milliseconds
+    /// How often usage of the processor, the memory and the GPUs is read, in milliseconds
     #[arg(long, value_name = "MILLISECONDS", default_value = "2000")]
     pub metrics_interval_ms: NonZeroU64,
 

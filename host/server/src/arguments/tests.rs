@@ -1,7 +1,8 @@
 //! The command line as data: what is understood, and how it is refused.
 
-use std::num::NonZeroU64;
+use std::{collections::BTreeMap, num::NonZeroU64};
 
+use nereid_gpu::GpuSettings;
 use nereid_telemetry::MetricsSettings;
 
 use super::*;
@@ -224,9 +225,9 @@ fn flags_that_only_tune_tritonserver_are_accepted_and_explained() {
         vec!["http-thread-count", "grpc-keepalive-permit-without-calls", "grpc-http2-max-ping-strikes"],
     );
     check(
-        "--pinned-memory-pool-byte-size=0 --cuda-memory-pool-byte-size=0:67108864 --grpc-infer-allocation-pool-size=0",
+        "--cuda-virtual-address-size=0:67108864 --grpc-infer-allocation-pool-size=0 --enable-peer-access",
         given,
-        vec!["grpc-infer-allocation-pool-size", "pinned-memory-pool-byte-size", "cuda-memory-pool-byte-size"],
+        vec!["grpc-infer-allocation-pool-size", "cuda-virtual-address-size", "enable-peer-access"],
     );
     check_refused(
         "serve --model-repository=m --grpc-infer-thread-count=1",
@@ -290,10 +291,41 @@ fn a_misspelt_flag_is_refused_with_the_right_one() {
 }
 
 #[test]
+fn gpus_are_limited_one_by_one() {
+    let settings = |serve: &ServeArguments| (serve.gpu.settings(), serve.gpu.load_limits());
+    check("", settings, (GpuSettings::default(), BTreeMap::new()));
+    check(
+        "--pinned-memory-pool-byte-size=1024 --cuda-memory-pool-byte-size=0:2048 --cuda-memory-pool-byte-size 1:0 \
+         --min-supported-compute-capability=7.5 --model-load-gpu-limit=0:0.5",
+        settings,
+        (
+            GpuSettings {
+                pinned_pool_bytes: 1024,
+                pool_bytes: BTreeMap::from([(0, 2048), (1, 0)]),
+                compute_capability_min: (7, 5),
+            },
+            BTreeMap::from([(0, 0.5)]),
+        ),
+    );
+    check_refused(
+        "serve --model-repository=m --model-load-gpu-limit=0:80",
+        "--model-load-gpu-limit=0:80: expected the number of a GPU and a part of its memory from 0 to 1, such as 0:0.8",
+    );
+    check_refused(
+        "serve --model-repository=m --cuda-memory-pool-byte-size=64",
+        "--cuda-memory-pool-byte-size=64: expected the number of a GPU and bytes, such as 0:67108864",
+    );
+    check_refused(
+        "serve --model-repository=m --min-supported-compute-capability=new",
+        "--min-supported-compute-capability=new: expected a compute capability such as 7.5",
+    );
+}
+
+#[test]
 fn a_flag_of_tritonserver_that_is_not_served_is_refused_by_name() {
     check_refused(
-        "serve --model-repository=m --model-load-gpu-limit=0:0.5",
-        "--model-load-gpu-limit is a flag of tritonserver that is not served yet: models run on the processor only; leave the flag out",
+        "serve --model-repository=m --strict-model-config=true",
+        "--strict-model-config is a flag of tritonserver that is not served yet: it is tritonserver's old flag; use --disable-auto-complete-config for 'true'",
     );
 }
 

@@ -14,7 +14,6 @@ const UNSERVED: &[(&[&str], &str)] = &[
         &["backend-directory"],
         "backends are built in; name a native library with --backend-config=onnxruntime,library=PATH",
     ),
-    (&["model-load-gpu-limit"], "models run on the processor only; leave the flag out"),
     (&["strict-model-config"], "it is tritonserver's old flag; use --disable-auto-complete-config for 'true'"),
     (
         &[

@@ -45,7 +45,7 @@ fn source(types: &[(DataType, DataType)], parameters: &[(&str, &str)]) -> ModelS
 }
 
 fn load_error(source: &ModelSource) -> String {
-    match IdentityBackend.load(source) {
+    match IdentityBackend::default().load(source) {
         Ok(_) => unreachable!("it loaded"),
         Err(error) => error.message().to_owned(),
     }
@@ -65,7 +65,8 @@ fn mixed(parameters: &[(&str, &str)]) -> ModelSource {
 /// Executes one request and hands out its stream.
 async fn execute(source: &ModelSource, request: InferRequest) -> ResponseStream {
     let spec = InstanceSpec { name: "echo_0".into(), kind: Default::default(), device_id: 0 };
-    let Instance::Task(mut instance) = IdentityBackend.load(source).unwrap().new_instance(&spec).unwrap() else {
+    let Instance::Task(mut instance) = IdentityBackend::default().load(source).unwrap().new_instance(&spec).unwrap()
+    else {
         unreachable!("identity does not block");
     };
     let checked = Signature::from_config(&source.config).unwrap().check(request).unwrap();
@@ -82,7 +83,7 @@ async fn execute(source: &ModelSource, request: InferRequest) -> ResponseStream 
 #[tokio::test]
 async fn keeps_the_contract_of_every_backend() {
     let source = mixed(&[]);
-    let model = IdentityBackend.load(&source).unwrap();
+    let model = IdentityBackend::default().load(&source).unwrap();
     let signature = Signature::from_config(&source.config).unwrap();
     contract::check(contract::ContractCase { model: &*model, signature, inputs: inputs() }).await;
 }
@@ -149,4 +150,13 @@ fn refuses_a_delay_that_is_no_number_or_too_long() {
             )
         );
     }
+}
+
+#[test]
+fn refuses_an_instance_on_a_device_that_is_not_there() {
+    let spec = InstanceSpec { name: "echo_0_0".into(), kind: InstanceKind::Gpu, device_id: 0 };
+    let Err(error) = IdentityBackend::default().load(&mixed(&[])).unwrap().new_instance(&spec) else {
+        panic!("an instance on no device");
+    };
+    assert_eq!(error.message(), "instance 'echo_0_0' is of KIND_GPU, and there is no GPU 0 here");
 }
