@@ -98,7 +98,11 @@ fn iterative_without_end(config: &ModelConfig) -> Option<String> {
     is_used.then(|| format!("backend '{}'", config.backend))
 }
 
+/// The backend that has some refuses those that it has not, by their names.
 fn accelerators(config: &ModelConfig) -> Option<String> {
+    if matches!(&*config.backend, "" | "onnxruntime") {
+        return None;
+    }
     let accelerators = config.optimization.as_ref()?.execution_accelerators.as_ref()?;
     accelerators.gpu.iter().chain(&accelerators.cpu).next().map(|accelerator| format!("'{}'", accelerator.name))
 }
@@ -138,7 +142,8 @@ mod tests {
             ("output.is_non_linear_format_io", "backend: 'tensorrt' output { is_non_linear_format_io: true }"),
             (
                 "optimization.execution_accelerators",
-                "optimization { execution_accelerators { cpu_execution_accelerator { name: 'openvino' } } }",
+                "backend: 'pytorch'
+                 optimization { execution_accelerators { cpu_execution_accelerator { name: 'openvino' } } }",
             ),
             (
                 "sequence_batching.iterative_sequence",
@@ -182,6 +187,11 @@ mod tests {
         );
         check("sequence_batching { oldest { max_candidate_sequences: 4 } state { input_name: 'i' } }", &[]);
         check("backend: 'onnxruntime' sequence_batching { iterative_sequence: true }", &[]);
+        check(
+            "backend: 'onnxruntime'
+             optimization { execution_accelerators { gpu_execution_accelerator { name: 'tensorrt' } } }",
+            &[],
+        );
         check("backend: 'python' sequence_batching { iterative_sequence: true }", &[]);
         check("sequence_batching { state { input_name: 'i' use_growable_memory: true } }", &[]);
         check(

@@ -1,46 +1,43 @@
-//! Loading: the file is opened, compared with the configuration, and planned; instances share its session.
-//!
-//! One session per model and not per instance: `Run` is thread safe, two threads on one session and on one each have
-//! the same throughput (digits_cnn_large, batch 1 and 16: equal within 5 %), and each further session would
-//! hold another copy of the weights.
+//! Loading: the file is opened where its first instance will be, compared with the configuration, and planned.
 
 use std::sync::Arc;
 
-use nereid_backend::{Backend, BatchForms, Instance, InstanceSpec, LoadedModel};
-use nereid_inference::{
-    InferError, MemoryKind, MemoryUsage, ModelConfig, ModelSource, Signature, config::InstanceKind,
-};
-use ort::session::Session;
+use nereid_backend::{Backend, BatchForms, LoadedModel};
+use nereid_gpu::Gpus;
+use nereid_inference::{InferError, ModelConfig, ModelSource, Signature};
 
 use crate::{
     agree,
     complete::{self, Declared},
-    instance::OnnxInstance,
     iterate,
-    library::OnnxSettings,
-    memory,
-    model_file::{DEFAULT_FILENAME, ModelFile},
+    library::{self, OnnxSettings},
+    model::{OnnxModel, Sessions},
+    model_file::{DEFAULT_FILENAME, ModelFile, Opening},
     options::SessionOptions,
+    place::Place,
     plan::Plan,
+    providers,
+    shrinkage::ArenaShrinkage,
 };
 
 /// The backend called `onnxruntime`.
 #[derive(Clone, Debug)]
 pub struct OnnxBackend {
     settings: OnnxSettings,
-}
-
-struct OnnxModel {
-    session: Arc<Session>,
-    plan: Arc<Plan>,
+    gpus: Gpus,
 }
 
 // === impl OnnxBackend ===
 
 impl OnnxBackend {
-    /// A backend that looks for its library when the first model is loaded.
+    /// A backend that looks for its library when the first model is loaded, for the processor.
     pub fn new(settings: OnnxSettings) -> Self {
-        Self { settings }
+        Self { settings, gpus: Gpus::none() }
+    }
+
+    /// The backend for these devices too.
+    pub fn with_gpus(self, gpus: Gpus) -> Self {
+        Self { gpus, ..self }
     }
 }
 
@@ -53,25 +50,35 @@ impl Backend for OnnxBackend {
         DEFAULT_FILENAME
     }
 
+    fn prefers_gpus(&self) -> bool {
+        let has_devices = !self.gpus.all().is_empty();
+        has_devices && library::environment(&self.settings, "").is_ok_and(|_environment| providers::has_cuda())
+    }
+
     fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
-        let file = ModelFile::open(&self.settings, source, SessionOptions::METADATA)?;
-        let completed = complete::complete(&source.config, file.declared(), self.settings.default_max_batch_size);
+        let opening = Opening { options: SessionOptions::METADATA, gpu: None };
+        let file = ModelFile::open(&self.settings, source, opening)?;
+        let mut completed = complete::complete(&source.config, file.declared(), self.settings.default_max_batch_size);
+        if source.config.instance_groups.is_empty() && self.prefers_gpus() {
+            // The host puts what is not written on the devices.
+            completed.instance_groups.clear();
+        }
         agree::check(&completed, file.declared(), &file.file_name)?;
         Ok(completed)
     }
 
     fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError> {
         let model_config = &source.config;
-        let options = SessionOptions::from_config(model_config)?;
+        let sessions = Sessions::new(&self.settings, source)?;
+        let shrinkage = ArenaShrinkage::from_config(model_config, sessions.options.has_cpu_arena())?;
         refuse_unserved(model_config)?;
         let signature = Signature::of_backend(model_config)?;
-        let file = ModelFile::open(&self.settings, source, options)?;
-        agree::check(model_config, file.declared(), &file.file_name)?;
+        let file = sessions.open(Place::first(model_config))?;
         let forms = BatchForms::of(model_config)?;
         let plan = Plan::new(&signature, forms, file.declared())
             .map_err(|error| InferError::invalid_argument(format!("model '{}': {error}", model_config.name)))?;
         let plan = Plan { iterate_while: iterate::output(model_config, &signature)?, ..plan };
-        Ok(Arc::new(OnnxModel { session: file.session, plan: Arc::new(plan) }))
+        Ok(Arc::new(OnnxModel { sessions, gpus: self.gpus.clone(), shrinkage, plan: Arc::new(plan) }))
     }
 }
 
@@ -93,28 +100,8 @@ fn refuse_unserved(model_config: &ModelConfig) -> Result<(), InferError> {
 // === impl ModelFile ===
 
 impl ModelFile {
-    fn declared(&self) -> Declared<'_> {
+    pub(crate) fn declared(&self) -> Declared<'_> {
         Declared { inputs: &self.inputs, outputs: &self.outputs, defaults: &self.defaults }
-    }
-}
-
-// === impl OnnxModel ===
-
-impl LoadedModel for OnnxModel {
-    fn new_instance(&self, spec: &InstanceSpec) -> Result<Instance, InferError> {
-        if spec.kind == InstanceKind::Gpu {
-            return Err(InferError::unsupported(format!(
-                "instance '{}' of model '{}': the onnxruntime backend runs on the CPU only; use kind: KIND_CPU",
-                spec.name, self.plan.model_name
-            )));
-        }
-        let instance = OnnxInstance { session: self.session.clone(), plan: self.plan.clone() };
-        Ok(Instance::Blocking(Box::new(instance)))
-    }
-
-    fn memory_usage(&self) -> Vec<MemoryUsage> {
-        let bytes = memory::bytes_in_use(&self.session);
-        bytes.map(|bytes| MemoryUsage { kind: MemoryKind::Cpu, device_id: 0, bytes }).into_iter().collect()
     }
 }
 

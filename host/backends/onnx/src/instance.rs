@@ -4,41 +4,38 @@
 //! elements); outputs none, either written into our memory by the library or lent by it until the response is gone;
 //! strings one each way. Numbers in a client's shared memory are used in place, with one exception: integers and
 //! booleans steer what the library does next, and it may read them twice, so they are copied out before and in after.
+//!
+//! On a GPU the run is over when it returns: the library waits for its own stream, so what it wrote is complete, and what it
+//! read may go.
 
-use std::{ffi::CStr, sync::Arc};
+use std::sync::Arc;
 
 use nereid_backend::{Batch, BlockingInstance, scatter};
 use nereid_inference::{CheckedRequest, InferError, InferResponse, NamedTensor};
-use nereid_tensor::{Buffer, BufferMut, DataType, Shape, Tensor};
-use ort::{ErrorCode, session::Session};
+use nereid_tensor::{Buffer, DataType, DeviceError, Shape, Tensor};
+use ort::{
+    ErrorCode,
+    session::{RunOptions, Session},
+};
 
 use crate::{
+    device::Device,
+    input::PreparedInput,
     iterate,
+    output::{Outputs, WantedOutput},
     plan::{Plan, PlannedTensor},
-    run::{OutputSlot, run},
+    run::run,
     value::RuntimeTensor,
 };
 
-/// One of several that share a session; it holds nothing of its own but the thread that it runs on.
+/// One of several that share a session; it holds nothing of its own but the thread that it runs on, and on a GPU a stream
+/// for its copies.
 pub(crate) struct OnnxInstance {
     pub(crate) session: Arc<Session>,
     pub(crate) plan: Arc<Plan>,
-}
-
-/// An input as the session gets it; owns what the runtime's tensor borrows.
-struct PreparedInput<'p> {
-    planned: &'p PlannedTensor,
-    tensor: Tensor,
-    shape: Shape,
-    /// The bytes, copied when they are not fit to be read where they are.
-    copy: Option<BufferMut>,
-}
-
-/// An output that some request wants.
-struct WantedOutput<'p> {
-    planned: &'p PlannedTensor,
-    /// Shape and memory, when both are known before the run.
-    ours: Option<(Shape, BufferMut)>,
+    pub(crate) run_options: Option<RunOptions>,
+    /// The GPU that the session is on.
+    pub(crate) device: Option<Device>,
 }
 
 // === impl OnnxInstance ===
@@ -57,6 +54,10 @@ impl BlockingInstance for OnnxInstance {
             Err(error) => batch.fail_all(&error),
         }
     }
+
+    fn takes_device_memory(&self) -> bool {
+        self.device.is_some()
+    }
 }
 
 impl OnnxInstance {
@@ -67,7 +68,7 @@ impl OnnxInstance {
             return Err(InferError::internal(text));
         }
         let inputs = self.prepare(batch)?;
-        let wanted = self.wanted(batch);
+        let wanted = self.wanted(batch)?;
         batch.mark_inputs_ready();
         let outputs = self.run(&inputs, wanted)?;
         batch.mark_outputs_started();
@@ -79,7 +80,7 @@ impl OnnxInstance {
         let mut inputs = Vec::with_capacity(plan.inputs.len() + plan.batch_inputs.len());
         for planned in &plan.inputs {
             // An optional input that no request brings is left to the model's own default.
-            let Some(tensor) = plan.forms.gather(batch, &planned.name)? else { continue };
+            let Some(tensor) = self.gather(batch, &planned.name)? else { continue };
             inputs.push(PreparedInput::new(planned, tensor));
         }
         for (planned, made) in plan.batch_inputs.iter().zip(plan.forms.tensors()) {
@@ -89,19 +90,28 @@ impl OnnxInstance {
         Ok(inputs)
     }
 
-    fn wanted(&self, batch: &Batch) -> Vec<WantedOutput<'_>> {
-        let rows = batch.rows();
+    /// The input of the whole batch, where the session can read it.
+    fn gather(&self, batch: &Batch, name: &str) -> Result<Option<Tensor>, InferError> {
+        let forms = &self.plan.forms;
+        let Some(device) = &self.device else { return forms.gather(batch, name) };
+        let failed = |error: DeviceError| self.lacking(&format!("input '{name}'"), &error);
+        if let Some(gathered) = device.gather(batch, name, forms.is_ragged(name)).map_err(failed)? {
+            return Ok(Some(gathered));
+        }
+        forms.gather(batch, name)?.map(|tensor| device.place(tensor).map_err(failed)).transpose()
+    }
+
+    fn wanted(&self, batch: &Batch) -> Result<Vec<WantedOutput<'_>>, InferError> {
         let is_wanted = |planned: &&PlannedTensor| {
             self.plan.iterates_by(&planned.name) || batch.requests().any(|request| request.wants(&planned.name))
         };
-        let wanted = self.plan.outputs.iter().filter(is_wanted);
-        let ours = |planned: &PlannedTensor| {
-            let shape = planned.known_shape(rows, self.plan.batching)?;
-            let length_bytes = shape.byte_size(planned.data_type)?;
-            let memory = clients_memory(batch, planned, length_bytes);
-            Some((shape, memory.unwrap_or_else(|| BufferMut::zeroed(length_bytes))))
-        };
-        wanted.map(|planned| WantedOutput { planned, ours: ours(planned) }).collect()
+        let takes_device_memory = batch.requests().any(|request| request.get().takes_device_memory);
+        let device = self.device.as_ref().filter(|_| takes_device_memory);
+        let outputs = Outputs { batch, batching: self.plan.batching, device };
+        let wanted = self.plan.outputs.iter().filter(is_wanted).map(|planned| {
+            outputs.want(planned).map_err(|error| self.lacking(&format!("output '{}'", planned.name), &error))
+        });
+        wanted.collect()
     }
 
     fn run(
@@ -109,10 +119,14 @@ impl OnnxInstance {
         inputs: &[PreparedInput<'_>],
         mut wanted: Vec<WantedOutput<'_>>,
     ) -> Result<Vec<(Arc<str>, Tensor)>, InferError> {
-        let failed = |error: ort::Error| self.failed(error);
-        let inputs: Vec<_> = inputs.iter().map(PreparedInput::view).collect::<Result<_, _>>().map_err(failed)?;
-        let mut slots: Vec<_> = wanted.iter_mut().map(WantedOutput::slot).collect::<Result<_, _>>().map_err(failed)?;
-        run(&self.session, &inputs, &mut slots).map_err(failed)?;
+        let (failed, device) = (|error: ort::Error| self.failed(error), self.device.as_ref());
+        let inputs = inputs.iter().map(|input| input.view(device)).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let slots = wanted.iter_mut().map(|output| output.slot(device)).collect::<Result<Vec<_>, _>>();
+        let mut slots = slots.map_err(failed)?;
+        run((&self.session, self.run_options.as_ref()), &inputs, &mut slots).map_err(|error| {
+            device.inspect(|device| device.settle());
+            self.failed(error)
+        })?;
         // Tensors over our memory are let go; those that the library allocated go on.
         let theirs: Vec<Option<RuntimeTensor<'static>>> = slots.into_iter().map(|slot| slot.theirs).collect();
         let outputs = wanted.into_iter().zip(theirs).map(|(output, theirs)| {
@@ -125,8 +139,8 @@ impl OnnxInstance {
     /// The output as a tensor of ours.
     fn finish(&self, output: WantedOutput<'_>, theirs: Option<RuntimeTensor<'static>>) -> Result<Tensor, InferError> {
         let planned = output.planned;
-        let (shape, buffer) = match (output.ours, theirs) {
-            (Some((shape, memory)), _) => (shape, memory.freeze()),
+        let (shape, buffer) = match (output.written(), theirs) {
+            (Some(written), _) => written,
             (None, Some(tensor)) => self.take(planned, tensor)?,
             (None, None) => return Err(self.broken(planned, "was not computed")),
         };
@@ -185,107 +199,11 @@ impl OnnxInstance {
         }
     }
 
+    fn lacking(&self, tensor: &str, error: &DeviceError) -> InferError {
+        InferError::internal(format!("{}{tensor} on {error}", self.prefix()))
+    }
+
     fn broken(&self, planned: &PlannedTensor, text: &str) -> InferError {
         InferError::internal(format!("{}output '{}' {text}", self.prefix(), planned.name))
-    }
-}
-
-/// The memory that the client of the only request gave for an output, where the library may write it in place.
-fn clients_memory(batch: &Batch, planned: &PlannedTensor, length_bytes: usize) -> Option<BufferMut> {
-    let mut requests = batch.requests();
-    let (Some(request), None) = (requests.next(), requests.next()) else { return None };
-    if !may_change(planned.data_type) || length_bytes == 0 {
-        return None;
-    }
-    let element_bytes = planned.data_type.size_bytes()?;
-    let memory = request.output_target(&planned.name, length_bytes)?;
-    (memory.as_slice().as_ptr() as usize).is_multiple_of(element_bytes).then_some(memory)
-}
-
-/// Whether elements may be changed by somebody else while the library uses them. A floating-point number is only
-/// calculated with; another is an index, a shape or a condition that was checked before.
-fn may_change(data_type: DataType) -> bool {
-    matches!(data_type, DataType::Fp16 | DataType::Bf16 | DataType::Fp32 | DataType::Fp64)
-}
-
-/// A copy of bytes that the library could not read safely where they are: not aligned for the elements, open to changes
-/// that it does not expect, or a `BOOL` other than 0 and 1, which is undefined behaviour in C++.
-fn unfit_copy(tensor: &Tensor) -> Option<BufferMut> {
-    let buffer = tensor.buffer();
-    let is_open = buffer.is_external() && !may_change(tensor.data_type());
-    if tensor.data_type() == DataType::Bool && (is_open || buffer.as_slice().iter().any(|byte| *byte > 1)) {
-        let mut copy = BufferMut::copy_of(buffer.as_slice());
-        copy.as_mut_slice().iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
-        return Some(copy);
-    }
-    let element_bytes = tensor.data_type().size_bytes()?;
-    (is_open || !buffer.is_aligned_to(element_bytes)).then(|| BufferMut::copy_of(buffer.as_slice()))
-}
-
-// === impl PreparedInput ===
-
-impl<'p> PreparedInput<'p> {
-    fn new(planned: &'p PlannedTensor, tensor: Tensor) -> Self {
-        let shape = planned.file_shape(tensor.shape());
-        let copy = unfit_copy(&tensor);
-        Self { planned, tensor, shape, copy }
-    }
-
-    fn view(&self) -> Result<(&CStr, RuntimeTensor<'_>), ort::Error> {
-        let bytes = self.copy.as_ref().map_or(self.tensor.buffer().as_slice(), BufferMut::as_slice);
-        let tensor = match self.planned.data_type {
-            DataType::Bytes => RuntimeTensor::strings(&self.tensor, &self.shape)?,
-            data_type => RuntimeTensor::over(data_type, &self.shape, bytes)?,
-        };
-        Ok((&self.planned.c_name, tensor))
-    }
-}
-
-// === impl WantedOutput ===
-
-impl<'p> WantedOutput<'p> {
-    fn slot(&mut self) -> Result<OutputSlot<'p, '_>, ort::Error> {
-        let data_type = self.planned.data_type;
-        let ours = self.ours.as_mut();
-        let target = ours.map(|(shape, memory)| RuntimeTensor::over_mut(data_type, shape, memory.as_mut_slice()));
-        Ok(OutputSlot { name: &self.planned.c_name, ours: target.transpose()?, theirs: None })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_that_is_fit_is_not_copied() {
-        let tensor = Tensor::from_elements([2], &[1.0_f32, 2.0]).unwrap();
-        assert!(unfit_copy(&tensor).is_none());
-        assert!(unfit_copy(&Tensor::from_byte_strings([1], &["x"]).unwrap()).is_none());
-    }
-
-    #[test]
-    fn misaligned_memory_is_copied() {
-        let buffer = Buffer::from(bytes::Bytes::from_owner(BufferMut::zeroed(12))).slice(1..9).unwrap();
-        let tensor = Tensor::new(DataType::Fp32, [2].into(), buffer).unwrap();
-        assert_eq!(unfit_copy(&tensor).unwrap().as_slice(), [0; 8]);
-    }
-
-    #[test]
-    fn in_shared_memory_only_floats_stay_where_they_are() {
-        let shared = |data_type, length_bytes| {
-            let bytes = bytes::Bytes::from_owner(BufferMut::zeroed(length_bytes));
-            Tensor::new(data_type, [2].into(), Buffer::external(bytes)).unwrap()
-        };
-        assert!(unfit_copy(&shared(DataType::Fp32, 8)).is_none());
-        assert!(unfit_copy(&shared(DataType::Fp16, 4)).is_none());
-        for (data_type, length_bytes) in [(DataType::Int64, 16), (DataType::Uint8, 2), (DataType::Bool, 2)] {
-            assert_eq!(unfit_copy(&shared(data_type, length_bytes)).unwrap().len(), length_bytes, "{data_type}");
-        }
-    }
-
-    #[test]
-    fn a_bool_is_made_0_or_1() {
-        let tensor = Tensor::new(DataType::Bool, [3].into(), vec![0, 1, 7].into()).unwrap();
-        assert_eq!(unfit_copy(&tensor).unwrap().as_slice(), [0, 1, 1]);
     }
 }

@@ -9,10 +9,11 @@ use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::Once,
 };
 
 use nereid_inference::InferError;
-use ort::{LoadDynamicError, environment::Environment, logging::LogLevel};
+use ort::{LoadDynamicError, environment::Environment, ep, logging::LogLevel};
 use parking_lot::Mutex;
 
 /// Names the library file, before any folder is searched.
@@ -26,7 +27,15 @@ const SETUP_FOLDER: &str = ".nereid/onnxruntime";
 const LOG_VARIABLE: &str = "ORT_LOG";
 
 /// The one environment; kept for ever because the library refuses a second one.
-static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
+static ENVIRONMENT: Mutex<Option<Loaded>> = Mutex::new(None);
+
+/// The library that this process has.
+#[derive(Debug)]
+struct Loaded {
+    environment: Environment,
+    /// Its file; a bare name when the system found it.
+    path: PathBuf,
+}
 
 /// Where the library is, and what a configuration leaves open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,14 +87,14 @@ impl OnnxSettings {
 /// `Unavailable`, with every place tried, what was wrong there, and what to run.
 pub(crate) fn environment(settings: &OnnxSettings, model_name: &str) -> Result<Environment, InferError> {
     let mut loaded = ENVIRONMENT.lock();
-    if let Some(environment) = &*loaded {
-        return Ok(environment.clone());
+    if let Some(loaded) = &*loaded {
+        return Ok(loaded.environment.clone());
     }
     let from_environment = env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
     let mut tried = Vec::new();
     for place in settings.places(from_environment) {
         match place.load() {
-            Ok(environment) => return Ok(loaded.insert(environment).clone()),
+            Ok(found) => return Ok(loaded.insert(found).environment.clone()),
             Err(reason) => tried.push(reason),
         }
     }
@@ -97,11 +106,36 @@ pub(crate) fn environment(settings: &OnnxSettings, model_name: &str) -> Result<E
     )))
 }
 
+/// Loads CUDA and cuDNN from where Python wheels and `cargo xtask backend onnxruntime-gpu` put them: beside the library,
+/// and in `nvidia/` of the environment that the library is in. ONNX Runtime's provider finds what is loaded already, and
+/// looks for the rest where the dynamic loader does. What cannot be loaded is for the provider to report.
+pub(crate) fn preload_for_gpus() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let path = ENVIRONMENT.lock().as_ref().map(|loaded| loaded.path.clone());
+        for file in path.as_deref().map(gpu_libraries).unwrap_or_default() {
+            // Leaked on purpose: the provider uses it for as long as the process lives.
+            let _ = ort::util::preload_dylib(&file);
+        }
+    });
+}
+
+/// Files that the CUDA provider needs, in the order in which they need each other, as far as they lie near the library.
+fn gpu_libraries(library: &Path) -> Vec<PathBuf> {
+    let beside = library.parent().map(Path::to_path_buf);
+    let environment = beside.as_deref().and_then(|folder| folder.parent()?.parent()).map(|root| root.join("nvidia"));
+    let wheels = ["cu13/lib", "cudnn/lib"];
+    let wheels = environment.iter().flat_map(|nvidia| wheels.map(|folder| nvidia.join(folder)));
+    let folders: Vec<PathBuf> = beside.iter().cloned().chain(wheels).collect();
+    let names = ep::cuda::CUDA_DYLIBS.iter().chain(ep::cuda::CUDNN_DYLIBS);
+    names.filter_map(|name| folders.iter().map(|folder| folder.join(name)).find(|file| file.is_file())).collect()
+}
+
 // === impl Place ===
 
 impl Place {
     /// The environment of the library at this place, or where it was looked for and what was wrong.
-    fn load(&self) -> Result<Environment, String> {
+    fn load(&self) -> Result<Loaded, String> {
         match self {
             Self::File(path) if !path.is_file() => Err(format!("{} (no such file)", path.display())),
             Self::File(path) => load_file(path),
@@ -114,7 +148,7 @@ impl Place {
     }
 }
 
-fn load_file(path: &Path) -> Result<Environment, String> {
+fn load_file(path: &Path) -> Result<Loaded, String> {
     // `ort` takes a relative path with folders to be relative to the executable.
     let path = match path.components().count() {
         1 => path.to_path_buf(),
@@ -132,7 +166,8 @@ fn load_file(path: &Path) -> Result<Environment, String> {
         Ok::<_, String>(environment)
     }));
     match loaded {
-        Ok(result) => result.map_err(|text| format!("{shown} ({text})")),
+        Ok(Ok(environment)) => Ok(Loaded { environment, path }),
+        Ok(Err(text)) => Err(format!("{shown} ({text})")),
         Err(_) => Err(format!("{shown} (not a working ONNX Runtime)")),
     }
 }

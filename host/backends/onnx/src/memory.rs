@@ -1,6 +1,6 @@
 //! How much memory a session occupies, as ONNX Runtime itself counts it.
 //!
-//! The figure is that of the session's arena: weights, and the scratch memory of executions under way. The graph's own
+//! The figure is that of the session's arena, on the processor or on its device: weights, and the scratch memory of executions under way. The graph's own
 //! structures, and the buffers that this server lends for inputs and outputs, are not in it.
 #![allow(unsafe_code)] // The C interface of ONNX Runtime; every block says what it relies on.
 
@@ -16,7 +16,7 @@ use ort::{
     sys,
 };
 
-use crate::value::check;
+use crate::{place::Place, value::check};
 
 /// The statistic that counts what is handed out and what is reserved, in the library's words.
 const STATISTIC: &CStr = c"InUse";
@@ -24,9 +24,13 @@ const STATISTIC: &CStr = c"InUse";
 /// Statistics of an allocator; freed with this.
 struct Statistics(*mut sys::OrtKeyValuePairs);
 
-/// Bytes in use by the session on the CPU; `None` where the library does not count them.
-pub(crate) fn bytes_in_use(session: &Session) -> Option<u64> {
-    let place = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Arena, MemoryType::Default).ok()?;
+/// Bytes in use by the session at this place; `None` where the library does not count them.
+pub(crate) fn bytes_in_use(session: &Session, place: Place) -> Option<u64> {
+    let (device, device_id) = match place {
+        Place::Cpu => (AllocationDevice::CPU, 0),
+        Place::Gpu(device_id) => (AllocationDevice::CUDA, device_id),
+    };
+    let place = MemoryInfo::new(device, device_id, AllocatorType::Arena, MemoryType::Default).ok()?;
     let allocator = Allocator::new(session, place).ok()?;
     Statistics::read(&allocator).ok()?.number(STATISTIC)
 }

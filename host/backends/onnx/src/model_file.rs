@@ -17,10 +17,19 @@ use crate::{
     element_type,
     library::{self, OnnxSettings},
     options::SessionOptions,
+    providers::GpuProviders,
 };
 
 /// The file in a version directory when the configuration names none.
 pub(crate) const DEFAULT_FILENAME: &str = "model.onnx";
+
+/// How a file is opened.
+#[derive(Clone, Copy)]
+pub(crate) struct Opening<'a> {
+    pub(crate) options: SessionOptions,
+    /// The device that it is opened on, and by which providers; `None` is the CPU.
+    pub(crate) gpu: Option<(&'a GpuProviders, i32)>,
+}
 
 /// An opened file.
 pub(crate) struct ModelFile {
@@ -51,11 +60,11 @@ impl ModelFile {
     /// Opens the version's file.
     ///
     /// # Errors
-    /// No library, no file, or a file that ONNX Runtime refuses.
+    /// No library, no file, a provider that cannot be used, or a file that ONNX Runtime refuses.
     pub(crate) fn open(
         settings: &OnnxSettings,
         source: &ModelSource,
-        options: SessionOptions,
+        opening: Opening<'_>,
     ) -> Result<Self, InferError> {
         let model_name = &source.config.name;
         let path = model_path(source);
@@ -64,9 +73,19 @@ impl ModelFile {
             return Err(InferError::not_found(text));
         }
         let environment = library::environment(settings, model_name)?;
+        let mut builder = opening.options.builder(&environment).map_err(|error| {
+            let text = format!("model '{model_name}': ONNX Runtime refuses its options: {}", error.message());
+            InferError::invalid_argument(text).with_source(error)
+        })?;
+        if let Some((providers, device_id)) = opening.gpu {
+            library::preload_for_gpus();
+            builder = providers
+                .register(builder, device_id)
+                .map_err(|text| InferError::unavailable(format!("model '{model_name}': {text}")))?;
+        }
         // `ort` panics on types that it does not know; that must stay this model's failure.
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            let session = options.builder(&environment)?.commit_from_file(&path)?;
+            let session = builder.commit_from_file(&path)?;
             let defaults = session.overridable_initializers();
             Ok::<_, ort::Error>((session, defaults))
         }));

@@ -4,18 +4,24 @@
 //! instances, and a pool per model would fight over the same cores. Waiting threads sleep instead of spinning. "One per
 //! core" counts the cores that the thread which makes the session may use: asked for as 0 the library would bind its
 //! threads to all cores of the machine, whatever host policy the model has.
-//! Memory hints (`enable_mem_arena` and the like) change no result and are left to the library's own defaults.
+//! Memory options change no result; what is not written is left to the library's own defaults.
 
 use std::{num::NonZeroUsize, thread};
 
 use nereid_inference::{InferError, ModelConfig};
 use ort::{
     environment::Environment,
+    ep,
     session::{
         Session,
         builder::{GraphOptimizationLevel, SessionBuilder},
     },
 };
+
+use crate::providers::flag;
+
+/// Weights in memory of the device's own allocator instead of the arena's; Triton's name is ONNX Runtime's.
+const DEVICE_ALLOCATOR: &str = "session.use_device_allocator_for_initializers";
 
 /// More threads than any machine we know has cores; a larger number is a typing error.
 const THREADS_MAX: usize = 1024;
@@ -29,27 +35,52 @@ pub(crate) struct SessionOptions {
     inter_threads: usize,
     parallel: bool,
     optimization: GraphOptimizationLevel,
+    memory: MemoryOptions,
+}
+
+/// How a session holds its memory; `None` is as ONNX Runtime would.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct MemoryOptions {
+    cpu_arena: Option<bool>,
+    pattern: Option<bool>,
+    device_allocator: Option<bool>,
 }
 
 // === impl SessionOptions ===
 
 impl SessionOptions {
     /// For a session that is only asked for its tensors: as quick to make as possible.
-    pub(crate) const METADATA: Self =
-        Self { intra_threads: 1, inter_threads: 1, parallel: false, optimization: GraphOptimizationLevel::Disable };
+    pub(crate) const METADATA: Self = Self {
+        intra_threads: 1,
+        inter_threads: 1,
+        parallel: false,
+        optimization: GraphOptimizationLevel::Disable,
+        memory: MemoryOptions { cpu_arena: None, pattern: None, device_allocator: None },
+    };
 
     /// The options that a configuration asks for.
     ///
     /// # Errors
-    /// A value out of range, or an accelerator that this backend does not have.
+    /// A value out of range.
     pub(crate) fn from_config(model_config: &ModelConfig) -> Result<Self, InferError> {
-        refuse_accelerators(model_config)?;
+        let switch = |parameter| switch(model_config, parameter);
+        let memory = MemoryOptions {
+            cpu_arena: switch("enable_mem_arena")?,
+            pattern: switch("enable_mem_pattern")?,
+            device_allocator: switch(DEVICE_ALLOCATOR)?,
+        };
         Ok(Self {
             intra_threads: number(model_config, "intra_op_thread_count", 1, THREADS_MAX)?,
             inter_threads: number(model_config, "inter_op_thread_count", 1, THREADS_MAX)?,
             parallel: number(model_config, "execution_mode", 0, 1)? == 1,
             optimization: optimization(model_config)?,
+            memory,
         })
+    }
+
+    /// Whether tensors on the CPU come from an arena.
+    pub(crate) fn has_cpu_arena(self) -> bool {
+        self.memory.cpu_arena.unwrap_or(true)
     }
 
     /// A builder with these options.
@@ -64,6 +95,24 @@ impl SessionOptions {
             .with_parallel_execution(self.parallel)?
             .with_intra_op_spinning(false)?
             .with_inter_op_spinning(false)?;
+        self.memory.apply(builder)
+    }
+}
+
+// === impl MemoryOptions ===
+
+impl MemoryOptions {
+    fn apply(self, mut builder: SessionBuilder) -> Result<SessionBuilder, ort::Error> {
+        if let Some(is_wanted) = self.cpu_arena {
+            let provider = ep::CPU::default().with_arena_allocator(is_wanted).build();
+            builder = builder.with_execution_providers([provider.error_on_failure()])?;
+        }
+        if let Some(is_wanted) = self.pattern {
+            builder = builder.with_memory_pattern(is_wanted)?;
+        }
+        if let Some(is_wanted) = self.device_allocator {
+            builder = builder.with_config_entry(DEVICE_ALLOCATOR, u8::from(is_wanted).to_string())?;
+        }
         Ok(builder)
     }
 }
@@ -85,6 +134,16 @@ fn number(model_config: &ModelConfig, parameter: &str, default: usize, max: usiz
     })
 }
 
+fn switch(model_config: &ModelConfig, parameter: &str) -> Result<Option<bool>, InferError> {
+    let Some(text) = model_config.parameter(parameter) else { return Ok(None) };
+    flag(text.trim()).map(Some).ok_or_else(|| {
+        InferError::invalid_argument(format!(
+            "model '{}': parameter '{parameter}' is '{text}', expected 1, true, 0 or false",
+            model_config.name
+        ))
+    })
+}
+
 /// The numbers are those of Triton's ONNX backend, not of ONNX Runtime.
 fn optimization(model_config: &ModelConfig) -> Result<GraphOptimizationLevel, InferError> {
     let graph = model_config.optimization.as_ref().and_then(|optimization| optimization.graph);
@@ -100,22 +159,9 @@ fn optimization(model_config: &ModelConfig) -> Result<GraphOptimizationLevel, In
     }
 }
 
-/// Accelerators of GPU instances are passed over, since no such instance can be made.
-fn refuse_accelerators(model_config: &ModelConfig) -> Result<(), InferError> {
-    let accelerators = model_config.optimization.as_ref().and_then(|o| o.execution_accelerators.as_ref());
-    match accelerators.and_then(|accelerators| accelerators.cpu.first()) {
-        None => Ok(()),
-        Some(accelerator) => Err(InferError::unsupported(format!(
-            "model '{}': cpu_execution_accelerator '{}' is not offered by the onnxruntime backend; remove it to run on \
-             the CPU provider",
-            model_config.name, accelerator.name
-        ))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use nereid_inference::config::{Accelerator, ExecutionAccelerators, GraphOptimization, Optimization};
+    use nereid_inference::config::{GraphOptimization, Optimization};
 
     use super::*;
 
@@ -148,14 +194,17 @@ mod tests {
     }
 
     #[test]
-    fn refuses_an_accelerator_by_name() {
-        let cpu = vec![Accelerator { name: "openvino".into(), ..Accelerator::default() }];
-        let execution_accelerators = Some(ExecutionAccelerators { cpu, ..ExecutionAccelerators::default() });
-        let optimization = Optimization { execution_accelerators, ..Optimization::default() };
-        let error = SessionOptions::from_config(&config(&[], optimization)).unwrap_err();
-        assert!(
-            error.message().starts_with("model 'm': cpu_execution_accelerator 'openvino' is not offered"),
-            "{error}"
+    fn memory_is_held_as_the_parameters_say() {
+        let read =
+            |parameters: &[(&str, &str)]| SessionOptions::from_config(&config(parameters, Optimization::default()));
+        let written = [("enable_mem_arena", "0"), ("enable_mem_pattern", "False"), (DEVICE_ALLOCATOR, "1")];
+        let options = read(&written).unwrap();
+        let expected = MemoryOptions { cpu_arena: Some(false), pattern: Some(false), device_allocator: Some(true) };
+        assert_eq!((options.memory, options.has_cpu_arena()), (expected, false));
+        assert_eq!(read(&[]).unwrap().memory, MemoryOptions::default());
+        assert_eq!(
+            read(&[("enable_mem_arena", "off")]).unwrap_err().message(),
+            "model 'm': parameter 'enable_mem_arena' is 'off', expected 1, true, 0 or false"
         );
     }
 }

@@ -6,7 +6,10 @@
 
 use std::{ffi::CStr, ptr};
 
-use ort::{AsPointer, session::Session};
+use ort::{
+    AsPointer,
+    session::{RunOptions, Session},
+};
 
 use crate::value::{RuntimeTensor, check};
 
@@ -24,7 +27,7 @@ pub(crate) struct OutputSlot<'n, 'm> {
 /// # Errors
 /// The library's own; the slots are as they were.
 pub(crate) fn run(
-    session: &Session,
+    (session, run_options): (&Session, Option<&RunOptions>),
     inputs: &[(&CStr, RuntimeTensor<'_>)],
     outputs: &mut [OutputSlot<'_, '_>],
 ) -> Result<(), ort::Error> {
@@ -34,12 +37,12 @@ pub(crate) fn run(
     let target = |slot: &OutputSlot<'_, '_>| slot.ours.as_ref().map_or(ptr::null_mut(), RuntimeTensor::as_ptr);
     let mut output_values: Vec<_> = outputs.iter().map(target).collect();
     // SAFETY: names and values live until the call returns and are as many as is said. `Run` may be called on one
-    // session from several threads. It reads the inputs, writes to the targets and to the null entries of the last
+    // session from several threads, and with one set of options, which it only reads. It reads the inputs, writes to the targets and to the null entries of the last
     // array, and keeps none of the pointers.
     check(unsafe {
         (ort::api().Run)(
             session.ptr().cast_mut(),
-            ptr::null(),
+            run_options.map_or(ptr::null(), AsPointer::ptr),
             input_names.as_ptr(),
             input_values.as_ptr(),
             inputs.len(),

@@ -14,8 +14,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use nereid_gpu::DeviceAllocation;
 use nereid_tensor::{Buffer, DataType, Shape, Tensor};
-use ort::{session::Session, sys};
+use ort::{AsPointer as _, memory::MemoryInfo, session::Session, sys};
 
 use crate::element_type;
 
@@ -31,6 +32,14 @@ struct RuntimeMemory {
     length_bytes: usize,
     _tensor: RuntimeTensor<'static>,
     _session: Arc<Session>,
+}
+
+/// Memory that a tensor is to lie over.
+struct Memory {
+    /// What kind of memory it is; kept alive by the caller.
+    info: *const sys::OrtMemoryInfo,
+    address: usize,
+    length_bytes: usize,
 }
 
 /// The description of plain host memory that the library wants with every pointer.
@@ -62,7 +71,7 @@ impl<'m> RuntimeTensor<'m> {
     /// Whatever the library objects to, for example too few bytes for the shape.
     pub(crate) fn over(data_type: DataType, shape: &Shape, bytes: &'m [u8]) -> Result<Self, ort::Error> {
         // The library takes a pointer to mutable memory for inputs too, and does not write through it.
-        Self::over_memory(data_type, shape, bytes.as_ptr().cast_mut(), bytes.len())
+        Self::over_memory(data_type, shape, Memory::of_host(bytes.as_ptr().cast_mut(), bytes.len())?)
     }
 
     /// A tensor of fixed-size elements that the library writes to `bytes`.
@@ -70,21 +79,48 @@ impl<'m> RuntimeTensor<'m> {
     /// # Errors
     /// Whatever the library objects to, for example too few bytes for the shape.
     pub(crate) fn over_mut(data_type: DataType, shape: &Shape, bytes: &'m mut [u8]) -> Result<Self, ort::Error> {
-        Self::over_memory(data_type, shape, bytes.as_mut_ptr(), bytes.len())
+        Self::over_memory(data_type, shape, Memory::of_host(bytes.as_mut_ptr(), bytes.len())?)
     }
 
-    /// The caller has borrowed `length_bytes` bytes at `data` for `'m`.
-    fn over_memory(data_type: DataType, shape: &Shape, data: *mut u8, length_bytes: usize) -> Result<Self, ort::Error> {
+    /// A tensor of fixed-size elements in memory of a device, which the library reads.
+    ///
+    /// # Errors
+    /// Whatever the library objects to, for example too few bytes for the shape, or a buffer of the host.
+    pub(crate) fn over_device(
+        (data_type, shape): (DataType, &Shape),
+        buffer: &'m Buffer,
+        memory_info: &MemoryInfo<'static>,
+    ) -> Result<Self, ort::Error> {
+        let span = buffer.device().ok_or_else(|| ort::Error::new("the tensor is not in memory of a device"))?;
+        let place = Memory { info: memory_info.ptr(), address: span.address as usize, length_bytes: span.length_bytes };
+        Self::over_memory(data_type, shape, place)
+    }
+
+    /// A tensor of fixed-size elements in memory of a device, which the library writes.
+    ///
+    /// # Errors
+    /// Whatever the library objects to, for example too few bytes for the shape.
+    pub(crate) fn over_allocation(
+        (data_type, shape): (DataType, &Shape),
+        allocation: &'m mut DeviceAllocation,
+        memory_info: &MemoryInfo<'static>,
+    ) -> Result<Self, ort::Error> {
+        let (address, length_bytes) = (allocation.address() as usize, allocation.len());
+        Self::over_memory(data_type, shape, Memory { info: memory_info.ptr(), address, length_bytes })
+    }
+
+    /// The caller has borrowed the memory for `'m`.
+    fn over_memory(data_type: DataType, shape: &Shape, memory: Memory) -> Result<Self, ort::Error> {
         let dimensions = shape.to_signed();
-        let host_memory = host_memory()?;
         let mut value = ptr::null_mut();
-        // SAFETY: the memory is borrowed for 'm, which the returned tensor does not outlive; the dimensions live until
-        // the call returns, and the library checks that the shape needs no more than the bytes given.
+        // SAFETY: the memory is borrowed for 'm, which the returned tensor does not outlive, and is of the kind that the
+        // description says, which lives until the call returns, as the dimensions do; the library checks that the shape
+        // needs no more than the bytes given.
         check(unsafe {
             (ort::api().CreateTensorWithDataAsOrtValue)(
-                host_memory.0.as_ptr(),
-                data.cast::<c_void>(),
-                length_bytes,
+                memory.info,
+                ptr::with_exposed_provenance_mut::<c_void>(memory.address),
+                memory.length_bytes,
                 dimensions.as_ptr(),
                 dimensions.len(),
                 element_type::to_runtime(data_type).into(),
@@ -205,6 +241,14 @@ impl Drop for RuntimeTensor<'_> {
     fn drop(&mut self) {
         // SAFETY: the value came from the library, is owned here alone and released here alone.
         unsafe { (ort::api().ReleaseValue)(self.value.as_ptr()) };
+    }
+}
+
+// === impl Memory ===
+
+impl Memory {
+    fn of_host(data: *mut u8, length_bytes: usize) -> Result<Self, ort::Error> {
+        Ok(Self { info: host_memory()?.0.as_ptr(), address: data.expose_provenance(), length_bytes })
     }
 }
 

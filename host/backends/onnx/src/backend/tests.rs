@@ -1,5 +1,6 @@
 //! Real files through the real library; without it every test fails with the sentence that says how to get it.
 
+mod devices;
 mod in_place;
 mod loading;
 mod running;
@@ -9,10 +10,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nereid_backend::{Batch, contract};
+use nereid_backend::{Batch, Instance, InstanceSpec, contract};
 use nereid_inference::{
-    ErrorKind, InferRequest, InferResponse, ModelIdentity, NamedTensor,
-    config::{BatchInput, BatchInputKind, BatchOutput, DynamicBatching, ModelInput, ModelOutput, Reshape, Scheduling},
+    ErrorKind, InferRequest, InferResponse, MemoryKind, MemoryUsage, ModelIdentity, NamedTensor,
+    config::{
+        BatchInput, BatchInputKind, BatchOutput, DynamicBatching, InstanceGroup, InstanceKind, ModelInput, ModelOutput,
+        Reshape, Scheduling,
+    },
     response_channel,
 };
 use nereid_tensor::{Buffer, DataType, Shape, Tensor};

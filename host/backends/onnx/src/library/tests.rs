@@ -35,3 +35,21 @@ fn a_folder_without_the_library_says_so() {
     let text = Place::Folder(folder.path().into()).load().unwrap_err();
     assert_eq!(text, format!("{} (no {} there)", folder.path().display(), library_name()));
 }
+
+#[test]
+fn what_lies_beside_the_library_or_in_its_python_environment_is_loaded_first() {
+    let root = tempfile::tempdir().unwrap();
+    let place = |file: &str| {
+        let path = root.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "").unwrap();
+        path
+    };
+    let library = place("onnxruntime/capi/libonnxruntime.so.1.31.1");
+    assert!(gpu_libraries(&library).is_empty());
+    let cudnn = place("nvidia/cudnn/lib/libcudnn.so.9");
+    let runtime = place("nvidia/cu13/lib/libcudart.so.13");
+    let (cublas, _second) = (place("onnxruntime/capi/libcublas.so.13"), place("nvidia/cu13/lib/libcublas.so.13"));
+    assert_eq!(gpu_libraries(&library), [runtime, cublas, cudnn]);
+    assert!(gpu_libraries(Path::new("libonnxruntime.so")).is_empty());
+}

@@ -89,7 +89,7 @@ fn inputs_of_every_type_are_read_from_a_region() {
     let mut offset = 0;
     let inputs = every_type().into_iter().map(|NamedTensor { name, tensor }| {
         let span = regions.span("R", offset, tensor.byte_size() as u64).unwrap();
-        span.write(tensor.buffer());
+        span.write(tensor.buffer()).unwrap();
         // Not aligned for the next one on purpose.
         offset += tensor.byte_size() as u64 + 1;
         NamedTensor { name, tensor: Tensor::new(tensor.data_type(), tensor.shape().clone(), span.view()).unwrap() }

@@ -111,14 +111,6 @@ fn a_field_that_is_not_served_is_refused_by_name() {
 }
 
 #[test]
-fn an_instance_on_a_gpu_is_refused() {
-    let loaded = load("add_sub");
-    let spec = InstanceSpec { name: "add_sub_0_gpu0".into(), kind: InstanceKind::Gpu, device_id: 0 };
-    let error = loaded.model.new_instance(&spec).err().unwrap();
-    assert!(error.message().starts_with("instance 'add_sub_0_gpu0' of model 'add_sub': the onnxruntime"), "{error}");
-}
-
-#[test]
 fn thread_and_optimisation_options_reach_the_session() {
     let loaded = load_with("mlp", |config| {
         config.parameters.insert("intra_op_thread_count".into(), "2".into());
