@@ -8,10 +8,12 @@ use crate::{
 };
 
 /// Backends with a library of their own; the names are those in `config.pbtxt`, but for `nvrtc`, which is what fil needs on GPUs.
-const BACKENDS: [(&str, &Component); 6] = [
+const BACKENDS: [(&str, &Component); 7] = [
     ("fil", &setup::NVRTC),
     ("nvrtc", &setup::NVRTC),
     ("onnxruntime", &setup::ONNXRUNTIME),
+    // The same backend, for GPUs.
+    ("onnxruntime-gpu", &setup::ONNXRUNTIME_GPU),
     ("openvino", &setup::OPENVINO),
     ("pytorch", &setup::PYTORCH),
     ("tensorflow", &setup::OPENVINO),

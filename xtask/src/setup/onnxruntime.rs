@@ -8,7 +8,7 @@ use crate::{
     workspace::{Workspace, create_folder},
 };
 
-const VERSION: &str = "1.31.1";
+pub(crate) const VERSION: &str = "1.31.1";
 
 /// Where the server looks for the library when it is started in the repository.
 pub(crate) fn library(workspace: &Workspace) -> PathBuf {
