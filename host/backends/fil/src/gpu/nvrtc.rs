@@ -6,6 +6,8 @@
 #![allow(unsafe_code)] // Calls of a C interface; every block says what it relies on.
 
 use std::{
+    env,
+    error::Error,
     ffi::{CStr, CString, c_char, c_int, c_void},
     path::Path,
     ptr,
@@ -88,20 +90,24 @@ pub(crate) fn nvrtc(search: &LibrarySearch) -> Result<&'static Nvrtc, String> {
     if let Some(nvrtc) = *loaded {
         return Ok(nvrtc);
     }
+    let nvrtc = find(search, env::var_os(LIBRARY_VARIABLE).is_some_and(|path| !path.is_empty()))?;
+    tracing::info!("NVRTC {}.{} compiles kernels", nvrtc.version.0, nvrtc.version.1);
+    Ok(*loaded.insert(nvrtc))
+}
+
+/// The loader is asked only where nobody, in the settings or in the environment, named a library.
+fn find(search: &LibrarySearch, is_named: bool) -> Result<&'static Nvrtc, String> {
     let found = search.load(LIBRARY_VARIABLE, FILE_NAME, Nvrtc::load);
-    let is_named = search.library.is_some() || std::env::var_os(LIBRARY_VARIABLE).is_some_and(|path| !path.is_empty());
-    let found = found.or_else(|tried| match is_named {
+    let found = found.or_else(|tried| match is_named || search.library.is_some() {
         true => Err(tried),
         false => Nvrtc::load_by_name().map_err(|reason| format!("{tried}; {reason}")),
     });
-    let nvrtc = found.map_err(|tried| {
+    found.map_err(|tried| {
         format!(
             "the kernel of the fil backend is compiled by CUDA's library {FILE_NAME}, which could not be loaded; tried: \
              {tried}. Run `cargo xtask backend nvrtc`, or name it in {LIBRARY_VARIABLE} or --backend-config=fil,nvrtc=PATH"
         )
-    })?;
-    tracing::info!("NVRTC {}.{} compiles kernels", nvrtc.version.0, nvrtc.version.1);
-    Ok(*loaded.insert(nvrtc))
+    })
 }
 
 // === impl Nvrtc ===
@@ -111,7 +117,7 @@ impl Nvrtc {
         load_builtins(path);
         // SAFETY: the operator or the setup named this file as NVRTC, whose initialisers expect nothing.
         let library = unsafe { Library::new(path) };
-        Self::of(library.map_err(|error| error.to_string())?)
+        Self::of(library.map_err(loader_words)?)
     }
 
     /// Whatever the loader finds under one of the usual names.
@@ -175,6 +181,11 @@ fn load_builtins(path: &Path) {
             std::mem::forget(library);
         }
     }
+}
+
+/// What the loader said, which stands behind the error's own text.
+fn loader_words(error: libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 // === impl Functions ===
@@ -251,4 +262,37 @@ impl Drop for Program {
 
 fn c_string(text: &str) -> Result<CString, String> {
     CString::new(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(library: &Path) -> String {
+        find(&LibrarySearch { library: Some(library.into()), folders: vec![] }, false).err().unwrap()
+    }
+
+    #[test]
+    fn a_compiler_that_is_not_there_is_told_with_what_to_run() {
+        assert_eq!(
+            refused(Path::new("/nowhere/libnvrtc.so.13")),
+            "the kernel of the fil backend is compiled by CUDA's library libnvrtc.so.13, which could not be loaded; tried: \
+             /nowhere/libnvrtc.so.13 (no such file). Run `cargo xtask backend nvrtc`, or name it in NEREID_NVRTC_LIBRARY or \
+             --backend-config=fil,nvrtc=PATH"
+        );
+    }
+
+    #[test]
+    fn what_is_no_library_or_another_one_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = folder.path().join(FILE_NAME);
+        std::fs::write(&text, "no library at all").unwrap();
+        assert!(refused(&text).contains("file too short"), "{}", refused(&text));
+        assert!(refused(folder.path()).contains("file too short"), "{}", refused(folder.path()));
+        // The C library is one that every process has.
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let other =
+            maps.lines().filter_map(|line| line.split_whitespace().last()).find(|path| path.contains("libc.so"));
+        assert!(refused(Path::new(other.unwrap())).contains("it lacks the function nvrtcVersion"));
+    }
 }
