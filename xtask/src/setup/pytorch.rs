@@ -82,8 +82,10 @@ pub(crate) fn fetch(workspace: &Workspace) -> Result<(), Failure> {
     compile(workspace)
 }
 
+/// A link in place of the libraries is a developer's own LibTorch, such as one for CUDA: it is left alone.
 fn has_libraries(workspace: &Workspace) -> bool {
-    fs::read_to_string(libraries_stamp(workspace)).is_ok_and(|version| version == VERSION)
+    let is_own = folder(workspace).join("lib").is_symlink() && folder(workspace).join("include").is_dir();
+    is_own || fs::read_to_string(libraries_stamp(workspace)).is_ok_and(|version| version == VERSION)
 }
 
 fn fetch_libraries(workspace: &Workspace) -> Result<(), Failure> {
@@ -115,7 +117,8 @@ fn fetch_libraries(workspace: &Workspace) -> Result<(), Failure> {
 
 /// The shim, one compiler per file, all at a time.
 fn compile(workspace: &Workspace) -> Result<(), Failure> {
-    announce("pytorch: compiling the shim (about 20 s)");
+    announce("pytorch: compiling the shim (about a minute)");
+    stand_in(&folder(workspace).join("lib"))?;
     let scratch = workspace.scratch("pytorch-shim")?;
     let mut objects = Vec::new();
     let mut compilers = Vec::new();
@@ -144,6 +147,25 @@ fn compile(workspace: &Workspace) -> Result<(), Failure> {
     let stamp = shim_stamp(workspace);
     fs::write(&stamp, sources_text(workspace)?).map_err(Failure::io(format_args!("write {}", stamp.display())))?;
     fs::remove_dir_all(&scratch).map_err(Failure::io(format_args!("remove {}", scratch.display())))
+}
+
+/// What AOTInductor packages ask for by the name `libtorch.so`. PyTorch's own would bring all that is for CUDA; this one brings
+/// the part for the CPU.
+fn stand_in(libraries: &Path) -> Result<(), Failure> {
+    let target = libraries.join("libtorch.so");
+    if target.exists() {
+        return Ok(());
+    }
+    let compiler = &mut Command::new("g++");
+    compiler.args(["-shared", "-fPIC", "-x", "c++", "/dev/null", "-x", "none", "-o"]).arg(&target).arg("-L");
+    run(compiler.arg(libraries).args([
+        "-Wl,-soname,libtorch.so",
+        "-Wl,--no-as-needed",
+        "-ltorch_cpu",
+        "-lc10",
+        "-Wl,--allow-shlib-undefined",
+        "-Wl,-rpath,$ORIGIN",
+    ]))
 }
 
 fn start_compiler(workspace: &Workspace, source: &Path, object: &Path) -> Result<Child, Failure> {

@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#define NEREID_TORCH_INTERFACE 2
+#define NEREID_TORCH_INTERFACE 3
 
 extern "C" {
 
@@ -124,6 +124,10 @@ void nereid_torch_free_stream(NereidTorchStream* stream);
 int32_t nereid_torch_synchronise(int32_t device, char** error);
 
 NereidTorchModel* nereid_torch_load(const char* path, uint32_t place, int32_t device, int32_t inference_mode, char** error);
+// What an AOTInductor package was compiled for, CPU or CUDA; -1 for a file that is none. Runs nothing of what is in it.
+int32_t nereid_torch_package_place(const char* path, char** error);
+// Loads a package: native code, which runs from here on.
+NereidTorchModel* nereid_torch_load_package(const char* path, uint32_t place, int32_t device, char** error);
 void nereid_torch_free_model(NereidTorchModel* model);
 
 // The arguments of `forward` after `self`; null behind the last.

@@ -4,10 +4,7 @@
 //! execution. Where it does, each instance has its own, as upstream has for every model; told to share all the same, they take
 //! turns.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, OnceLock, Weak},
-};
+use std::sync::{Arc, OnceLock, Weak};
 
 use nereid_backend::{Backend, BatchForms, Instance, InstanceSpec, LoadedModel};
 use nereid_gpu::Gpus;
@@ -18,8 +15,8 @@ use parking_lot::Mutex;
 
 use crate::{
     devices,
-    failure::sentence,
     ffi::{Model, Place, Stream, Torch},
+    file::{DEFAULT_FILENAME, ModelFile},
     instance::PytorchInstance,
     library::{PytorchSettings, torch},
     names,
@@ -27,25 +24,11 @@ use crate::{
     settings::ModelSettings,
 };
 
-/// The file in a version directory when the configuration names none.
-const DEFAULT_FILENAME: &str = "model.pt";
-
-/// Triton's word for packages of native code.
-const AOTI_PLATFORM: &str = "torch_aoti";
-
 /// The backend called `pytorch`.
 #[derive(Clone, Debug)]
 pub struct PytorchBackend {
     settings: PytorchSettings,
     gpus: Gpus,
-}
-
-/// A file, and how it is opened.
-struct ModelFile {
-    torch: &'static Torch,
-    model_name: String,
-    path: PathBuf,
-    inference_mode: bool,
 }
 
 struct PytorchModel {
@@ -80,20 +63,8 @@ impl PytorchBackend {
         Self { gpus, ..self }
     }
 
-    fn file(&self, config: &ModelConfig, version_directory: &Path) -> Result<ModelFile, InferError> {
-        let file_name = match config.default_model_filename.as_str() {
-            "" => DEFAULT_FILENAME,
-            file_name => file_name,
-        };
-        refuse_native_code(config, file_name)?;
-        let path = version_directory.join(file_name);
-        if !path.is_file() {
-            let (name, path) = (&config.name, path.display());
-            return Err(InferError::not_found(format!("model '{name}': the model file {path} does not exist")));
-        }
-        let torch = torch(&self.settings, &self.gpus, &config.name)?;
-        let inference_mode = ModelSettings::from_config(config)?.inference_mode;
-        Ok(ModelFile { torch, model_name: config.name.clone(), path, inference_mode })
+    fn file(&self, source: &ModelSource) -> Result<ModelFile, InferError> {
+        ModelFile::find(&self.settings, &self.gpus, &source.config, &source.version_directory)
     }
 }
 
@@ -114,8 +85,9 @@ impl Backend for PytorchBackend {
     /// A TorchScript file does not say what tensors it takes and gives, so that there is nothing to fill in, as upstream.
     fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
         if source.config.inputs.is_empty() || source.config.outputs.is_empty() {
-            let file = self.file(&source.config, &source.version_directory)?;
-            return Err(undescribed(&source.config, &file.open(Place::Cpu)?));
+            let file = self.file(source)?;
+            let model = file.open(file.first_place(&self.gpus, &source.config)?)?;
+            return Err(undescribed(&file, &model));
         }
         Ok(source.config.clone())
     }
@@ -124,10 +96,11 @@ impl Backend for PytorchBackend {
         let config = &source.config;
         let settings = ModelSettings::from_config(config)?;
         refuse_unserved(config)?;
-        let file = self.file(config, &source.version_directory)?;
-        let model = Arc::new(file.open(Place::Cpu)?);
+        let file = self.file(source)?;
+        let place = file.first_place(&self.gpus, config)?;
+        let model = Arc::new(file.open(place)?);
         if config.inputs.is_empty() || config.outputs.is_empty() {
-            return Err(undescribed(config, &model));
+            return Err(undescribed(&file, &model));
         }
         let description = model.description();
         let (signature, forms) = (Signature::of_backend(config)?, BatchForms::of(config)?);
@@ -139,7 +112,7 @@ impl Backend for PytorchBackend {
             plan: Arc::new(plan),
             shares_weights: settings.share_weights.unwrap_or(!description.writes_itself),
             weight_bytes: description.weight_bytes,
-            copies: Mutex::new(Copies { unused: Some((Place::Cpu, model)), all: vec![] }),
+            copies: Mutex::new(Copies { unused: Some((place, model)), all: vec![] }),
             gpus: self.gpus.clone(),
             lost_device: Arc::default(),
         }))
@@ -157,25 +130,8 @@ fn refuse_unserved(config: &ModelConfig) -> Result<(), InferError> {
     }
 }
 
-/// An AOTInductor package is a library of native code, which whoever may write into the repository would bring into the server.
-fn refuse_native_code(config: &ModelConfig, file_name: &str) -> Result<(), InferError> {
-    if config.platform != AOTI_PLATFORM && Path::new(file_name).extension().is_none_or(|extension| extension != "pt2") {
-        return Ok(());
-    }
-    Err(InferError::unsupported(format!(
-        "model '{}': AOTInductor packages (.pt2) are native code, and not served; save the model as TorchScript \
-         (torch.jit.script, torch.jit.trace) or as ONNX",
-        config.name
-    )))
-}
-
-fn undescribed(config: &ModelConfig, model: &Model) -> InferError {
-    let arguments = names::listed(&model.description().arguments);
-    InferError::invalid_argument(format!(
-        "model '{}': a TorchScript file does not say the types and shapes of its tensors; write input and output into \
-         config.pbtxt. Its forward takes {arguments}",
-        config.name
-    ))
+fn undescribed(file: &ModelFile, model: &Model) -> InferError {
+    file.undescribed(&names::listed(&model.description().arguments))
 }
 
 /// The number is the process's, and the first model that says one decides, as upstream.
@@ -190,19 +146,6 @@ fn set_interop_threads(torch: &Torch, settings: ModelSettings, model_name: &str)
     }
 }
 
-// === impl ModelFile ===
-
-impl ModelFile {
-    fn open(&self, place: Place) -> Result<Model, InferError> {
-        let opened = self.torch.load_model(&self.path, place, self.inference_mode);
-        opened.map_err(|text| {
-            tracing::debug!("model '{}': LibTorch cannot load {}: {text}", self.model_name, self.path.display());
-            let (name, path, sentence) = (&self.model_name, self.path.display(), sentence(&text));
-            InferError::invalid_argument(format!("model '{name}': LibTorch cannot load {path}: {sentence}"))
-        })
-    }
-}
-
 // === impl PytorchModel ===
 
 impl LoadedModel for PytorchModel {
@@ -212,7 +155,8 @@ impl LoadedModel for PytorchModel {
             InstanceKind::Model => (Place::AsSaved, None),
             InstanceKind::Gpu => (Place::Cuda(spec.device_id), Some(self.stream(spec)?)),
         };
-        let (model, plan, lost_device) = (self.copy_for(place)?, self.plan.clone(), self.lost_device.clone());
+        let (model, plan, lost_device) =
+            (self.copy_for(self.file.place(place)?)?, self.plan.clone(), self.lost_device.clone());
         Ok(Instance::Blocking(Box::new(PytorchInstance { model, plan, stream, lost_device })))
     }
 

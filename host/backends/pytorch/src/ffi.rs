@@ -127,17 +127,53 @@ impl Torch {
         unsafe { (self.functions.set_interop_threads)(threads) }
     }
 
-    /// Loads a file.
+    /// Loads a TorchScript file.
     ///
     /// # Errors
     /// LibTorch's own words.
     pub(crate) fn load_model(&'static self, path: &Path, place: Place, inference_mode: bool) -> Result<Model, String> {
-        let path = CString::new(path.as_os_str().as_encoded_bytes()).map_err(|error| error.to_string())?;
         let (kind, device) = place.numbers();
+        let inference_mode = i32::from(inference_mode);
+        self.load_with(path, |path, error| {
+            // SAFETY: the path ends with a zero byte and lives until the call returns; `error` is the caller's to write to.
+            unsafe { (self.functions.load)(path.as_ptr(), kind, device, inference_mode, error) }
+        })
+    }
+
+    /// Whether an AOTInductor package was compiled for CUDA devices. Runs nothing of what is in it.
+    ///
+    /// # Errors
+    /// The file is no such package, or one for something else.
+    pub(crate) fn is_package_for_cuda(&self, path: &Path) -> Result<bool, String> {
+        let path = c_path(path)?;
         let mut error = ptr::null_mut();
         // SAFETY: the path ends with a zero byte and lives until the call returns; `error` is ours to write to.
-        let model =
-            unsafe { (self.functions.load)(path.as_ptr(), kind, device, i32::from(inference_mode), &raw mut error) };
+        match unsafe { (self.functions.package_place)(path.as_ptr(), &raw mut error) } {
+            place if place >= 0 => Ok(place == 1),
+            _ => Err(self.text(error)),
+        }
+    }
+
+    /// Loads an AOTInductor package, for the place that it was compiled for. From here on its code runs: whoever calls this
+    /// was told by the operator that it may.
+    ///
+    /// # Errors
+    /// LibTorch's own words.
+    pub(crate) fn load_package(&'static self, path: &Path, place: Place) -> Result<Model, String> {
+        let (kind, device) = place.numbers();
+        self.load_with(path, |path, error| {
+            // SAFETY: the path ends with a zero byte and lives until the call returns; `error` is the caller's to write to.
+            unsafe { (self.functions.load_package)(path.as_ptr(), kind, device, error) }
+        })
+    }
+
+    fn load_with(
+        &'static self,
+        path: &Path,
+        load: impl FnOnce(&CStr, *mut *mut c_char) -> *mut RawModel,
+    ) -> Result<Model, String> {
+        let mut error = ptr::null_mut();
+        let model = load(&c_path(path)?, &raw mut error);
         let model = NonNull::new(model).ok_or_else(|| self.text(error))?;
         let mut model = Model { torch: self, model, turn: None };
         model.turn = model.description().writes_itself.then(|| Mutex::new(()));
@@ -148,6 +184,10 @@ impl Torch {
     fn text(&self, error: *mut c_char) -> String {
         Text(error, self).into_string()
     }
+}
+
+fn c_path(path: &Path) -> Result<CString, String> {
+    CString::new(path.as_os_str().as_encoded_bytes()).map_err(|error| error.to_string())
 }
 
 // === impl Place ===

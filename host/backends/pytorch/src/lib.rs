@@ -1,4 +1,4 @@
-//! The backend called `pytorch`: TorchScript models, on the processor and on CUDA devices.
+//! The backend called `pytorch`: TorchScript models and AOTInductor packages, on the processor and on CUDA devices.
 //!
 //! Invariant: nothing that LibTorch does or lacks ends the process. A missing library, a broken file and a failing
 //! execution are each an error of one model or one batch.
@@ -8,6 +8,7 @@
 
 mod backend;
 mod devices;
+mod file;
 mod library;
 mod settings;
 

@@ -3,6 +3,8 @@
 //! A search that fails is not remembered: once the library is installed the next load of a model finds it. A search
 //! that succeeds is final: LibTorch cannot be unloaded.
 
+use std::path::PathBuf;
+
 use nereid_backend::LibrarySearch;
 use nereid_gpu::Gpus;
 use nereid_inference::InferError;
@@ -20,10 +22,13 @@ const FILE_NAME: &str = "libnereid_torch.so";
 
 static LOADED: Mutex<Option<&'static Torch>> = Mutex::new(None);
 
-/// Where the library is.
+/// Where the library is, and whose native code may run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PytorchSettings {
     pub search: LibrarySearch,
+    /// Folders whose AOTInductor packages may be loaded, at any depth: what is in them runs in the server's process. None
+    /// unless the operator names them.
+    pub trusted_folders: Vec<PathBuf>,
 }
 
 // === impl PytorchSettings ===
@@ -31,7 +36,7 @@ pub struct PytorchSettings {
 impl PytorchSettings {
     /// The folders that xtask uses, seen from the current directory and from the executable.
     pub fn discover() -> Self {
-        Self { search: LibrarySearch::discover(SETUP_FOLDER) }
+        Self { search: LibrarySearch::discover(SETUP_FOLDER), trusted_folders: vec![] }
     }
 }
 

@@ -2,9 +2,13 @@
 
 mod loading;
 mod memory;
+mod packages;
 mod running;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use nereid_backend::{Batch, LibrarySearch, contract};
 use nereid_inference::{
@@ -22,7 +26,7 @@ fn workspace() -> PathBuf {
 
 fn backend() -> PytorchBackend {
     let folders = vec![workspace().join(".nereid/pytorch")];
-    PytorchBackend::new(PytorchSettings { search: LibrarySearch { library: None, folders } })
+    PytorchBackend::new(PytorchSettings { search: LibrarySearch { library: None, folders }, trusted_folders: vec![] })
 }
 
 fn model_bytes(name: &str) -> Vec<u8> {

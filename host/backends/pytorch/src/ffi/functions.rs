@@ -11,7 +11,7 @@ use libloading::Library;
 use super::raw::{Input, RawModel, RawResult, RawStream, RawTensor, RunOptions, View};
 
 /// The interface that this file describes; the shim says which it has.
-const INTERFACE: i32 = 2;
+const INTERFACE: i32 = 3;
 
 // SAFETY: whoever calls a function of these types answers for what `shim/nereid_torch.h` says of its arguments.
 type Free<T> = unsafe extern "C" fn(*mut T);
@@ -32,6 +32,8 @@ type Run = unsafe extern "C" fn(
     usize,
     Error,
 ) -> *mut RawResult;
+type PackagePlace = unsafe extern "C" fn(*const c_char, Error) -> i32;
+type LoadPackage = unsafe extern "C" fn(*const c_char, u32, i32, Error) -> *mut RawModel;
 type LoadPart = unsafe extern "C" fn(Error) -> i32;
 type NewStream = unsafe extern "C" fn(i32, Error) -> *mut RawStream;
 type Synchronise = unsafe extern "C" fn(i32, Error) -> i32;
@@ -45,6 +47,8 @@ pub(super) struct Functions {
     pub(super) free_text: Free<c_char>,
     pub(super) set_interop_threads: SetNumber,
     pub(super) load: Load,
+    pub(super) package_place: PackagePlace,
+    pub(super) load_package: LoadPackage,
     pub(super) free_model: Free<RawModel>,
     pub(super) argument: AskAbout<RawModel, *const c_char>,
     pub(super) argument_has_default: AskAbout<RawModel, i32>,
@@ -97,6 +101,8 @@ impl Functions {
                 free_text: get(library, "nereid_torch_free_text")?,
                 set_interop_threads: get(library, "nereid_torch_set_interop_threads")?,
                 load: get(library, "nereid_torch_load")?,
+                package_place: get(library, "nereid_torch_package_place")?,
+                load_package: get(library, "nereid_torch_load_package")?,
                 free_model: get(library, "nereid_torch_free_model")?,
                 argument: get(library, "nereid_torch_argument")?,
                 argument_has_default: get(library, "nereid_torch_argument_has_default")?,
