@@ -1,7 +1,7 @@
 //! Memory, copies and streams on a real device. Without one every test says so and passes; with `NEREID_REQUIRE_GPU=1` it
 //! fails instead.
 
-use std::{sync::Arc, thread};
+use std::{sync::Arc, thread, time::Instant};
 
 use nereid_gpu::{Gpu, GpuSettings, Gpus, Readings};
 use nereid_tensor::Buffer;
@@ -116,4 +116,25 @@ fn the_device_says_what_it_does() {
     assert_eq!(readings[0].uuid, gpu.uuid());
     let total = readings[0].memory_total_bytes.unwrap();
     assert!(total >= gpu.memory().unwrap().total_bytes as u64, "{total}");
+}
+
+#[test]
+fn figures_of_copies() {
+    let Some((_gpus, gpu)) = gpu() else { return };
+    let source: Buffer = bytes(64 << 20).into();
+    let rate = |what: &str, mut copy: Box<dyn FnMut() + '_>| {
+        copy();
+        let start = Instant::now();
+        (0..20).for_each(|_| copy());
+        let gigabytes = 20.0 * source.len() as f64 / 1e9;
+        eprintln!("FIGURE {what} {:.1} GB/s", gigabytes / start.elapsed().as_secs_f64());
+    };
+    rate("copy_to_device", Box::new(|| drop(gpu.upload(&source).unwrap())));
+    let memory = gpu.upload(&source).unwrap();
+    rate("copy_to_host_pinned", Box::new(|| drop(gpu.read(memory.address(), source.len()).unwrap())));
+    let stream = gpu.stream().unwrap();
+    let mut pageable = vec![0; source.len()];
+    rate("copy_to_host_pageable", Box::new(|| stream.copy_out(memory.address(), &mut pageable).unwrap()));
+    let pinned = Buffer::from(gpu.read(memory.address(), source.len()).unwrap());
+    rate("copy_to_device_from_pinned", Box::new(|| drop(gpu.upload(&pinned).unwrap())));
 }

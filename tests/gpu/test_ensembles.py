@@ -1,0 +1,63 @@
+"""Ensembles across places: what two steps on one device pass to each other is not copied to the host.
+
+The server counts the bytes that it copies in each direction; the counts before and after a request tell what it cost.
+"""
+
+import numpy as np
+import pytest
+from conftest import Server
+from repository import identity, tensors, write_model
+from tritonclient import http
+
+ON = {"gpu": "instance_group [ { kind: KIND_GPU count: 1 } ]\n", "cpu": "instance_group [ { kind: KIND_CPU count: 1 } ]\n"}
+VALUES = np.arange(1 << 20, dtype=np.float32)
+
+
+def write_chain(models, name: str, places: tuple[str, ...]):
+    """INPUT0 through one identity model after the other."""
+    names = ["INPUT0", *(f"t{number}" for number in range(1, len(places))), "OUTPUT0"]
+    steps = (
+        f'{{ model_name: "{place}" model_version: -1 input_map {{ key: "INPUT0" value: "{source}" }} '
+        f'output_map {{ key: "OUTPUT0" value: "{target}" }} }}'
+        for place, source, target in zip(places, names, names[1:])
+    )
+    ends = tensors("input", ("INPUT0", "TYPE_FP32", "-1")) + tensors("output", ("OUTPUT0", "TYPE_FP32", "-1"))
+    write_model(models, name, f'platform: "ensemble"\nmax_batch_size: 0\n{ends}ensemble_scheduling {{ step [ {", ".join(steps)} ] }}\n')
+
+
+CHAINS = {
+    "one_step": ("gpu",),
+    "three_steps": ("gpu", "gpu", "gpu"),
+    "mixed": ("cpu", "gpu", "gpu", "cpu", "gpu"),
+}
+
+
+@pytest.fixture
+def server(models):
+    for place, group in ON.items():
+        write_model(models, place, identity(more="max_batch_size: 0\n" + group))
+    for name, places in CHAINS.items():
+        write_chain(models, name, places)
+    with Server(models) as running:
+        yield running
+
+
+def copied(server) -> tuple[float, float]:
+    """Bytes to the device and to the host so far."""
+    found = {}
+    for line in server.metrics().splitlines():
+        if line.startswith("nereid_gpu_to_"):
+            found[line.split("{")[0]] = float(line.rsplit(" ", 1)[1])
+    return found["nereid_gpu_to_device_bytes_total"], found["nereid_gpu_to_host_bytes_total"]
+
+
+@pytest.mark.parametrize("name, times", [("one_step", (1, 1)), ("three_steps", (1, 1)), ("mixed", (2, 2))])
+def test_tensors_are_copied_where_the_place_changes(server, name, times):
+    client = http.InferenceServerClient(server.http_url)
+    tensor = http.InferInput("INPUT0", [VALUES.size], "FP32")
+    tensor.set_data_from_numpy(VALUES)
+    before = copied(server)
+    answer = client.infer(name, [tensor]).as_numpy("OUTPUT0")
+    assert np.array_equal(answer, VALUES)
+    after = copied(server)
+    assert tuple((now - then) / VALUES.nbytes for then, now in zip(before, after)) == times
