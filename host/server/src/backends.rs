@@ -108,7 +108,10 @@ fn settings(backend_settings: &[BackendSetting]) -> Result<Settings, ServerError
                 let problem = format!("expected 1 to {}, or 0 for one per processor", FilSettings::THREADS_MAX);
                 settings.fil.threads = count.ok_or_else(|| refused(setting, &problem))?;
             }
-            (Some("fil"), _) => return Err(refused(setting, "fil knows 'default-max-batch-size' and 'threads'")),
+            (Some("fil"), "nvrtc") => settings.fil.nvrtc = Some(setting.value.clone().into()),
+            (Some("fil"), _) => {
+                return Err(refused(setting, "fil knows 'default-max-batch-size', 'threads' and 'nvrtc'"));
+            }
             (Some("python"), key) => {
                 let is_known =
                     settings.python.set(key, &setting.value).map_err(|problem| refused(setting, &problem))?;
@@ -169,8 +172,10 @@ mod tests {
         assert_eq!(onnx_settings.default_max_batch_size, 16);
         assert_eq!(understood(&[]).unwrap().onnx.default_max_batch_size, 4);
         assert_eq!(understood(&["onnxruntime,default-max-batch-size=0"]).unwrap().onnx.default_max_batch_size, 0);
-        let fil_settings = understood(&["fil,threads=2", "fil,default-max-batch-size=64"]).unwrap().fil;
-        assert_eq!(fil_settings, FilSettings { default_max_batch_size: 64, threads: 2 });
+        let written = ["fil,threads=2", "fil,default-max-batch-size=64", "fil,nvrtc=/cuda/lib"];
+        let fil_settings = understood(&written).unwrap().fil;
+        let nvrtc = Some("/cuda/lib".into());
+        assert_eq!(fil_settings, FilSettings { default_max_batch_size: 64, threads: 2, nvrtc });
         let pytorch_settings = understood(&["pytorch,library=/lib/shim.so"]).unwrap().pytorch;
         assert_eq!(pytorch_settings.search.library, Some("/lib/shim.so".into()));
         let openvino_settings =
@@ -192,7 +197,7 @@ mod tests {
         check_refused("fil,threads=257", "expected 1 to 256, or 0 for one per processor");
         check_refused("python,networks=allow", SETTINGS);
         check_refused("python,network=yes", "expected 'deny' or 'allow'");
-        check_refused("fil,gpu=1", "fil knows 'default-max-batch-size' and 'threads'");
+        check_refused("fil,gpu=1", "fil knows 'default-max-batch-size', 'threads' and 'nvrtc'");
         check_refused("min-supported=1", "for every backend there is only 'default-max-batch-size'");
         check_refused("default-max-batch-size=-1", "expected a whole number, 0 for no batching");
         check_refused("default-max-batch-size=many", "expected a whole number, 0 for no batching");
