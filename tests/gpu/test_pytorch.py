@@ -7,7 +7,6 @@ on the same GPU.
 """
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +87,7 @@ class Greedy(torch.nn.Module):
 
 
 class Residual(torch.nn.Module):
-    """Convolutions around 64 channels: a millisecond and more per execution on a large GPU."""
+    """Convolutions of 128 channels: a millisecond and more per execution on a large GPU."""
 
     def __init__(self):
         super().__init__()
@@ -99,7 +98,7 @@ class Residual(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.first(x)
         for layer in self.layers:
-            x = x + torch.relu(layer(x))
+            x = x + 0.1 * torch.relu(layer(x))
         return self.last(x.mean([2, 3]))
 
 
@@ -117,15 +116,26 @@ def tensors(inputs: str, outputs: str, data_type: str, dims: str) -> str:
     return f"input [ {listed(inputs)} ] output [ {listed(outputs)} ]"
 
 
-def infer(client: http.InferenceServerClient, model: str, **given: np.ndarray) -> dict[str, np.ndarray]:
-    """All outputs of one request."""
+def inputs_of(**given: np.ndarray) -> list[http.InferInput]:
+    """The tensors as a request has them."""
     inputs = []
     for name, tensor in given.items():
         item = http.InferInput(name, list(tensor.shape), np_to_triton_dtype(tensor.dtype))
         item.set_data_from_numpy(tensor)
         inputs.append(item)
-    response = client.infer(model, inputs)
+    return inputs
+
+
+def infer(client: http.InferenceServerClient, model: str, **given: np.ndarray) -> dict[str, np.ndarray]:
+    """All outputs of one request."""
+    response = client.infer(model, inputs_of(**given))
     return {output["name"]: response.as_numpy(output["name"]) for output in response.get_response()["outputs"]}
+
+
+def infer_at_once(client: http.InferenceServerClient, model: str, given: list[np.ndarray]) -> list[np.ndarray]:
+    """The answers to requests of which as many are under way as the client has connections."""
+    under_way = [client.async_infer(model, inputs_of(x=x)) for x in given]
+    return [request.get_result().as_numpy("y") for request in under_way]
 
 
 def chain(name: str, place: str) -> str:
@@ -204,8 +214,7 @@ def test_both_places_and_pytorch_agree(client, modules):
 def test_requests_that_share_a_batch(client):
     given = [floats(index, 1 + index % 3, 16) for index in range(32)]
     before = client.get_inference_statistics("mlp_gpu")["model_stats"][0]
-    with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(lambda x: infer(client, "mlp_gpu", x=x)["y"], given))
+    found = infer_at_once(client, "mlp_gpu", given)
     after = client.get_inference_statistics("mlp_gpu")["model_stats"][0]
     assert after["execution_count"] - before["execution_count"] < len(given), "nothing was batched"
     for x, answer in zip(given, found):
@@ -214,8 +223,7 @@ def test_requests_that_share_a_batch(client):
 
 def test_several_instances_share_a_device(client):
     given = [floats(index, 4, 16) for index in range(64)]
-    with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(lambda x: infer(client, "several", x=x)["y"], given))
+    found = infer_at_once(client, "several", given)
     for x, answer in zip(given, found):
         np.testing.assert_allclose(answer, infer(client, "mlp_cpu", x=x)["y"], rtol=1e-4, atol=1e-5)
 
@@ -287,7 +295,10 @@ def test_figures_against_eager(client, modules):
     module = modules["residual"].cuda()
     for rows in ROWS:
         x = floats(rows, rows, 3, 48, 48)
-        np.testing.assert_allclose(infer(client, "residual", x=x)["y"], eager(module, x), rtol=2e-2, atol=2e-2)
+        expected = eager(module, x)
+        # Convolutions compute with TF32, of ten bits.
+        difference = np.abs(infer(client, "residual", x=x)["y"] - expected).max()
+        assert difference <= 1e-2 * np.abs(expected).max()
         raw, served = seconds_of(lambda: eager(module, x)), seconds_of(lambda: infer(client, "residual", x=x))
         print(f"FIGURE pytorch_eager_batch_{rows} {raw * 1e3:.3f} ms")
         print(f"FIGURE pytorch_served_batch_{rows} {served * 1e3:.3f} ms")
@@ -295,13 +306,12 @@ def test_figures_against_eager(client, modules):
 
 
 def test_throughput_against_eager(client, modules):
-    """Eight clients at a time keep the device as busy as one loop without a server does."""
+    """Requests at one time keep the device as busy as one loop without a server does."""
     module, x = modules["residual"].cuda(), floats(1, 8, 3, 48, 48)
     raw = seconds_of(lambda: eager(module, x))
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: infer(client, "residual", x=x), range(8)))
-        start = time.perf_counter()
-        list(pool.map(lambda _: infer(client, "residual", x=x), range(100)))
-        served = (time.perf_counter() - start) / 100
+    infer_at_once(client, "residual", [x] * 8)
+    start = time.perf_counter()
+    infer_at_once(client, "residual", [x] * 100)
+    served = (time.perf_counter() - start) / 100
     print(f"FIGURE pytorch_throughput_over_eager_batch_8 {raw / served:.3f} ratio")
     assert raw / served >= LEAST_OF_EAGER
