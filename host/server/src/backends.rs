@@ -122,7 +122,9 @@ fn settings(backend_settings: &[BackendSetting]) -> Result<Settings, ServerError
             (Some("pytorch"), "library") => {
                 settings.pytorch.search.library = Some(setting.value.clone().into());
             }
-            (Some("pytorch"), _) => return Err(refused(setting, "pytorch knows 'library'")),
+            // May be said several times.
+            (Some("pytorch"), "trusted-folder") => settings.pytorch.trusted_folders.push(setting.value.clone().into()),
+            (Some("pytorch"), _) => return Err(refused(setting, "pytorch knows 'library' and 'trusted-folder'")),
             (None, _) => return Err(refused(setting, "for every backend there is only 'default-max-batch-size'")),
             (Some(_), _) => return Err(refused(setting, WITH_SETTINGS)),
         }
@@ -176,8 +178,10 @@ mod tests {
         let fil_settings = understood(&written).unwrap().fil;
         let nvrtc = Some("/cuda/lib".into());
         assert_eq!(fil_settings, FilSettings { default_max_batch_size: 64, threads: 2, nvrtc });
-        let pytorch_settings = understood(&["pytorch,library=/lib/shim.so"]).unwrap().pytorch;
+        let written = ["pytorch,library=/lib/shim.so", "pytorch,trusted-folder=/a", "pytorch,trusted-folder=/b"];
+        let pytorch_settings = understood(&written).unwrap().pytorch;
         assert_eq!(pytorch_settings.search.library, Some("/lib/shim.so".into()));
+        assert_eq!(pytorch_settings.trusted_folders, [PathBuf::from("/a"), PathBuf::from("/b")]);
         let openvino_settings =
             understood(&["openvino,library=/lib/x.so", "default-max-batch-size=16"]).unwrap().openvino;
         assert_eq!(openvino_settings.search.library, Some("/lib/x.so".into()));
@@ -192,7 +196,7 @@ mod tests {
     fn settings_that_nobody_reads_are_refused() {
         check_refused("onnxruntime,libary=/x", "onnxruntime knows 'library' and 'default-max-batch-size'");
         check_refused("tensorrt,plugins=x", WITH_SETTINGS);
-        check_refused("pytorch,lib=x", "pytorch knows 'library'");
+        check_refused("pytorch,lib=x", "pytorch knows 'library' and 'trusted-folder'");
         check_refused("tensorflow,a=x", "openvino and tensorflow know 'library' and 'default-max-batch-size'");
         check_refused("fil,threads=257", "expected 1 to 256, or 0 for one per processor");
         check_refused("python,networks=allow", SETTINGS);
