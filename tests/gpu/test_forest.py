@@ -133,7 +133,10 @@ def served(tmp_path_factory):
         place(repository, "second", kind, files / "second.json", "forest.json")
         (repository / f"both_{kind}" / "1").mkdir(parents=True)
         (repository / f"both_{kind}" / "config.pbtxt").write_text(ENSEMBLE.format(kind=kind))
-    with Server(repository, "--model-control-mode=explicit", "--load-model=*", *nvrtc_flags()) as server:
+    (repository / "open" / "1").mkdir(parents=True)
+    shutil.copy(files / "second.json", repository / "open" / "1" / "forest.json")
+    flags = ("--model-control-mode=explicit", "--load-model=*", "--allow-client-shm=true")
+    with Server(repository, *flags, *nvrtc_flags()) as server:
         yield Served(server, repository)
 
 
@@ -220,6 +223,35 @@ def test_two_steps_of_an_ensemble_meet_on_the_device(served):
     expected = served.infer("both_cpu", rows, name="rows", output="score")
     assert len(np.unique(expected)) > 3
     np.testing.assert_array_equal(served.infer("both_gpu", rows, name="rows", output="score"), expected)
+
+
+def test_rows_and_scores_stay_in_the_memory_that_a_client_shares(served):
+    shared = pytest.importorskip("tritonclient.utils.cuda_shared_memory")
+    rows = normal_rows(300)
+    sizes = {"rows": rows.nbytes, "scores": len(rows) * 4}
+    regions = {name: shared.create_shared_memory_region(name, size, 0) for name, size in sizes.items()}
+    try:
+        for name, region in regions.items():
+            served.client.register_cuda_shared_memory(name, shared.get_raw_handle(region), 0, sizes[name])
+        shared.set_shared_memory_region(regions["rows"], [rows])
+        tensor = triton.InferInput("input__0", rows.shape, "FP32")
+        tensor.set_shared_memory("rows", sizes["rows"])
+        output = triton.InferRequestedOutput("output__0")
+        output.set_shared_memory("scores", sizes["scores"])
+        served.client.infer("large_gpu", [tensor], outputs=[output])
+        found = shared.get_contents_as_numpy(regions["scores"], np.float32, [len(rows), 1])
+        np.testing.assert_array_equal(found, served.infer("large_cpu", rows))
+    finally:
+        served.client.unregister_cuda_shared_memory()
+        for region in regions.values():
+            shared.destroy_shared_memory_region(region)
+
+
+def test_a_forest_without_a_written_kind_goes_to_the_device(served):
+    [group] = served.client.get_model_config("open")["instance_group"]
+    assert group["kind"] == "KIND_GPU" and 0 in group["gpus"], group
+    rows = normal_rows(9)[:, :1]
+    np.testing.assert_array_equal(served.infer("open", rows), served.infer("second_cpu", rows))
 
 
 def test_shap_values_come_from_the_processor_unchanged(served):
