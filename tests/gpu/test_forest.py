@@ -51,13 +51,13 @@ ensemble_scheduling {{ step [
 """
 
 
-def nvrtc_flags() -> list[str]:
+def nvrtc_environment() -> dict[str, str]:
     """CUDA's compiler out of a wheel or an installation; without either the server looks for it."""
     spec = importlib.util.find_spec("nvidia")
     folders = [pathlib.Path(path) for path in (spec.submodule_search_locations if spec else [])]
     found = [path for folder in folders for path in sorted(folder.glob("*/lib/libnvrtc.so.1?"))]
     found += sorted(pathlib.Path("/usr/local/cuda/lib64").glob("libnvrtc.so.1?"))
-    return [f"--backend-config=fil,nvrtc={found[0]}"] if found else []
+    return {"NEREID_NVRTC_LIBRARY": str(found[0])} if found else {}
 
 
 def fixtures() -> dict[str, dict]:
@@ -136,7 +136,7 @@ def served(tmp_path_factory):
     (repository / "open" / "1").mkdir(parents=True)
     shutil.copy(files / "second.json", repository / "open" / "1" / "forest.json")
     flags = ("--model-control-mode=explicit", "--load-model=*", "--allow-client-shm=true")
-    with Server(repository, *flags, *nvrtc_flags()) as server:
+    with Server(repository, *flags, environment=nvrtc_environment()) as server:
         yield Served(server, repository)
 
 
