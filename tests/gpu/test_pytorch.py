@@ -228,13 +228,22 @@ def test_several_instances_share_a_device(client):
         np.testing.assert_allclose(answer, infer(client, "mlp_cpu", x=x)["y"], rtol=1e-4, atol=1e-5)
 
 
-def test_two_steps_on_the_device(client):
+def bytes_to_host(server: Server) -> float:
+    """What the server copied from its devices so far, but for what LibTorch copied itself."""
+    lines = (line for line in server.metrics().splitlines() if line.startswith("nereid_gpu_to_host_bytes_total"))
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+def test_two_steps_on_the_device(client, server):
     left, right = floats(1, 2, 16), floats(2, 2, 16)
+    total, difference = left + right, left - right
     for place in ON:
+        before = bytes_to_host(server)
         found = infer(client, f"chain_{place}", A=left, B=right)
-        total, difference = left + right, left - right
         np.testing.assert_array_equal(found["C"], total + difference)
         np.testing.assert_array_equal(found["D"], total - difference)
+        outputs_alone = 2 * left.nbytes if place == "gpu" else 0
+        assert bytes_to_host(server) - before == outputs_alone, "what is between the steps went to the host"
 
 
 @pytest.mark.parametrize("data_type", TYPES)
