@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nereid_forest::{Evaluator, Format, ReadOptions, read};
+use nereid_forest::{Evaluator, FlatForest, Forest, Format, NodeKind, ReadOptions, read};
 
 /// Cuts and changes per file; a file is read once for each.
 const PLACES: usize = 120;
@@ -49,6 +49,37 @@ fn needed(format: Format, bytes: &[u8]) -> usize {
     }
 }
 
+/// Whether a device that walks the arrays comes to an end and reads nothing outside.
+fn stays_inside(forest: &Forest) -> bool {
+    let flat = FlatForest::new(forest);
+    let is_in = |place: u32, count: usize| (place as usize) < count;
+    let nodes_stay = flat.nodes.iter().enumerate().all(|(index, [_, left, feature, payload])| {
+        let feature_stays = is_in(feature & FlatForest::FEATURE_MASK, flat.feature_count);
+        let set_stays = feature & FlatForest::MEMBER == 0 || is_in(*payload, flat.sets.len());
+        match *left as usize {
+            left if left == index => is_in(*payload, flat.leaf_values.len()),
+            left => left > index && left + 1 < flat.nodes.len() && feature_stays && set_stays,
+        }
+    });
+    let sets_stay = flat.sets.iter().all(|[start, end, _]| start <= end && *end as usize <= flat.words.len());
+    let roots_stay = flat.trees.iter().all(|[root, _]| is_in(*root, flat.nodes.len()));
+    let additions_stay = flat.additions.iter().all(|[tree, value]| {
+        let count = flat.trees.get(*tree as usize).map_or(0, |[_, count]| *count);
+        if *value == FlatForest::ONLY_VALUE { count == 1 } else { *value < count }
+    });
+    let starts_stay = flat.addition_starts.is_sorted()
+        && flat.addition_starts.len() == flat.output_count + 1
+        && flat.addition_starts.last().is_some_and(|end| *end as usize == flat.additions.len());
+    let values_stay = forest.trees.iter().all(|tree| {
+        let leaves = tree.nodes.iter().filter_map(|node| match node.kind {
+            NodeKind::Leaf(start) => Some(start),
+            NodeKind::Split(_) => None,
+        });
+        leaves.into_iter().all(|start| start + tree.outputs.count <= tree.leaf_values.len())
+    });
+    nodes_stay && sets_stay && roots_stay && additions_stay && starts_stay && values_stay
+}
+
 #[test]
 fn a_model_that_is_cut_off_is_refused() {
     for (name, format, bytes) in models() {
@@ -79,6 +110,7 @@ fn changed_bytes_make_an_error_or_a_forest_that_can_be_evaluated() {
                     accepted += 1;
                     let mut scores = vec![0.0; forest.output_count()];
                     Evaluator::new(&forest).scores(&vec![0.5; forest.feature_count], &mut scores, None);
+                    assert!(stays_inside(&forest), "{name}, byte {at}");
                 }
                 Ok(_) => {}
             }
