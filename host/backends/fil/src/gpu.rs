@@ -11,7 +11,11 @@ mod kernel;
 mod nvrtc;
 mod plan;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Once},
+};
 
 use nereid_forest::{FlatForest, Forest};
 use nereid_gpu::{Gpu, Gpus};
@@ -22,6 +26,8 @@ use crate::{
     instance::Plan,
     shape::AnswerShape,
 };
+
+static NOT_USABLE: Once = Once::new();
 
 /// The devices of this process, and the kernel on each of them.
 #[derive(Clone, Debug)]
@@ -44,9 +50,16 @@ impl Devices {
         Self { gpus, kernels: Arc::new(Kernels::new(nvrtc)) }
     }
 
-    /// Whether forests can be evaluated on a device.
+    /// Whether forests can be evaluated on a device. Why they cannot, where there is one, is logged once.
     pub(crate) fn are_usable(&self) -> bool {
-        !self.gpus.all().is_empty() && self.kernels.can_compile()
+        if self.gpus.all().is_empty() {
+            return false;
+        }
+        let compiler = self.kernels.compiler();
+        if let Err(missing) = &compiler {
+            NOT_USABLE.call_once(|| tracing::warn!("forests without a written kind run on the processor: {missing}"));
+        }
+        compiler.is_ok()
     }
 
     /// Uploads a forest to the devices that the configuration names.

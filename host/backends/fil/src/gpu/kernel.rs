@@ -48,9 +48,12 @@ impl Kernels {
         Self { search: LibrarySearch { library, ..search() }, compiled: Mutex::default() }
     }
 
-    /// Whether the compiler is there.
-    pub(crate) fn can_compile(&self) -> bool {
-        nvrtc(&self.search).is_ok()
+    /// The compiler.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub(crate) fn compiler(&self) -> Result<&'static Nvrtc, String> {
+        nvrtc(&self.search)
     }
 
     /// The kernel on `gpu`, compiled if this is the first call for it.
@@ -62,7 +65,7 @@ impl Kernels {
         if let Some(kernel) = compiled.get(&gpu.ordinal()) {
             return Ok(Arc::clone(kernel));
         }
-        let code = compile(nvrtc(&self.search)?, gpu.compute_capability())?;
+        let code = compile(self.compiler()?, gpu.compute_capability())?;
         let refused = |error: DriverError| format!("GPU {} does not take the kernel: {error}", gpu.ordinal());
         let kernel = Arc::new(Kernel::load(gpu, code).map_err(refused)?);
         compiled.insert(gpu.ordinal(), Arc::clone(&kernel));
