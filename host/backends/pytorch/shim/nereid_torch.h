@@ -70,7 +70,8 @@ struct NereidTorchRunOptions {
   int32_t tensor_fuser;
   int32_t cudnn;
   int32_t empty_cache;
-  // On a CUDA device: whether outputs stay there, and whether they are copied in case the model changes them later.
+  // On a CUDA device: whether all outputs stay there, not only large ones, and whether those that do are copied in case the
+  // model changes them later.
   int32_t keeps_on_device;
   int32_t copies_outputs;
 };

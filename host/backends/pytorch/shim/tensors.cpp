@@ -4,7 +4,6 @@
 // than 0 and 1 is made one there.
 #include "tensors.h"
 
-#include <atomic>
 #include <stdexcept>
 
 #include "device.h"
@@ -27,11 +26,11 @@ constexpr TypePair TYPES[] = {
     {NEREID_TORCH_BF16, at::kBFloat16},
 };
 
-// Outputs in host memory that the device copies to at full speed, lent at one time. Such memory cannot be swapped out and
-// is kept by LibTorch for the next output; beyond this outputs go to memory like any other.
-constexpr size_t PINNED_BYTES_MAX = size_t{256} << 20;
-
-std::atomic<size_t> pinned_bytes_lent{0};
+// Outputs from this size on are left on their device even where the caller takes none there: it has page-locked memory, to
+// which the copy is several times as fast. For smaller ones the copy in this stream costs less than another wait. LibTorch's
+// own page-locked memory is no choice: giving it back is recorded in its stream, which throws out of a destructor, and so
+// ends the process, once the device is lost.
+constexpr size_t LEFT_BYTES_MIN = size_t{64} << 10;
 
 at::ScalarType scalar_type(uint32_t type) {
   for (const auto& pair : TYPES) {
@@ -54,31 +53,7 @@ at::Tensor dense(const at::Tensor& tensor) {
   return tensor.contiguous().resolve_conj().resolve_neg();
 }
 
-NereidTorchTensor on_host(const at::Tensor& tensor) {
-  auto share = PinnedShare::of(tensor.nbytes());
-  if (share.is_empty()) return {tensor.to(at::kCPU)};
-  auto target = at::empty(tensor.sizes(), at::TensorOptions(tensor.scalar_type()).pinned_memory(true));
-  target.copy_(tensor, /*non_blocking=*/true);
-  return {std::move(target), std::move(share)};
-}
-
 }  // namespace
-
-// === PinnedShare ===
-
-PinnedShare PinnedShare::of(size_t bytes) {
-  PinnedShare share;
-  if (pinned_bytes_lent.fetch_add(bytes) + bytes <= PINNED_BYTES_MAX) {
-    share.bytes_ = bytes;
-  } else {
-    pinned_bytes_lent -= bytes;
-  }
-  return share;
-}
-
-PinnedShare::~PinnedShare() {
-  pinned_bytes_lent -= bytes_;
-}
 
 // === Arguments ===
 
@@ -159,7 +134,8 @@ NereidTorchTensor delivered(const at::Tensor& tensor, const Delivery& delivery) 
   // Another device than the model's is waited for by this copy.
   if (delivery.device.is_cuda() && output.is_cuda()) output = output.to(delivery.device);
   if (!output.is_cuda()) return {std::move(output)};
-  if (!delivery.keeps_on_device) return delivery.device.is_cuda() ? on_host(output) : NereidTorchTensor{output.to(at::kCPU)};
+  const bool is_left = delivery.keeps_on_device || output.nbytes() >= LEFT_BYTES_MIN;
+  if (!delivery.device.is_cuda() || !is_left) return {output.to(at::kCPU)};
   const bool may_change = delivery.arguments.is_open(output) || (delivery.copies && output.is_alias_of(tensor));
   return {may_change ? output.clone() : std::move(output)};
 }

@@ -6,33 +6,12 @@
 
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "nereid_torch.h"
 
-namespace nereid {
-
-// A share of the host memory that devices reach at full speed; given back at the end of the block.
-class PinnedShare {
- public:
-  PinnedShare() = default;
-  PinnedShare(PinnedShare&& other) noexcept : bytes_(std::exchange(other.bytes_, 0)) {}
-  PinnedShare(const PinnedShare&) = delete;
-  ~PinnedShare();
-  // An empty one, where there is no room for so much.
-  static PinnedShare of(size_t bytes);
-  bool is_empty() const { return bytes_ == 0; }
-
- private:
-  size_t bytes_ = 0;
-};
-
-}  // namespace nereid
-
 struct NereidTorchTensor {
   at::Tensor tensor;
-  nereid::PinnedShare pinned = {};
 };
 
 struct NereidTorchResult {
@@ -89,7 +68,7 @@ struct Delivery {
   const Arguments& arguments;
 };
 
-// The tensor where the caller can read it, dense and in its order. A copy from a device is complete when the stream is.
+// The tensor where the caller can read it, dense and in its order.
 NereidTorchTensor delivered(const at::Tensor& tensor, const Delivery& delivery);
 
 }  // namespace nereid

@@ -72,7 +72,7 @@ pub(crate) struct Description {
 /// Where and how an execution on a device is done.
 pub(crate) struct OnDevice<'a> {
     pub(crate) stream: &'a Stream,
-    /// Outputs stay on the device.
+    /// All outputs stay on the device; if not, large ones still do, because copies to page-locked memory are quicker.
     pub(crate) keeps_outputs: bool,
     /// Outputs that stay there are copied, because the model may change them later.
     pub(crate) copies_outputs: bool,

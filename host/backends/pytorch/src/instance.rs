@@ -64,12 +64,18 @@ impl PytorchInstance {
         let arguments = self.arguments(batch)?;
         let open: Vec<Range<usize>> = arguments.iter().flat_map(open_memory).collect();
         batch.mark_inputs_ready();
-        let outputs = self.model.run(&plan.settings, arguments, self.on_device(batch));
-        let outputs = outputs.map_err(|text| self.failed(&text))?;
+        // As soon as one caller takes them there; for the others they are copied when the batch is answered.
+        let keeps_outputs = batch.requests().any(|request| request.get().takes_device_memory);
+        let on_device =
+            self.stream.as_ref().map(|stream| OnDevice { stream, keeps_outputs, copies_outputs: plan.writes_itself });
+        let outputs = self.model.run(&plan.settings, arguments, on_device).map_err(|text| self.failed(&text))?;
         batch.mark_outputs_started();
         let wanted = plan.outputs.iter().filter(|planned| batch.requests().any(|request| request.wants(&planned.name)));
-        let tensors = wanted.map(|planned| Ok((planned, self.finish(planned, find(planned, &outputs)?, &open)?)));
-        let tensors = tensors.collect::<Result<Vec<_>, String>>().map_err(|text| self.internal(text))?;
+        let finish = |planned| -> Result<_, String> {
+            let tensor = self.finish(planned, find(planned, &outputs)?, &open)?;
+            Ok((planned, if keeps_outputs { tensor } else { on_host(&planned.name, &tensor)? }))
+        };
+        let tensors = wanted.map(finish).collect::<Result<Vec<_>, String>>().map_err(|text| self.internal(text))?;
         self.hand_out(batch, tensors)
     }
 
@@ -108,17 +114,6 @@ impl PytorchInstance {
                 tensors: vec![tensor],
             })),
             None => forms.parts(batch, &planned.name)?.as_ref().map(on_device),
-        })
-    }
-
-    /// Outputs stay on the device as soon as one caller takes them there; they are copied for the others when the batch is
-    /// answered.
-    fn on_device(&self, batch: &Batch) -> Option<OnDevice<'_>> {
-        let keeps_outputs = || batch.requests().any(|request| request.get().takes_device_memory);
-        self.stream.as_ref().map(|stream| OnDevice {
-            stream,
-            keeps_outputs: keeps_outputs(),
-            copies_outputs: self.plan.writes_itself,
         })
     }
 
@@ -192,6 +187,11 @@ impl PytorchInstance {
             tracing::error!("{}its GPU cannot be used until the server starts again: {problem}", self.prefix());
         }
     }
+}
+
+/// The whole at once, before it is handed out in parts.
+fn on_host(name: &str, tensor: &Tensor) -> Result<Tensor, String> {
+    tensor.on_host().map_err(|error| format!("output '{name}' could not be brought to the host: {error}"))
 }
 
 /// The output that is meant among those that the model gave.
