@@ -79,6 +79,13 @@ class Strides(torch.nn.Module):
         return x.transpose(1, 2), torch.tensor([x.size(1)])
 
 
+class Moves(torch.nn.Module):
+    """Goes to the GPU by itself, as models of KIND_MODEL may."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x.cuda() * 2, x + 1
+
+
 class Greedy(torch.nn.Module):
     """Asks for as many GiB as the input says."""
 
@@ -172,6 +179,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, modules):
     add(repository, "several", modules["mlp"], f"max_batch_size: 64 {tensors('x', 'y', 'FP32', '16')} {gpu.replace('1', '4')}")
     for data_type in TYPES:
         add(repository, f"identity_{data_type}", Identity(), f"{tensors('x', 'y', data_type, '-1')} {gpu}")
+    own = tensors("x", "doubled__0 next__1", "FP32", "-1")
+    add(repository, "moves", Moves(), f"{own} instance_group {{ kind: KIND_MODEL }}")
     add(repository, "in_place", InPlace(), f"{tensors('x', 'y', 'FP32', '4')} {gpu}")
     add(repository, "counts", Counts(), f"{tensors('x', 'y', 'FP32', '1')} {gpu}")
     add(repository, "greedy", Greedy(), f"{tensors('x', 'y', 'FP32', '1')} {gpu}")
@@ -261,6 +270,18 @@ def test_models_that_write(client):
     one = np.ones(1, dtype=np.float32)
     first = infer(client, "counts", x=one)["y"]
     assert infer(client, "counts", x=one)["y"][0] == first[0] + 1
+
+
+def test_a_model_that_chooses_its_places_itself(client):
+    x = floats(8, 1000)
+    found = infer(client, "moves", x=x)
+    np.testing.assert_array_equal(found["doubled__0"], x * 2)
+    np.testing.assert_array_equal(found["next__1"], x + 1)
+
+
+def test_large_outputs(client):
+    x = floats(9, 1 << 20)
+    np.testing.assert_array_equal(infer(client, "identity_FP32", x=x)["y"], x)
 
 
 def test_outputs_are_dense_wherever_they_are(client):
