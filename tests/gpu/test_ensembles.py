@@ -1,15 +1,17 @@
 """Ensembles across places: what two steps on one device pass to each other is not copied to the host.
 
-The server counts the bytes that it copies in each direction; the counts before and after a request tell what it cost.
+The server counts the bytes that it copies in each direction; the counts before and after a request tell what it cost. The
+step on the processor is a TorchScript module, because an identity model passes on what it is given wherever that is.
 """
 
 import numpy as np
 import pytest
+import torch
 from conftest import Server
 from repository import identity, tensors, write_model
 from tritonclient import http
 
-ON = {"gpu": "instance_group [ { kind: KIND_GPU count: 1 } ]\n", "cpu": "instance_group [ { kind: KIND_CPU count: 1 } ]\n"}
+ON_GPU = "max_batch_size: 0\ninstance_group [ { kind: KIND_GPU count: 1 } ]\n"
 VALUES = np.arange(1 << 20, dtype=np.float32)
 
 
@@ -25,6 +27,19 @@ def write_chain(models, name: str, places: tuple[str, ...]):
     write_model(models, name, f'platform: "ensemble"\nmax_batch_size: 0\n{ends}ensemble_scheduling {{ step [ {", ".join(steps)} ] }}\n')
 
 
+class Identity(torch.nn.Module):
+    """What reads its input on the processor."""
+
+    def forward(self, INPUT0: torch.Tensor) -> torch.Tensor:
+        return INPUT0
+
+
+def write_processor_model(models, name: str):
+    config = identity(more="max_batch_size: 0\ninstance_group [ { kind: KIND_CPU count: 1 } ]\n")
+    write_model(models, name, config.replace('backend: "identity"', 'backend: "pytorch"'))
+    torch.jit.script(Identity()).save(str(models / name / "1/model.pt"))
+
+
 CHAINS = {
     "one_step": ("gpu",),
     "three_steps": ("gpu", "gpu", "gpu"),
@@ -34,8 +49,8 @@ CHAINS = {
 
 @pytest.fixture
 def server(models):
-    for place, group in ON.items():
-        write_model(models, place, identity(more="max_batch_size: 0\n" + group))
+    write_model(models, "gpu", identity(more=ON_GPU))
+    write_processor_model(models, "cpu")
     for name, places in CHAINS.items():
         write_chain(models, name, places)
     with Server(models) as running:
