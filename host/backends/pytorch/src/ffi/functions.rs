@@ -32,6 +32,7 @@ type Run = unsafe extern "C" fn(
     usize,
     Error,
 ) -> *mut RawResult;
+// SAFETY: as above.
 type PackagePlace = unsafe extern "C" fn(*const c_char, Error) -> i32;
 type LoadPackage = unsafe extern "C" fn(*const c_char, u32, i32, Error) -> *mut RawModel;
 type LoadPart = unsafe extern "C" fn(Error) -> i32;
