@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Backends with a library of their own; the names are those in `config.pbtxt`, but for `nvrtc`, which is what fil needs on GPUs.
-const BACKENDS: [(&str, &Component); 7] = [
+const BACKENDS: [(&str, &Component); 8] = [
     ("fil", &setup::NVRTC),
     ("nvrtc", &setup::NVRTC),
     ("onnxruntime", &setup::ONNXRUNTIME),
@@ -17,6 +17,7 @@ const BACKENDS: [(&str, &Component); 7] = [
     ("openvino", &setup::OPENVINO),
     ("pytorch", &setup::PYTORCH),
     ("tensorflow", &setup::OPENVINO),
+    ("tensorrt", &setup::TENSORRT),
 ];
 
 pub(crate) fn run(workspace: &Workspace, arguments: Arguments) -> Result<(), Failure> {

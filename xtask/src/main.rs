@@ -53,7 +53,7 @@ const TASKS: [Task; 8] = [
     },
     Task {
         name: "backend",
-        usage: "[fil|nvrtc|onnxruntime|onnxruntime-gpu|openvino|pytorch|tensorflow]...",
+        usage: "[fil|nvrtc|onnxruntime|onnxruntime-gpu|openvino|pytorch|tensorflow|tensorrt]...",
         purpose: "fetch the native library of a backend into .nereid/, where the server finds it",
         run: backend::run,
     },

@@ -12,6 +12,7 @@ pub(crate) mod perf_analyzer;
 pub(crate) mod python;
 pub(crate) mod pytorch;
 pub(crate) mod redis;
+pub(crate) mod tensorrt;
 
 use nereid_toolchains::Toolchain;
 
@@ -63,6 +64,13 @@ pub(crate) const PYTORCH: Component = Component {
     purpose: "LibTorch and the shim that serves .pt models (544 MB download, 0.5 GB on disk, compiles for 20 s)",
     find: pytorch::find,
     fetch: pytorch::fetch,
+};
+/// The shim that executes plans; nothing fetches it but who asks for it.
+pub(crate) const TENSORRT: Component = Component {
+    name: "tensorrt",
+    purpose: "the shim that serves TensorRT plans, and TensorRT's lean runtime (44 MB download, 105 MB on disk; headers from a crate)",
+    find: tensorrt::find,
+    fetch: tensorrt::fetch,
 };
 /// The compiler that turns plugins into components.
 pub(crate) const GUESTS: Component = Component {
