@@ -6,7 +6,7 @@ use super::house::{expect_none, read, texts};
 
 /// STYLE.md, "Direction", with the two edges that host/ARCHITECTURE.md defends. Left may depend on right, and on
 /// whatever right may depend on. A new edge is a design change: change those pages and this table together.
-const DIRECTION: [(&str, &[&str]); 37] = [
+const DIRECTION: [(&str, &[&str]); 38] = [
     ("sync", &[]),
     ("tensor", &[]),
     ("gpu", &["tensor"]),
@@ -27,6 +27,7 @@ const DIRECTION: [(&str, &[&str]); 37] = [
     ("backend-pytorch", &["backend", "gpu"]),
     ("backend-python", &["backend", "config", "telemetry"]),
     ("backend-repeat", &["backend"]),
+    ("backend-tensorrt", &["backend", "gpu"]),
     ("backend-wasm", &["backend", "plugin", "telemetry"]),
     ("scheduler", &["backend", "telemetry"]),
     ("pipeline", &["scheduler", "cache", "gpu", "memory", "plugin", "telemetry"]),
@@ -59,6 +60,7 @@ const DIRECTION: [(&str, &[&str]); 37] = [
             "backend-pytorch",
             "backend-python",
             "backend-repeat",
+            "backend-tensorrt",
             "backend-wasm",
             "telemetry",
         ],

@@ -44,7 +44,11 @@ const UNSERVED: &[Unserved] = &[
     Unserved { path: "optimization.execution_accelerators", used_by: accelerators },
     // Of the other backends none hands a request back.
     Unserved { path: "sequence_batching.iterative_sequence", used_by: iterative_without_end },
-    Unserved { path: "cc_model_filenames", used_by: |config| flag(!config.cc_model_filenames.is_empty()) },
+    // TensorRT's engines are made for one kind of device each.
+    Unserved {
+        path: "cc_model_filenames",
+        used_by: |config| flag(!config.cc_model_filenames.is_empty() && !is_tensorrt(config)),
+    },
     Unserved {
         path: "model_operations.op_library_filename",
         used_by: |config| flag(config.operation_library_filenames.as_ref().is_some_and(|names| !names.is_empty())),
@@ -192,6 +196,7 @@ mod tests {
              optimization { execution_accelerators { gpu_execution_accelerator { name: 'tensorrt' } } }",
             &[],
         );
+        check("backend: 'tensorrt' cc_model_filenames { key: '9.0' value: 'h.plan' }", &[]);
         check("backend: 'python' sequence_batching { iterative_sequence: true }", &[]);
         check("sequence_batching { state { input_name: 'i' use_growable_memory: true } }", &[]);
         check(

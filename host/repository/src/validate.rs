@@ -12,7 +12,7 @@ use nereid_inference::{
     config::{DynamicBatching, InstanceGroup, InstanceKind, QueuePolicy, Scheduling, TimeoutAction},
 };
 
-use crate::platform::ENSEMBLE;
+use crate::platform::{ENSEMBLE, is_tensorrt};
 
 /// The extent that stands for any.
 const VARIABLE: i64 = -1;
@@ -208,7 +208,7 @@ fn instance_group(config: &ModelConfig, group: &InstanceGroup, gpus: &[i32]) -> 
     if group.kind != InstanceKind::Gpu && !group.gpus.is_empty() {
         return Err(format!("{subject} has kind {kind} but specifies one or more GPUs"));
     }
-    if !group.profiles.is_empty() {
+    if !group.profiles.is_empty() && !is_tensorrt(config) {
         let platform = &config.platform;
         return Err(format!(
             "{subject} and platform {platform} specifies profile field which is only supported for TensorRT models"

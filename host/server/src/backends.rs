@@ -10,6 +10,7 @@ use nereid_backend_openvino::{OpenvinoBackend, OpenvinoSettings};
 use nereid_backend_python::{PythonBackend, PythonLimits, PythonPorts, PythonSettings, SETTINGS};
 use nereid_backend_pytorch::{PytorchBackend, PytorchSettings};
 use nereid_backend_repeat::{RepeatBackend, SquareBackend};
+use nereid_backend_tensorrt::{TensorrtBackend, TensorrtSettings};
 use nereid_backend_wasm::{PluginPolicy, PluginPorts, PluginSettings, WasmAgents, WasmBackend};
 use nereid_gpu::Gpus;
 use nereid_inference::RepositoryAgents;
@@ -53,6 +54,7 @@ pub(crate) fn backends(
         Arc::new(PytorchBackend::new(settings.pytorch).with_gpus(gpus.clone())),
         Arc::new(OpenvinoBackend::new(settings.openvino.clone())),
         Arc::new(OpenvinoBackend::tensorflow(settings.openvino)),
+        Arc::new(TensorrtBackend::new(settings.tensorrt, gpus.clone())),
         Arc::new(PythonBackend::new(settings.python, python_limits, python_ports)),
         plugins,
     ];
@@ -73,11 +75,11 @@ struct Settings {
     /// For both of its names.
     openvino: OpenvinoSettings,
     python: PythonSettings,
+    tensorrt: TensorrtSettings,
 }
 
 /// Backends that have settings.
-const WITH_SETTINGS: &str =
-    "onnxruntime, fil, python, pytorch, openvino and tensorflow have settings; models have theirs in config.pbtxt";
+const WITH_SETTINGS: &str = "onnxruntime, fil, python, pytorch, openvino, tensorflow and tensorrt have settings; models have theirs in config.pbtxt";
 
 /// Reads `--backend-config`. A setting that nobody reads is refused rather than ignored.
 fn settings(backend_settings: &[BackendSetting]) -> Result<Settings, ServerError> {
@@ -87,6 +89,7 @@ fn settings(backend_settings: &[BackendSetting]) -> Result<Settings, ServerError
         pytorch: PytorchSettings::discover(),
         openvino: OpenvinoSettings::discover(),
         python: PythonSettings::default(),
+        tensorrt: TensorrtSettings::discover(),
     };
     for setting in backend_settings {
         match (setting.backend.as_deref(), setting.key.as_str()) {
@@ -125,6 +128,7 @@ fn settings(backend_settings: &[BackendSetting]) -> Result<Settings, ServerError
             // May be said several times.
             (Some("pytorch"), "trusted-folder") => settings.pytorch.trusted_folders.push(setting.value.clone().into()),
             (Some("pytorch"), _) => return Err(refused(setting, "pytorch knows 'library' and 'trusted-folder'")),
+            (Some("tensorrt"), key) => set_tensorrt(&mut settings.tensorrt, setting, key)?,
             (None, _) => return Err(refused(setting, "for every backend there is only 'default-max-batch-size'")),
             (Some(_), _) => return Err(refused(setting, WITH_SETTINGS)),
         }
@@ -137,6 +141,17 @@ fn set_openvino(settings: &mut OpenvinoSettings, setting: &BackendSetting, key: 
         "library" => settings.search.library = Some(setting.value.clone().into()),
         "default-max-batch-size" => settings.default_max_batch_size = batch_size(setting)?,
         _ => return Err(refused(setting, "openvino and tensorflow know 'library' and 'default-max-batch-size'")),
+    }
+    Ok(())
+}
+
+fn set_tensorrt(settings: &mut TensorrtSettings, setting: &BackendSetting, key: &str) -> Result<(), ServerError> {
+    match (key, setting.value.as_str()) {
+        ("library", path) => settings.search.library = Some(path.into()),
+        ("version-compatible", "true") => settings.version_compatible = true,
+        ("version-compatible", "false") => settings.version_compatible = false,
+        ("version-compatible", _) => return Err(refused(setting, "expected 'true' or 'false'")),
+        _ => return Err(refused(setting, "tensorrt knows 'library' and 'version-compatible'")),
     }
     Ok(())
 }
@@ -182,6 +197,10 @@ mod tests {
         let pytorch_settings = understood(&written).unwrap().pytorch;
         assert_eq!(pytorch_settings.search.library, Some("/lib/shim.so".into()));
         assert_eq!(pytorch_settings.trusted_folders, [PathBuf::from("/a"), PathBuf::from("/b")]);
+        let tensorrt_settings =
+            understood(&["tensorrt,library=/lib/shim.so", "tensorrt,version-compatible=true"]).unwrap().tensorrt;
+        assert_eq!(tensorrt_settings.search.library, Some("/lib/shim.so".into()));
+        assert!(tensorrt_settings.version_compatible);
         let openvino_settings =
             understood(&["openvino,library=/lib/x.so", "default-max-batch-size=16"]).unwrap().openvino;
         assert_eq!(openvino_settings.search.library, Some("/lib/x.so".into()));
@@ -195,7 +214,9 @@ mod tests {
     #[test]
     fn settings_that_nobody_reads_are_refused() {
         check_refused("onnxruntime,libary=/x", "onnxruntime knows 'library' and 'default-max-batch-size'");
-        check_refused("tensorrt,plugins=x", WITH_SETTINGS);
+        check_refused("identity,plugins=x", WITH_SETTINGS);
+        check_refused("tensorrt,plugins=x", "tensorrt knows 'library' and 'version-compatible'");
+        check_refused("tensorrt,version-compatible=1", "expected 'true' or 'false'");
         check_refused("pytorch,lib=x", "pytorch knows 'library' and 'trusted-folder'");
         check_refused("tensorflow,a=x", "openvino and tensorflow know 'library' and 'default-max-batch-size'");
         check_refused("fil,threads=257", "expected 1 to 256, or 0 for one per processor");

@@ -298,6 +298,7 @@ fn instance_groups_name_devices_of_the_server() {
     };
     assert_eq!(refusal("kind: KIND_GPU"), None);
     assert_eq!(refusal("kind: KIND_GPU gpus: [ 0, 2 ]"), None);
+    assert!(refusal("kind: KIND_GPU profile: '1'").unwrap().ends_with("only supported for TensorRT models"));
     assert_eq!(
         refusal("kind: KIND_GPU gpus: [ 0, 1 ]").unwrap(),
         "instance group m_0 of model m specifies invalid or unsupported gpu id 1. The server uses the GPUs: 0, 2"

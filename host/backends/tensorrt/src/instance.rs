@@ -1,0 +1,158 @@
+//! Execution of a batch: inputs to the device, one execution, outputs on the device.
+//!
+//! Copies per tensor: inputs none where the only request has it on this device, where allocations begin and to itself, else
+//! one per request; outputs none for callers who take them on the device, else one to the host when the batch is answered.
+
+use std::{ffi::CStr, sync::Arc};
+
+use nereid_backend::{Batch, BatchForms, BlockingInstance, Parts, scatter};
+use nereid_gpu::GpuStream;
+use nereid_inference::{CheckedRequest, InferError, InferResponse, NamedTensor};
+use nereid_tensor::{Buffer, DeviceError, Shape, Tensor};
+
+use crate::{
+    ffi::{Context, InputView},
+    model::{Plan, PlannedTensor},
+    profiles::{self, Extents},
+};
+
+/// What TensorRT demands of the address of a tensor.
+const ALIGNMENT_BYTES: usize = 256;
+
+/// One of several that share an engine, each with contexts of its own.
+pub(crate) struct TensorrtInstance {
+    pub(crate) plan: Arc<Plan>,
+    /// One for each profile of the plan.
+    pub(crate) contexts: Vec<Context>,
+    pub(crate) stream: GpuStream,
+}
+
+/// An input of the whole batch in memory of the device.
+struct Placed {
+    shape: Extents,
+    buffer: Buffer,
+}
+
+// === impl TensorrtInstance ===
+
+impl BlockingInstance for TensorrtInstance {
+    fn execute(&mut self, batch: &mut Batch) {
+        if batch.is_empty() {
+            return;
+        }
+        match self.answer(batch) {
+            Ok(responses) => {
+                for (index, response) in responses.into_iter().enumerate() {
+                    batch.respond(index, Ok(response));
+                }
+            }
+            Err(error) => batch.fail_all(&error),
+        }
+    }
+
+    fn takes_device_memory(&self) -> bool {
+        true
+    }
+}
+
+impl TensorrtInstance {
+    fn answer(&mut self, batch: &mut Batch) -> Result<Vec<InferResponse>, InferError> {
+        if !self.plan.batching && batch.len() > 1 {
+            return Err(self.internal(&format!("does not batch, and got {} requests in one execution", batch.len())));
+        }
+        let inputs = self.place_all(batch)?;
+        batch.mark_inputs_ready();
+        let outputs = self.run(&inputs)?;
+        batch.mark_outputs_started();
+        self.hand_out(batch, outputs)
+    }
+
+    fn place_all(&self, batch: &Batch) -> Result<Vec<Placed>, InferError> {
+        let forms = BatchForms::default();
+        let placed = self.plan.inputs.iter().map(|planned| {
+            let name = &planned.name;
+            let parts = forms.parts(batch, name)?.ok_or_else(|| {
+                InferError::invalid_argument(format!("model '{}': input '{name}' is missing", self.plan.model_name))
+            })?;
+            self.place(&parts).map_err(|error| self.internal(&format!("input '{name}' on {error}")))
+        });
+        placed.collect()
+    }
+
+    fn place(&self, parts: &Parts<'_>) -> Result<Placed, DeviceError> {
+        let shape = parts.shape.to_signed();
+        if let [tensor] = parts.tensors.as_slice()
+            && self.fits(tensor.buffer())
+        {
+            return Ok(Placed { shape, buffer: tensor.buffer().clone() });
+        }
+        let length_bytes = parts.tensors.iter().map(|tensor| tensor.byte_size()).sum();
+        let mut gathered = self.stream.allocate(length_bytes)?;
+        let mut offset = 0;
+        for tensor in &parts.tensors {
+            self.stream.fill(&mut gathered, offset, tensor.buffer())?;
+            offset += tensor.byte_size();
+        }
+        self.stream.synchronise()?;
+        Ok(Placed { shape, buffer: gathered.into_buffer() })
+    }
+
+    /// Whether the engine may read it where it is: nobody else writes to it meanwhile.
+    fn fits(&self, buffer: &Buffer) -> bool {
+        let is_here = buffer.device().is_some_and(|span| span.device_id == self.stream.gpu().ordinal());
+        is_here && !buffer.is_external() && buffer.is_aligned_to(ALIGNMENT_BYTES)
+    }
+
+    fn run(&mut self, inputs: &[Placed]) -> Result<Vec<Tensor>, InferError> {
+        let plan = Arc::clone(&self.plan);
+        let named = plan.inputs.iter().zip(inputs);
+        let shapes: Vec<(&str, Extents)> =
+            named.clone().map(|(planned, placed)| (&*planned.name, placed.shape.clone())).collect();
+        let profile = profiles::choose(&plan.profiles, &shapes)
+            .map_err(|text| InferError::invalid_argument(format!("model '{}': {text}", plan.model_name)))?;
+        let views: Vec<InputView<'_>> = named
+            .map(|(planned, placed)| InputView { name: &planned.c_name, shape: &placed.shape, buffer: &placed.buffer })
+            .collect();
+        let names: Vec<&CStr> = plan.outputs.iter().map(|planned| planned.c_name.as_c_str()).collect();
+        let stream = &self.stream;
+        let allocate = |place: usize, shape: &[i64]| {
+            let length_bytes = plan.outputs.get(place).and_then(|planned| byte_size(planned, shape));
+            let length_bytes = length_bytes.ok_or_else(|| "an output is too large".to_owned())?;
+            stream.allocate(length_bytes).map_err(|error| error.to_string())
+        };
+        let Some(context) = self.contexts.get_mut(profile) else { return Err(self.internal("has no such context")) };
+        let written = context
+            .run(stream, &views, (&names, allocate))
+            .map_err(|text| InferError::internal(format!("model '{}': {text}", plan.model_name)))?;
+        let tensors = plan.outputs.iter().zip(written).map(|(planned, (shape, allocation))| {
+            let broken = |text: String| self.internal(&format!("output '{}' {text}", planned.name));
+            let shape = Shape::from_signed(&shape).map_err(|error| broken(error.to_string()))?;
+            let tensor = Tensor::new(planned.data_type, shape, allocation.into_buffer());
+            tensor.map_err(|error| broken(error.to_string()))
+        });
+        tensors.collect()
+    }
+
+    fn hand_out(&self, batch: &Batch, outputs: Vec<Tensor>) -> Result<Vec<InferResponse>, InferError> {
+        let mut responses: Vec<InferResponse> = batch.requests().map(|_| InferResponse::default()).collect();
+        let rows: Vec<u64> = batch.requests().map(CheckedRequest::batch_size).collect();
+        for (planned, output) in self.plan.outputs.iter().zip(outputs) {
+            let name = &planned.name;
+            let parts = if self.plan.batching { scatter(name, output, &rows)? } else { vec![output] };
+            for ((response, request), tensor) in responses.iter_mut().zip(batch.requests()).zip(parts) {
+                if request.wants(name) {
+                    response.outputs.push(NamedTensor::new(name.clone(), tensor));
+                }
+            }
+        }
+        Ok(responses)
+    }
+
+    fn internal(&self, text: &str) -> InferError {
+        InferError::internal(format!("model '{}': {text}", self.plan.model_name))
+    }
+}
+
+fn byte_size(planned: &PlannedTensor, shape: &[i64]) -> Option<usize> {
+    Shape::from_signed(shape).ok()?.byte_size(planned.data_type)
+}

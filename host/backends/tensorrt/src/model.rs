@@ -1,0 +1,165 @@
+//! One loaded version: an engine on each device where it has instances, shared by them.
+
+use std::{ffi::CString, sync::Arc};
+
+use nereid_backend::{Instance, InstanceSpec, LoadedModel};
+use nereid_gpu::Gpus;
+use nereid_inference::{InferError, MemoryKind, MemoryUsage, ModelSource, Signature, TensorSpec, config::InstanceKind};
+use nereid_tensor::DataType;
+use parking_lot::Mutex;
+
+use crate::{
+    backend,
+    ffi::{Context, Engine},
+    instance::TensorrtInstance,
+    library::TensorrtSettings,
+    profiles::{self, Profile},
+    tensors::{self, Declared, EngineTensor},
+};
+
+/// What every execution of a model does alike.
+pub(crate) struct Plan {
+    pub(crate) model_name: String,
+    pub(crate) batching: bool,
+    /// In the order of the engine.
+    pub(crate) inputs: Vec<PlannedTensor>,
+    /// All outputs of the engine: it writes each, wanted or not.
+    pub(crate) outputs: Vec<PlannedTensor>,
+    /// Those that instances use.
+    pub(crate) profiles: Vec<Profile>,
+}
+
+/// One input or output.
+pub(crate) struct PlannedTensor {
+    pub(crate) name: Arc<str>,
+    pub(crate) c_name: CString,
+    pub(crate) data_type: DataType,
+}
+
+/// A version that can make instances.
+pub(crate) struct TensorrtModel {
+    settings: TensorrtSettings,
+    source: ModelSource,
+    gpus: Gpus,
+    plan: Arc<Plan>,
+    engines: Mutex<Vec<Arc<Engine>>>,
+    /// Memory of contexts, by device.
+    context_bytes: Mutex<Vec<(i32, u64)>>,
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// The plan for a configuration that agrees with the engine.
+    ///
+    /// # Errors
+    /// An input that nobody gives, or a profile that there is not.
+    pub(crate) fn new(source: &ModelSource, declared: &Declared) -> Result<Self, InferError> {
+        let config = &source.config;
+        let invalid = |text: String| InferError::invalid_argument(format!("model '{}': {text}", config.name));
+        let signature = Signature::of_backend(config)?;
+        let given = |tensor: &EngineTensor| find(&signature.inputs, tensor);
+        if let Some(missing) = declared.inputs.iter().find(|tensor| given(tensor).is_none()) {
+            return Err(invalid(format!("input '{}' of the engine is given by nobody", missing.text())));
+        }
+        let groups = config.instance_groups.iter().filter(|group| group.kind == InstanceKind::Gpu);
+        let names: Vec<String> = groups.flat_map(|group| group.profiles.clone()).collect();
+        let selected = profiles::selected(&names, declared.profiles.len()).map_err(invalid)?;
+        let planned = |tensors: &[EngineTensor]| tensors.iter().filter_map(PlannedTensor::new).collect();
+        Ok(Self {
+            model_name: config.name.clone(),
+            batching: config.has_batching(),
+            inputs: planned(&declared.inputs),
+            outputs: planned(&declared.outputs),
+            profiles: selected.iter().filter_map(|index| declared.profiles.get(*index).cloned()).collect(),
+        })
+    }
+}
+
+// === impl PlannedTensor ===
+
+impl PlannedTensor {
+    fn new(tensor: &EngineTensor) -> Option<Self> {
+        Some(Self { name: tensor.text().into(), c_name: tensor.name.clone(), data_type: tensor.data_type? })
+    }
+}
+
+// === impl TensorrtModel ===
+
+impl TensorrtModel {
+    /// The model of an engine that is on its first device already.
+    ///
+    /// # Errors
+    /// The configuration contradicts the engine.
+    pub(crate) fn new(
+        source: &ModelSource,
+        (settings, gpus): (&TensorrtSettings, &Gpus),
+        engine: Arc<Engine>,
+    ) -> Result<Self, InferError> {
+        let invalid = |text: String| InferError::invalid_argument(format!("model '{}': {text}", source.config.name));
+        let declared = engine.declared().map_err(invalid)?;
+        tensors::check(&source.config, &declared).map_err(invalid)?;
+        let plan = Plan::new(source, &declared)?;
+        Ok(Self {
+            settings: settings.clone(),
+            source: source.clone(),
+            gpus: gpus.clone(),
+            plan: Arc::new(plan),
+            engines: Mutex::new(vec![engine]),
+            context_bytes: Mutex::default(),
+        })
+    }
+
+    /// The engine on that device. Opening one takes long, and holds nobody up who looks at the others.
+    fn engine(&self, device_id: i32) -> Result<Arc<Engine>, InferError> {
+        if let Some(engine) = self.engines.lock().iter().find(|engine| engine.gpu().ordinal() == device_id) {
+            return Ok(Arc::clone(engine));
+        }
+        let engine = backend::open(&self.source, &self.settings, self.gpus.get(device_id), &self.gpus)?;
+        let invalid =
+            |text: String| InferError::invalid_argument(format!("model '{}': {text}", self.source.config.name));
+        let declared = engine.declared().map_err(invalid)?;
+        tensors::check(&self.source.config, &declared).map_err(invalid)?;
+        let same_profiles = Plan::new(&self.source, &declared)?.profiles == self.plan.profiles;
+        if !same_profiles {
+            return Err(invalid(format!("the plan for GPU {device_id} has other profiles than the first device's")));
+        }
+        self.engines.lock().push(Arc::clone(&engine));
+        Ok(engine)
+    }
+}
+
+impl LoadedModel for TensorrtModel {
+    fn new_instance(&self, spec: &InstanceSpec) -> Result<Instance, InferError> {
+        let subject = format!("instance '{}' of model '{}'", spec.name, self.plan.model_name);
+        if spec.kind != InstanceKind::Gpu {
+            let text = format!("{subject}: TensorRT plans run on GPUs only; use kind: KIND_GPU");
+            return Err(InferError::unsupported(text));
+        }
+        let engine = self.engine(spec.device_id)?;
+        let failed = |text: String| InferError::internal(format!("{subject}: {text}"));
+        let stream = engine.gpu().stream().map_err(|error| failed(error.to_string()))?;
+        let context = |profile: &Profile| Context::new(&engine, profile.index, &stream);
+        let contexts = self.plan.profiles.iter().map(context).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let bytes = self.plan.profiles.iter().map(|profile| engine.context_bytes(profile.index)).sum();
+        self.context_bytes.lock().push((spec.device_id, bytes));
+        let instance = TensorrtInstance { plan: Arc::clone(&self.plan), contexts, stream };
+        Ok(Instance::Blocking(Box::new(instance)))
+    }
+
+    fn memory_usage(&self) -> Vec<MemoryUsage> {
+        let mut usage: Vec<MemoryUsage> = Vec::new();
+        for (device_id, bytes) in self.context_bytes.lock().iter().copied() {
+            let device_id = i64::from(device_id);
+            match usage.iter_mut().find(|row| row.device_id == device_id) {
+                Some(row) => row.bytes += bytes,
+                None => usage.push(MemoryUsage { kind: MemoryKind::Gpu, device_id, bytes }),
+            }
+        }
+        usage
+    }
+}
+
+fn find<'s>(specs: &'s [TensorSpec], tensor: &EngineTensor) -> Option<&'s TensorSpec> {
+    specs.iter().find(|spec| *spec.name == *tensor.text())
+}
