@@ -113,8 +113,11 @@ fn parts<'b>(batch: &'b Batch, name: &str) -> Result<Vec<&'b Tensor>, InferError
 // === impl Parts ===
 
 impl Parts<'_> {
-    /// The whole, in memory of the host; one part alone is not copied.
-    fn joined(&self) -> Result<Tensor, InferError> {
+    /// The whole, in memory of the host; one part alone is not copied, and stays where it lies.
+    ///
+    /// # Errors
+    /// What the parts are together is no tensor.
+    pub fn joined(&self) -> Result<Tensor, InferError> {
         let joined = match *self.tensors {
             [alone] => alone.reshaped(self.shape.clone()),
             _ => Tensor::new(self.data_type, self.shape.clone(), self.concatenated()),

@@ -6,10 +6,9 @@
 
 use std::sync::Arc;
 
-use nereid_backend::Batch;
+use nereid_backend::Parts;
 use nereid_gpu::{DeviceAllocation, Gpu, GpuStream};
-use nereid_inference::CheckedRequest;
-use nereid_tensor::{Buffer, DataType, DeviceError, Shape, Tensor};
+use nereid_tensor::{DataType, DeviceError, Tensor};
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 
 use crate::input::may_change;
@@ -37,13 +36,6 @@ enum Transfer {
     ToHost,
 }
 
-/// An input of several requests, and the tensor that they make.
-struct Parts<'b> {
-    buffers: Vec<&'b Buffer>,
-    data_type: DataType,
-    shape: Shape,
-}
-
 // === impl Device ===
 
 impl Device {
@@ -64,23 +56,21 @@ impl Device {
         &self.memory_info
     }
 
-    /// The input called `name` of all requests in memory of this device, laid end to end if it `is_ragged`; `None` where
-    /// gathering on the host is right: nothing of it is on a device, it is of one request alone, or it does not fit
-    /// together, which the host says better.
+    /// The parts in one piece in memory of this device.
     ///
     /// # Errors
     /// The device has not that much memory, or a copy failed.
-    pub(crate) fn gather(&self, batch: &Batch, name: &str, is_ragged: bool) -> Result<Option<Tensor>, DeviceError> {
-        let Some(parts) = Parts::on_devices(batch.requests(), name, is_ragged) else { return Ok(None) };
-        let length_bytes = parts.buffers.iter().map(|buffer| buffer.len()).sum();
+    pub(crate) fn gather(&self, parts: &Parts<'_>) -> Result<Tensor, DeviceError> {
+        let length_bytes = parts.tensors.iter().map(|tensor| tensor.byte_size()).sum();
         let mut gathered = self.stream.allocate(length_bytes)?;
         let mut offset = 0;
-        for buffer in &parts.buffers {
-            self.stream.fill(&mut gathered, offset, buffer)?;
-            offset += buffer.len();
+        for tensor in &parts.tensors {
+            self.stream.fill(&mut gathered, offset, tensor.buffer())?;
+            offset += tensor.byte_size();
         }
         self.stream.synchronise()?;
-        Ok(Tensor::new(parts.data_type, parts.shape, gathered.into_buffer()).ok())
+        let problem = |error| DeviceError { device_id: self.gpu.ordinal(), problem: format!("{error}") };
+        Tensor::new(parts.data_type, parts.shape.clone(), gathered.into_buffer()).map_err(problem)
     }
 
     /// The tensor where a session on this device can read it.
@@ -126,41 +116,16 @@ fn transfer(tensor: &Tensor, device_id: i32) -> Transfer {
     }
 }
 
-// === impl Parts ===
-
-impl<'b> Parts<'b> {
-    /// The parts of the input, where some are on devices and all may be gathered there.
-    fn on_devices(
-        requests: impl ExactSizeIterator<Item = &'b CheckedRequest>,
-        name: &str,
-        is_ragged: bool,
-    ) -> Option<Self> {
-        let count = requests.len();
-        let tensors: Vec<&Tensor> = requests.filter_map(|request| request.input(name)).collect();
-        let (first, others) = tensors.split_first()?;
-        let data_type = first.data_type();
-        let is_alike = |tensor: &Tensor| {
-            tensor.data_type() == data_type && (is_ragged || tensor.shape().inner() == first.shape().inner())
-        };
-        let is_on_device = |tensor: &Tensor| tensor.buffer().device().is_some();
-        let has_strangers = data_type == DataType::Bool && tensors.iter().any(|tensor| tensor.buffer().is_external());
-        let can_gather = !others.is_empty()
-            && tensors.len() == count
-            && others.iter().all(|tensor| is_alike(tensor))
-            && data_type != DataType::Bytes
-            && !has_strangers;
-        if !can_gather || !tensors.iter().any(|tensor| is_on_device(tensor)) {
-            return None;
-        }
-        let shape = match is_ragged {
-            true => Shape::from([tensors
-                .iter()
-                .map(|tensor| tensor.shape().checked_element_count())
-                .sum::<Option<u64>>()?]),
-            false => first.shape().with_outermost(tensors.iter().filter_map(|tensor| tensor.shape().first()).sum()),
-        };
-        Some(Self { buffers: tensors.iter().map(|tensor| tensor.buffer()).collect(), data_type, shape })
-    }
+/// Whether the parts are put together on the device: there are several, one lies on some device, and the host need not look
+/// at them.
+pub(crate) fn gathers_on_device(parts: &Parts<'_>) -> bool {
+    let mut buffers = parts.tensors.iter().map(|tensor| tensor.buffer());
+    let must_be_seen = match parts.data_type {
+        DataType::Bytes => true,
+        DataType::Bool => buffers.clone().any(|buffer| buffer.is_external()),
+        _ => false,
+    };
+    parts.tensors.len() > 1 && !must_be_seen && buffers.any(|buffer| buffer.device().is_some())
 }
 
 #[cfg(test)]
@@ -168,8 +133,7 @@ mod tests {
     use std::ops::Range;
 
     use bytes::Bytes;
-    use nereid_inference::{InferRequest, NamedTensor, Signature, TensorSpec, response_channel};
-    use nereid_tensor::DeviceMemory;
+    use nereid_tensor::{Buffer, DeviceMemory, Shape};
 
     use super::*;
 
@@ -225,31 +189,21 @@ mod tests {
         assert_eq!(transfer(&external(DataType::Bool), 0), Transfer::ToHost);
     }
 
-    /// The shape that the device would gather, `None` where the host does.
-    fn gathered(data_type: DataType, tensors: Vec<Tensor>, is_ragged: bool) -> Option<Vec<u64>> {
-        let spec = TensorSpec { name: "X".into(), data_type, dims: vec![-1], optional: false };
-        let signature = Signature { inputs: vec![spec], max_batch_size: 8, ..Signature::default() };
-        let request = |tensor| InferRequest::new(vec![NamedTensor::new("X", tensor)]);
-        let checked = tensors.into_iter().map(|tensor| signature.check(request(tensor)).unwrap());
-        let batch = Batch::new(checked.map(|request| (request, response_channel().0)));
-        Parts::on_devices(batch.requests(), "X", is_ragged).map(|parts| parts.shape.to_vec())
-    }
-
     #[test]
     fn requests_are_gathered_on_the_device_where_one_of_them_is() {
-        let (host, device) = (Tensor::from_elements([1, 1], &[1.0_f32]).unwrap(), on_device(DataType::Fp32, 2, 0x1000));
-        let check = |tensors: &[&Tensor], is_ragged| {
-            gathered(DataType::Fp32, tensors.iter().map(|tensor| (*tensor).clone()).collect(), is_ragged)
+        let gathers = |tensors: &[&Tensor]| {
+            let data_type = tensors[0].data_type();
+            gathers_on_device(&Parts { data_type, shape: Shape::default(), tensors: tensors.to_vec() })
         };
-        assert_eq!(check(&[&host, &device], false), Some(vec![3, 1]));
-        assert_eq!(check(&[&host, &device, &device], true), Some(vec![5]));
-        assert_eq!(check(&[&host, &host], false), None);
-        assert_eq!(check(&[&device], false), None, "a tensor of one request is used where it is");
-        let wide = Tensor::from_elements([1, 2], &[1.0_f32; 2]).unwrap();
-        assert_eq!(check(&[&wide, &device], false), None, "the host says what does not fit");
-        assert_eq!(check(&[&wide, &device], true), Some(vec![4]));
-        let flags = |first: Tensor| gathered(DataType::Bool, vec![first, on_device(DataType::Bool, 1, 0x1000)], false);
-        assert_eq!(flags(on_device(DataType::Bool, 1, 0x1000)), Some(vec![2, 4]));
-        assert_eq!(flags(external(DataType::Bool)), None, "a client's booleans are looked at");
+        let (host, device) = (Tensor::from_elements([1, 1], &[1.0_f32]).unwrap(), on_device(DataType::Fp32, 2, 0x1000));
+        assert!(gathers(&[&host, &device]));
+        assert!(!gathers(&[&host, &host]));
+        assert!(!gathers(&[&device]), "a tensor of one request is used where it is");
+        let (ours, theirs) = (on_device(DataType::Bool, 1, 0x1000), external(DataType::Bool));
+        assert!(gathers(&[&ours, &ours]));
+        assert!(!gathers(&[&theirs, &ours]), "a client's booleans are looked at");
+        assert!(gathers(&[&external(DataType::Int32), &host]), "integers are copied anyway");
+        let text = Tensor::from_byte_strings([1], &["x"]).unwrap();
+        assert!(!gathers(&[&text, &device]));
     }
 }

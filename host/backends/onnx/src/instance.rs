@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use nereid_backend::{Batch, BlockingInstance, scatter};
+use nereid_backend::{Batch, BlockingInstance, Parts, scatter};
 use nereid_inference::{CheckedRequest, InferError, InferResponse, NamedTensor};
 use nereid_tensor::{Buffer, DataType, DeviceError, Shape, Tensor};
 use ort::{
@@ -19,7 +19,7 @@ use ort::{
 };
 
 use crate::{
-    device::Device,
+    device::{Device, gathers_on_device},
     input::PreparedInput,
     iterate,
     output::{Outputs, WantedOutput},
@@ -94,11 +94,14 @@ impl OnnxInstance {
     fn gather(&self, batch: &Batch, name: &str) -> Result<Option<Tensor>, InferError> {
         let forms = &self.plan.forms;
         let Some(device) = &self.device else { return forms.gather(batch, name) };
+        let Some(parts) = forms.parts(batch, name)? else { return Ok(None) };
         let failed = |error: DeviceError| self.lacking(&format!("input '{name}'"), &error);
-        if let Some(gathered) = device.gather(batch, name, forms.is_ragged(name)).map_err(failed)? {
-            return Ok(Some(gathered));
-        }
-        forms.gather(batch, name)?.map(|tensor| device.place(tensor).map_err(failed)).transpose()
+        let placed = match *parts.tensors {
+            [_alone] => device.place(parts.joined()?),
+            _ if gathers_on_device(&parts) => device.gather(&parts),
+            _ => return on_host(&parts).map_err(failed)?.map(Some),
+        };
+        placed.map(Some).map_err(failed)
     }
 
     fn wanted(&self, batch: &Batch) -> Result<Vec<WantedOutput<'_>>, InferError> {
@@ -206,4 +209,10 @@ impl OnnxInstance {
     fn broken(&self, planned: &PlannedTensor, text: &str) -> InferError {
         InferError::internal(format!("{}output '{}' {text}", self.prefix(), planned.name))
     }
+}
+
+/// The whole on the host, where reading a device may fail.
+fn on_host(parts: &Parts<'_>) -> Result<Result<Tensor, InferError>, DeviceError> {
+    let tensors = parts.tensors.iter().map(|tensor| tensor.on_host()).collect::<Result<Vec<_>, _>>()?;
+    Ok(Parts { data_type: parts.data_type, shape: parts.shape.clone(), tensors: tensors.iter().collect() }.joined())
 }
