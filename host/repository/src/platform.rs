@@ -10,7 +10,7 @@ const PLATFORMS: [(&str, &str); 6] = [
     ("onnxruntime_onnx", "onnxruntime"),
     ("tensorrt_plan", "tensorrt"),
     ("pytorch_libtorch", "pytorch"),
-    ("torch_aoti", "torch_aoti"),
+    ("torch_aoti", "pytorch"),
     ("tensorflow_graphdef", "tensorflow"),
     ("tensorflow_savedmodel", "tensorflow"),
 ];
