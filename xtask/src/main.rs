@@ -10,6 +10,7 @@ mod checks;
 mod clients;
 mod demo;
 mod fuzz;
+mod gpu;
 mod guests;
 mod mutants;
 mod server;

@@ -6,7 +6,7 @@ use crate::{
     command::{cargo, run, run_observed},
     demo,
     failure::Failure,
-    fuzz, guests,
+    fuzz, gpu, guests,
     server::{self, Ports, Profile},
     setup,
     tally::Tally,
@@ -15,7 +15,7 @@ use crate::{
 
 /// Cheap ones first. `build` compiles exactly what `unit` and the end-to-end steps use, in one profile, with one set of
 /// features: nothing is compiled twice.
-pub(super) const STEPS: [Step; 12] = [
+pub(super) const STEPS: [Step; 13] = [
     Step { name: "fmt", purpose: "the formatting of every crate", needs: &[], by_default: true, run: fmt },
     Step { name: "setup", purpose: "what is needed from outside", needs: &[], by_default: true, run: fetch },
     Step {
@@ -53,6 +53,13 @@ pub(super) const STEPS: [Step; 12] = [
         needs: &["setup", "guests", "build"],
         by_default: true,
         run: run_clients,
+    },
+    Step {
+        name: "gpu",
+        purpose: "tests/gpu on a CUDA device; without one it says that it is skipped",
+        needs: &["setup", "build"],
+        by_default: true,
+        run: run_gpu,
     },
     Step {
         name: "demo",
@@ -134,6 +141,10 @@ fn orders(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
 
 fn run_clients(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
     clients::run_suite(workspace, &workspace.path(SERVER), &[], tally)
+}
+
+fn run_gpu(workspace: &Workspace, tally: &mut Tally) -> Result<(), Failure> {
+    gpu::run(workspace, &workspace.path(SERVER), tally)
 }
 
 fn run_demo(workspace: &Workspace, _: &mut Tally) -> Result<(), Failure> {
