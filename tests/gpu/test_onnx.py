@@ -93,6 +93,17 @@ def ensemble(name: str, place: str, steps: int) -> str:
     return text + " }"
 
 
+def twice(name: str, place: str) -> str:
+    """A matrix transposed and transposed again, by a model whose outputs have shapes that only the run tells."""
+    step = ''' step {{ model_name: "dynamic_shapes_{place}" model_version: -1
+        input_map {{ key: "X" value: "{come}" }} output_map {{ key: "TRANSPOSED" value: "{go}" }} }}'''
+    steps = step.format(place=place, come="X", go="T") + step.format(place=place, come="T", go="Y")
+    return f'''name: "{name}" platform: "ensemble"
+        input {{ name: "X" data_type: TYPE_FP32 dims: [ -1, -1 ] }}
+        output {{ name: "Y" data_type: TYPE_FP32 dims: [ -1, -1 ] }}
+        ensemble_scheduling {{{steps} }}'''
+
+
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory):
     """A client of one server with every pair, for the tests with CUDA."""
@@ -104,8 +115,12 @@ def client(tmp_path_factory: pytest.TempPathFactory):
     add_pair(repository, "identity_all_types", FIXTURES / "identity_all_types.onnx")
     add_pair(repository, "digits", ROOT / "model_repository" / "digits_cnn" / "1" / "model.onnx")
     for place in ON:
-        (repository / f"chain_{place}" / "1").mkdir(parents=True)
-        (repository / f"chain_{place}" / "config.pbtxt").write_text(ensemble(f"chain_{place}", place, 3))
+        for name, config in (
+            (f"chain_{place}", ensemble(f"chain_{place}", place, 3)),
+            (f"twice_{place}", twice(f"twice_{place}", place)),
+        ):
+            (repository / name / "1").mkdir(parents=True)
+            (repository / name / "config.pbtxt").write_text(config)
     with Server(repository) as server:
         yield grpc.InferenceServerClient(server.grpc)
 
@@ -145,7 +160,11 @@ def test_an_ensemble_whose_tensors_stay_on_the_device(client):
 
 @with_cuda
 def test_shapes_that_only_the_run_tells(client):
-    equal(client, "dynamic_shapes", X=np.array([[0, 1, 2], [0, 0, 5]], dtype=np.float32))
+    matrix = np.array([[0, 1, 2], [0, 0, 5]], dtype=np.float32)
+    equal(client, "dynamic_shapes", X=matrix)
+    for place in ON:
+        np.testing.assert_array_equal(infer(client, f"twice_{place}", X=matrix)["Y"], matrix)
+    assert infer(client, "twice_gpu", X=np.zeros((0, 3), np.float32))["Y"].shape == (0, 3)
 
 
 @with_cuda

@@ -51,6 +51,11 @@ impl Device {
         Ok(Self { gpu: Arc::clone(gpu), stream, memory_info })
     }
 
+    /// The device itself.
+    pub(crate) fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
     /// What ONNX Runtime calls memory of this device.
     pub(crate) fn memory_info(&self) -> &MemoryInfo<'static> {
         &self.memory_info

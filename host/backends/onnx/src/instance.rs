@@ -19,6 +19,7 @@ use ort::{
 };
 
 use crate::{
+    binding::run_bound,
     device::{Device, gathers_on_device},
     input::PreparedInput,
     iterate,
@@ -126,7 +127,12 @@ impl OnnxInstance {
         let inputs = inputs.iter().map(|input| input.view(device)).collect::<Result<Vec<_>, _>>().map_err(failed)?;
         let slots = wanted.iter_mut().map(|output| output.slot(device)).collect::<Result<Vec<_>, _>>();
         let mut slots = slots.map_err(failed)?;
-        run((&self.session, self.run_options.as_ref()), &inputs, &mut slots).map_err(|error| {
+        let call = (&*self.session, self.run_options.as_ref());
+        let done = match device.filter(|_| slots.iter().any(|slot| slot.on_device)) {
+            Some(device) => run_bound(call, &inputs, (&mut slots, device.memory_info())),
+            None => run(call, &inputs, &mut slots),
+        };
+        done.map_err(|error| {
             device.inspect(|device| device.settle());
             self.failed(error)
         })?;
@@ -141,10 +147,10 @@ impl OnnxInstance {
 
     /// The output as a tensor of ours.
     fn finish(&self, output: WantedOutput<'_>, theirs: Option<RuntimeTensor<'static>>) -> Result<Tensor, InferError> {
-        let planned = output.planned;
+        let (planned, on_device) = (output.planned, output.on_device);
         let (shape, buffer) = match (output.written(), theirs) {
             (Some(written), _) => written,
-            (None, Some(tensor)) => self.take(planned, tensor)?,
+            (None, Some(tensor)) => self.take(planned, tensor, on_device)?,
             (None, None) => return Err(self.broken(planned, "was not computed")),
         };
         Tensor::new(planned.data_type, planned.output_shape(shape), buffer)
@@ -152,7 +158,13 @@ impl OnnxInstance {
     }
 
     /// Shape and elements of a tensor that the library allocated.
-    fn take(&self, planned: &PlannedTensor, tensor: RuntimeTensor<'static>) -> Result<(Shape, Buffer), InferError> {
+    fn take(
+        &self,
+        planned: &PlannedTensor,
+        tensor: RuntimeTensor<'static>,
+        on_device: bool,
+    ) -> Result<(Shape, Buffer), InferError> {
+        let gpu = self.device.as_ref().filter(|_| on_device).map(Device::gpu);
         let (data_type, shape) = tensor.layout().map_err(|error| self.failed(error))?;
         if data_type != Some(planned.data_type) {
             let found = data_type.map_or("of a type that cannot be served", DataType::name);
@@ -164,7 +176,10 @@ impl OnnxInstance {
             DataType::Bytes => tensor.encoded_strings(elements.ok_or_else(too_large)?),
             data_type => {
                 let length_bytes = shape.byte_size(data_type).ok_or_else(too_large)?;
-                tensor.into_buffer(length_bytes, self.session.clone())
+                match gpu {
+                    Some(gpu) => tensor.into_device_buffer(length_bytes, (self.session.clone(), gpu.clone())),
+                    None => tensor.into_buffer(length_bytes, self.session.clone()),
+                }
             }
         };
         Ok((shape, buffer.map_err(|error| self.failed(error))?))

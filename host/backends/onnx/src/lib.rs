@@ -18,6 +18,7 @@ mod complete;
 mod element_type;
 mod model_file;
 
+mod binding;
 mod device;
 mod input;
 mod instance;

@@ -127,3 +127,31 @@ impl FileTensor {
         Self { name: name.to_owned(), data_type, dims, description: value_type.to_string() }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    //! Sessions for tests of what is done with one.
+
+    use std::path::Path;
+
+    use nereid_inference::{ModelConfig, ModelIdentity};
+
+    use super::*;
+
+    /// The session of a fixture, on the processor.
+    pub(crate) fn session(name: &str) -> Arc<Session> {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+        let models = workspace.join("tests/models");
+        let default_model_filename = format!("{name}.onnx");
+        let source = ModelSource {
+            identity: ModelIdentity::new(name, 1),
+            model_directory: models.clone(),
+            version_directory: models,
+            config: ModelConfig { name: name.into(), default_model_filename, ..ModelConfig::default() },
+        };
+        let search = vec![workspace.join(".nereid/onnxruntime")];
+        let settings = OnnxSettings { library: None, search, default_max_batch_size: 4 };
+        let opening = Opening { options: SessionOptions::METADATA, gpu: None };
+        ModelFile::open(&settings, &source, opening).unwrap_or_else(|error| panic!("{error}")).session
+    }
+}

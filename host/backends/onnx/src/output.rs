@@ -1,7 +1,7 @@
 //! One output of a batch: where it is written, and what becomes of it.
 //!
 //! Where the file tells the shape, memory is ours: on the device where some request takes it there, else a client's shared
-//! memory or the host's. Where only the run tells it, the library allocates, on the host.
+//! memory or the host's. Where only the run tells it, the library allocates, on the device or on the host alike.
 
 use nereid_backend::Batch;
 use nereid_gpu::DeviceAllocation;
@@ -14,6 +14,8 @@ pub(crate) struct WantedOutput<'p> {
     pub(crate) planned: &'p PlannedTensor,
     /// Shape and memory, when both are known before the run.
     ours: Option<(Shape, Target)>,
+    /// Whether the library is to allocate on the device.
+    pub(crate) on_device: bool,
 }
 
 /// Memory of ours that the library writes an output to.
@@ -39,7 +41,10 @@ impl Outputs<'_> {
     /// # Errors
     /// The device has not that much.
     pub(crate) fn want<'p>(&self, planned: &'p PlannedTensor) -> Result<WantedOutput<'p>, DeviceError> {
-        Ok(WantedOutput { planned, ours: self.memory(planned)? })
+        let ours = self.memory(planned)?;
+        // The library has strings on the host alone.
+        let on_device = ours.is_none() && self.device.is_some() && planned.data_type != DataType::Bytes;
+        Ok(WantedOutput { planned, ours, on_device })
     }
 
     fn memory(&self, planned: &PlannedTensor) -> Result<Option<(Shape, Target)>, DeviceError> {
@@ -86,7 +91,7 @@ impl<'p> WantedOutput<'p> {
             }
             (Some((_, Target::Device(_))), None) | (None, _) => None,
         };
-        Ok(OutputSlot { name: &self.planned.c_name, ours, theirs: None })
+        Ok(OutputSlot { name: &self.planned.c_name, ours, theirs: None, on_device: self.on_device })
     }
 
     /// What the run has written to memory of ours.

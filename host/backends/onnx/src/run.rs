@@ -18,6 +18,8 @@ pub(crate) struct OutputSlot<'n, 'm> {
     pub(crate) name: &'n CStr,
     /// Where it is to be written; without it the library allocates.
     pub(crate) ours: Option<RuntimeTensor<'m>>,
+    /// Whether the library is to allocate on the device; only [`crate::binding`] can say so to it.
+    pub(crate) on_device: bool,
     /// What the library allocated.
     pub(crate) theirs: Option<RuntimeTensor<'static>>,
 }

@@ -7,15 +7,17 @@
 
 use std::{
     ffi::{c_char, c_void},
+    fmt,
     marker::PhantomData,
+    ops::Range,
     ptr::{self, NonNull},
     slice,
     sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
-use nereid_gpu::DeviceAllocation;
-use nereid_tensor::{Buffer, DataType, Shape, Tensor};
+use nereid_gpu::{DeviceAllocation, Gpu};
+use nereid_tensor::{Buffer, DataType, DeviceError, DeviceMemory, Shape, Tensor};
 use ort::{AsPointer as _, memory::MemoryInfo, session::Session, sys};
 
 use crate::element_type;
@@ -30,6 +32,15 @@ pub(crate) struct RuntimeTensor<'m> {
 struct RuntimeMemory {
     data: *const u8,
     length_bytes: usize,
+    _tensor: RuntimeTensor<'static>,
+    _session: Arc<Session>,
+}
+
+/// Elements in the library's memory of a device, with what keeps them there. Fields are dropped in this order.
+struct RuntimeDeviceMemory {
+    address: u64,
+    length_bytes: usize,
+    gpu: Arc<Gpu>,
     _tensor: RuntimeTensor<'static>,
     _session: Arc<Session>,
 }
@@ -50,6 +61,9 @@ unsafe impl Send for RuntimeTensor<'_> {}
 
 // SAFETY: the pointer is into memory that the tensor beside it owns and that nobody writes after the run.
 unsafe impl Send for RuntimeMemory {}
+
+// SAFETY: the tensor is never looked at again, only dropped.
+unsafe impl Sync for RuntimeDeviceMemory {}
 
 // SAFETY: the object is only ever read after it is made.
 unsafe impl Send for HostMemory {}
@@ -237,6 +251,42 @@ impl RuntimeTensor<'static> {
     }
 }
 
+impl RuntimeTensor<'static> {
+    /// The elements of a tensor in the library's own memory of a device, without a copy; the buffer keeps tensor and
+    /// session alive. One that the library put on the host after all is a buffer of the host.
+    ///
+    /// # Errors
+    /// The value is not a tensor of fixed-size elements.
+    pub(crate) fn into_device_buffer(
+        self,
+        length_bytes: usize,
+        (session, gpu): (Arc<Session>, Arc<Gpu>),
+    ) -> Result<Buffer, ort::Error> {
+        let (mut data, mut place, mut kind): (*mut c_void, _, _) =
+            (ptr::null_mut(), ptr::null(), sys::OrtMemoryInfoDeviceType::OrtMemoryInfoDeviceType_CPU);
+        // SAFETY: the value is alive; the library refuses one that is not a tensor.
+        check(unsafe { (ort::api().GetTensorMutableData)(self.value.as_ptr(), &mut data) })?;
+        // SAFETY: the value is alive; what is written points into it.
+        check(unsafe { (ort::api().GetTensorMemoryInfo)(self.value.as_ptr(), &mut place) })?;
+        // SAFETY: the description is the value's, which is alive.
+        unsafe { (ort::api().MemoryInfoGetDeviceType)(place, &mut kind) };
+        if kind == sys::OrtMemoryInfoDeviceType::OrtMemoryInfoDeviceType_CPU {
+            return self.into_buffer(length_bytes, session);
+        }
+        if length_bytes == 0 || data.is_null() {
+            return Ok(Buffer::default());
+        }
+        let address = data.addr() as u64;
+        Ok(Buffer::of_device(Arc::new(RuntimeDeviceMemory {
+            address,
+            length_bytes,
+            gpu,
+            _tensor: self,
+            _session: session,
+        })))
+    }
+}
+
 impl Drop for RuntimeTensor<'_> {
     fn drop(&mut self) {
         // SAFETY: the value came from the library, is owned here alone and released here alone.
@@ -248,7 +298,7 @@ impl Drop for RuntimeTensor<'_> {
 
 impl Memory {
     fn of_host(data: *mut u8, length_bytes: usize) -> Result<Self, ort::Error> {
-        Ok(Self { info: host_memory()?.0.as_ptr(), address: data.expose_provenance(), length_bytes })
+        Ok(Self { info: host_memory_info()?, address: data.expose_provenance(), length_bytes })
     }
 }
 
@@ -262,7 +312,38 @@ impl AsRef<[u8]> for RuntimeMemory {
     }
 }
 
+// === impl RuntimeDeviceMemory ===
+
+impl fmt::Debug for RuntimeDeviceMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RuntimeDeviceMemory({} bytes on GPU {})", self.length_bytes, self.gpu.ordinal())
+    }
+}
+
+impl DeviceMemory for RuntimeDeviceMemory {
+    fn device_id(&self) -> i32 {
+        self.gpu.ordinal()
+    }
+
+    fn address(&self) -> u64 {
+        self.address
+    }
+
+    fn length_bytes(&self) -> usize {
+        self.length_bytes
+    }
+
+    fn read(&self, range: Range<usize>) -> Result<Bytes, DeviceError> {
+        self.gpu.read(self.address + range.start as u64, range.len())
+    }
+}
+
 // === impl HostMemory ===
+
+/// The description of plain host memory.
+pub(crate) fn host_memory_info() -> Result<*const sys::OrtMemoryInfo, ort::Error> {
+    Ok(host_memory()?.0.as_ptr())
+}
 
 /// Made once and kept for ever.
 fn host_memory() -> Result<&'static HostMemory, ort::Error> {
