@@ -108,7 +108,8 @@ pub(crate) fn environment(settings: &OnnxSettings, model_name: &str) -> Result<E
 
 /// Loads CUDA and cuDNN from where Python wheels and `cargo xtask backend onnxruntime-gpu` put them: beside the library,
 /// and in `nvidia/` of the environment that the library is in. ONNX Runtime's provider finds what is loaded already, and
-/// looks for the rest where the dynamic loader does. What cannot be loaded is for the provider to report.
+/// looks for the rest where the dynamic loader does. What cannot be loaded is for the provider to report. Maps some 2 GB of
+/// files, of which little is read.
 pub(crate) fn preload_for_gpus() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -17,7 +17,7 @@ use crate::{
     element_type,
     library::{self, OnnxSettings},
     options::SessionOptions,
-    providers::GpuProviders,
+    providers::{self, GpuProviders},
 };
 
 /// The file in a version directory when the configuration names none.
@@ -78,7 +78,9 @@ impl ModelFile {
             InferError::invalid_argument(text).with_source(error)
         })?;
         if let Some((providers, device_id)) = opening.gpu {
-            library::preload_for_gpus();
+            if providers::has_cuda() {
+                library::preload_for_gpus();
+            }
             builder = providers
                 .register(builder, device_id)
                 .map_err(|text| InferError::unavailable(format!("model '{model_name}': {text}")))?;
