@@ -3,7 +3,7 @@
 //! One session per place and not per instance: `Run` is thread safe, two threads on one session and on one each have the
 //! same throughput (digits_cnn_large on the CPU, batch 1 and 16: equal within 5 %), and each further session would hold
 //! another copy of the weights. With TensorRT each instance has its own, because an engine executes one batch at a time.
-//! A session stays until the version goes, also when its last instance is taken away.
+//! A session stays until the version goes, also when its last instance is taken away; the next instance there gets it.
 
 use std::sync::Arc;
 
@@ -39,8 +39,6 @@ pub(crate) struct Sessions {
 struct Opened {
     place: Place,
     session: Arc<Session>,
-    /// An instance has it.
-    is_taken: bool,
 }
 
 /// A version that can make instances.
@@ -71,7 +69,7 @@ impl Sessions {
     /// Whatever keeps the file from being opened there, or a configuration that contradicts it.
     pub(crate) fn open(&self, place: Place) -> Result<ModelFile, InferError> {
         let file = self.read(place)?;
-        self.opened.lock().push(Opened { place, session: file.session.clone(), is_taken: false });
+        self.opened.lock().push(Opened { place, session: file.session.clone() });
         Ok(file)
     }
 
@@ -88,13 +86,13 @@ impl Sessions {
     /// A session for one more instance at this place. Opening one takes long, and holds nobody up who looks at the others.
     fn take(&self, place: Place) -> Result<Arc<Session>, InferError> {
         let is_shared = place == Place::Cpu || !self.providers.has_engines();
-        let fits = |opened: &&mut Opened| opened.place == place && (is_shared || !opened.is_taken);
-        if let Some(found) = self.opened.lock().iter_mut().find(fits) {
-            found.is_taken = true;
+        let is_free = |opened: &Opened| is_shared || Arc::strong_count(&opened.session) == 1;
+        let fits = |opened: &&Opened| opened.place == place && is_free(opened);
+        if let Some(found) = self.opened.lock().iter().find(fits) {
             return Ok(found.session.clone());
         }
         let session = self.read(place)?.session;
-        self.opened.lock().push(Opened { place, session: session.clone(), is_taken: true });
+        self.opened.lock().push(Opened { place, session: session.clone() });
         Ok(session)
     }
 
