@@ -9,15 +9,10 @@ import os
 
 import numpy as np
 import pytest
-from conftest import DEVICES, Server
+from conftest import Server
 from repository import identity, write_model
 from tritonclient import grpc, http
-from tritonclient.utils import InferenceServerException
-
-if not DEVICES:
-    pytest.skip("no GPU: tritonclient's utilities for one cannot be imported", allow_module_level=True)
-
-from tritonclient.utils import cuda_shared_memory  # noqa: E402
+from tritonclient.utils import InferenceServerException, cuda_shared_memory
 
 BYTES = 4 << 20
 

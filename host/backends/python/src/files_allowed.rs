@@ -52,6 +52,10 @@ pub(crate) const SYSTEM_PATHS: [&str; 31] = [
 pub(crate) const NETWORK_PATHS: [&str; 6] =
     ["/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/gai.conf", "/etc/services", "/run/systemd/resolve"];
 
+/// Where the CUDA driver finds its devices.
+pub(crate) const GPU_PATHS: [&str; 6] =
+    ["/proc/driver/nvidia", "/proc/devices", "/proc/modules", "/sys/bus/pci", "/sys/devices", "/sys/module/nvidia"];
+
 /// Devices that everybody may write to.
 pub(crate) const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 

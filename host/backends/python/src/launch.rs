@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::{
     execution_environment::Environment,
-    files_allowed::{DEVICES, NETWORK_PATHS, SYSTEM_PATHS},
+    files_allowed::{DEVICES, GPU_PATHS, NETWORK_PATHS, SYSTEM_PATHS},
     launcher::{LAUNCH_VERB, LaunchSpec, Rights},
     settings::Confinement,
 };
@@ -141,7 +141,8 @@ impl Launch {
     }
 
     fn rights(&self, workspace: &Path, kind: InstanceKind) -> Rights {
-        let Confinement { network, processes, address_space_bytes, file_size_bytes, open_files, .. } = self.confinement;
+        let Confinement { network, processes, file_size_bytes, open_files, .. } = self.confinement;
+        let address_space_bytes = self.confinement.address_space_of(kind);
         let mut read_paths: Vec<PathBuf> = SYSTEM_PATHS.iter().map(PathBuf::from).collect();
         if network {
             read_paths.extend(NETWORK_PATHS.iter().map(PathBuf::from));
@@ -158,6 +159,7 @@ impl Launch {
         write_paths.extend(self.confinement.write_paths.iter().cloned());
         if kind == InstanceKind::Gpu {
             write_paths.extend(gpu_devices());
+            read_paths.extend(GPU_PATHS.iter().map(PathBuf::from));
         }
         Rights { read_paths, write_paths, network, processes, address_space_bytes, file_size_bytes, open_files }
     }

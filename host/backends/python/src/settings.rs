@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use nereid_inference::{InferError, ModelConfig};
+use nereid_inference::{InferError, ModelConfig, config::InstanceKind};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -46,8 +46,9 @@ pub struct Confinement {
     pub write_paths: Vec<PathBuf>,
     /// Variables of the server's environment that it gets; `*` for all.
     pub environment: Vec<String>,
-    /// Address space; numpy's and torch's libraries reserve more than they use.
-    pub address_space_bytes: u64,
+    /// Address space; numpy's and torch's libraries reserve more than they use. `None` is
+    /// [`Confinement::ADDRESS_SPACE_BYTES`] on the CPU, and on a GPU no limit: CUDA reserves addresses for all memory there is.
+    pub address_space_bytes: Option<u64>,
     /// Of any one file, memory files included.
     pub file_size_bytes: u64,
     pub open_files: u64,
@@ -91,11 +92,21 @@ impl Default for Confinement {
             read_paths: Vec::new(),
             write_paths: Vec::new(),
             environment: Vec::new(),
-            // More than a model on a CPU reserves, and an end to a leak before the machine's.
-            address_space_bytes: 16 * 1024 * MIB,
+            address_space_bytes: None,
             file_size_bytes: 1024 * MIB,
             open_files: 1024,
         }
+    }
+}
+
+impl Confinement {
+    /// More than a model on a CPU reserves, and an end to a leak before the machine's.
+    pub const ADDRESS_SPACE_BYTES: u64 = 16 * 1024 * MIB;
+
+    /// The address space of an instance of this kind.
+    pub(crate) fn address_space_of(&self, kind: InstanceKind) -> u64 {
+        let of_kind = if kind == InstanceKind::Gpu { u64::MAX } else { Self::ADDRESS_SPACE_BYTES };
+        self.address_space_bytes.unwrap_or(of_kind)
     }
 }
 
@@ -129,7 +140,7 @@ impl Confinement {
             "read_paths" => self.read_paths.extend(paths(value)?),
             "write_paths" => self.write_paths.extend(paths(value)?),
             "environment" => self.environment.extend(value.split(',').map(|name| name.trim().to_owned())),
-            "address_space_mib" => self.address_space_bytes = mebibytes(value)?,
+            "address_space_mib" => self.address_space_bytes = Some(mebibytes(value)?),
             "file_size_mib" => self.file_size_bytes = mebibytes(value)?,
             "open_files" => self.open_files = number(value)?,
             _ => return Ok(false),
@@ -185,7 +196,7 @@ mod tests {
         let expected = Confinement {
             network: true,
             read_paths: vec!["/data".into(), "/opt/x".into()],
-            address_space_bytes: 2 * MIB,
+            address_space_bytes: Some(2 * MIB),
             ..Confinement::default()
         };
         assert_eq!(loosened.unwrap(), expected);
