@@ -25,6 +25,8 @@ pub(crate) struct TensorrtInstance {
     /// One for each profile of the plan.
     pub(crate) contexts: Vec<Context>,
     pub(crate) stream: GpuStream,
+    /// Gone with the instance, for who counts what it occupies.
+    pub(crate) _alive: Arc<()>,
 }
 
 /// An input of the whole batch in memory of the device.

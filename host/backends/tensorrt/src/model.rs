@@ -1,6 +1,9 @@
 //! One loaded version: an engine on each device where it has instances, shared by them.
 
-use std::{ffi::CString, sync::Arc};
+use std::{
+    ffi::CString,
+    sync::{Arc, Weak},
+};
 
 use nereid_backend::{Instance, InstanceSpec, LoadedModel};
 use nereid_gpu::Gpus;
@@ -36,6 +39,13 @@ pub(crate) struct PlannedTensor {
     pub(crate) data_type: DataType,
 }
 
+/// Memory of a device that an instance occupies for as long as it lives.
+struct Occupied {
+    device_id: i32,
+    bytes: u64,
+    instance: Weak<()>,
+}
+
 /// A version that can make instances.
 pub(crate) struct TensorrtModel {
     settings: TensorrtSettings,
@@ -43,8 +53,8 @@ pub(crate) struct TensorrtModel {
     gpus: Gpus,
     plan: Arc<Plan>,
     engines: Mutex<Vec<Arc<Engine>>>,
-    /// Memory of contexts, by device.
-    context_bytes: Mutex<Vec<(i32, u64)>>,
+    /// What the contexts of instances occupy.
+    occupied: Mutex<Vec<Occupied>>,
 }
 
 // === impl Plan ===
@@ -106,7 +116,7 @@ impl TensorrtModel {
             gpus: gpus.clone(),
             plan: Arc::new(plan),
             engines: Mutex::new(vec![engine]),
-            context_bytes: Mutex::default(),
+            occupied: Mutex::default(),
         })
     }
 
@@ -142,15 +152,19 @@ impl LoadedModel for TensorrtModel {
         let context = |profile: &Profile| Context::new(&engine, profile.index, &stream);
         let contexts = self.plan.profiles.iter().map(context).collect::<Result<Vec<_>, _>>().map_err(failed)?;
         let bytes = self.plan.profiles.iter().map(|profile| engine.context_bytes(profile.index)).sum();
-        self.context_bytes.lock().push((spec.device_id, bytes));
-        let instance = TensorrtInstance { plan: Arc::clone(&self.plan), contexts, stream };
+        let alive = Arc::new(());
+        let occupied = Occupied { device_id: spec.device_id, bytes, instance: Arc::downgrade(&alive) };
+        self.occupied.lock().push(occupied);
+        let instance = TensorrtInstance { plan: Arc::clone(&self.plan), contexts, stream, _alive: alive };
         Ok(Instance::Blocking(Box::new(instance)))
     }
 
     fn memory_usage(&self) -> Vec<MemoryUsage> {
         let mut usage: Vec<MemoryUsage> = Vec::new();
-        for (device_id, bytes) in self.context_bytes.lock().iter().copied() {
-            let device_id = i64::from(device_id);
+        let mut occupied = self.occupied.lock();
+        occupied.retain(|each| each.instance.strong_count() > 0);
+        for Occupied { device_id, bytes, .. } in &*occupied {
+            let (device_id, bytes) = (i64::from(*device_id), *bytes);
             match usage.iter_mut().find(|row| row.device_id == device_id) {
                 Some(row) => row.bytes += bytes,
                 None => usage.push(MemoryUsage { kind: MemoryKind::Gpu, device_id, bytes }),
