@@ -3,6 +3,8 @@ a file or a library."""
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -122,7 +124,7 @@ REFUSED = {
     "onnx": "LibTorch cannot load",
     "empty": "LibTorch cannot load",
     "on_gpu": "GPU",
-    "native": "AOTInductor packages (.pt2) are native code, and not served",
+    "native": "AOTInductor packages (.pt2) are native code, and served from folders",
     "undescribed": "Its forward takes (left, right)",
     "text": "TYPE_STRING",
     "parameter": "'INFERENCE_MODE' is 'perhaps', expected true or false",
@@ -137,6 +139,21 @@ def test_a_model_that_cannot_be_served_says_why_and_the_others_are_served(contro
         assert "\n" not in refused.value.message(), name
         assert not control.raw.is_model_ready(name)
     check(ask(control, "good", ROWS))
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["file_named", "file_not_named"])
+def test_packages_are_served_from_folders_that_the_operator_trusts(start_server, tmp_path, named):
+    folder = tmp_path / "models"
+    config = 'platform: "torch_aoti"\nmax_batch_size: 4\n' + ('default_model_filename: "model.pt2"\n' if named else "")
+    config += tensors("input", ("INPUT__0", "TYPE_FP32", "2")) + tensors("output", ("OUTPUT__0", "TYPE_FP32", "2"))
+    write_model(folder, "doubles", config)
+    subprocess.run([sys.executable, ROOT / "tests/models/torch/make_package.py", folder / "doubles/1/model.pt2"], check=True)
+    trusting = Client("grpc", start_server(folder, f"--backend-config=pytorch,trusted-folder={folder}"))
+    assert trusting.config("doubles")["default_model_filename"] == "model.pt2"
+    rows = np.array([[1.5, -2.0], [0.0, 4.0]], dtype=np.float32)
+    assert np.array_equal(ask(trusting, "doubles", rows), rows * 2)
+    wary = Client("http", start_server(folder, "--strict-readiness=false", "--exit-on-error=false"))
+    assert "are native code, and served from folders" in wary.index()["doubles"][0]["reason"]
 
 
 @pytest.mark.parametrize("said_by", ["flag", "variable"])

@@ -7,6 +7,7 @@ on the same GPU.
 """
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np

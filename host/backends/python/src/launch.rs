@@ -161,7 +161,8 @@ impl Launch {
             write_paths.extend(gpu_devices());
             read_paths.extend(GPU_PATHS.iter().map(PathBuf::from));
         }
-        Rights { read_paths, write_paths, network, processes, address_space_bytes, file_size_bytes, open_files }
+        let gpu = kind == InstanceKind::Gpu;
+        Rights { read_paths, write_paths, network, processes, gpu, address_space_bytes, file_size_bytes, open_files }
     }
 
     fn set_environment(&self, command: &mut Command, workspace: &Path) {

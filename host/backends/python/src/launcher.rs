@@ -36,6 +36,8 @@ pub(crate) struct Rights {
     pub(crate) write_paths: Vec<PathBuf>,
     pub(crate) network: bool,
     pub(crate) processes: bool,
+    /// A device of CUDA's.
+    pub(crate) gpu: bool,
     pub(crate) address_space_bytes: u64,
     pub(crate) file_size_bytes: u64,
     pub(crate) open_files: u64,

@@ -118,12 +118,16 @@ fn denied(rights: &Rights, own: u64) -> Result<Rules, seccompiler::BackendError>
     let others = [(0, Dword, SeccompCmpOp::Ne, 0), (0, Dword, SeccompCmpOp::Ne, own)];
     rules.insert(libc::SYS_prlimit64, vec![rule(others)?]);
     if !rights.network {
-        let denied = match rights.processes {
-            // Processes of a model's own talk through such sockets.
+        let denied = match rights.processes || rights.gpu {
+            // Processes of a model's own talk through such sockets, and CUDA makes one for its own events.
             true => vec![rule([(0, Dword, SeccompCmpOp::Ne, libc::AF_UNIX.unsigned_abs().into())])?],
             false => vec![],
         };
         rules.insert(libc::SYS_socket, denied);
+        if rights.gpu && !rights.processes {
+            // Its own socket, and nobody else's.
+            rules.insert(libc::SYS_connect, vec![]);
+        }
     }
     if !rights.processes {
         rules.extend(FORKS.iter().map(|number| (*number, vec![])));
@@ -167,6 +171,7 @@ mod tests {
             write_paths: vec![],
             network,
             processes,
+            gpu: false,
             address_space_bytes: 1,
             file_size_bytes: 1,
             open_files: 1,
@@ -185,6 +190,17 @@ mod tests {
         assert!(!network.contains(&libc::SYS_socket) && network.contains(&libc::SYS_clone));
         assert!(processes.contains(&libc::SYS_socket) && !processes.contains(&libc::SYS_clone));
         assert!([all, network, processes].iter().all(|denied| !denied.contains(&libc::SYS_execve)));
+    }
+
+    #[test]
+    fn a_device_needs_a_socket_of_its_own_and_nobody_elses() {
+        let of_gpu = |network| {
+            let rights = Rights { gpu: true, ..rights(network, false) };
+            denied(&rights, 7).unwrap()
+        };
+        let (alone, networked) = (of_gpu(false), of_gpu(true));
+        assert!(!alone[&libc::SYS_socket].is_empty() && alone[&libc::SYS_connect].is_empty());
+        assert!(!networked.contains_key(&libc::SYS_socket) && !networked.contains_key(&libc::SYS_connect));
     }
 
     #[test]

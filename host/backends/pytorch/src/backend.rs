@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use crate::{
     devices,
     ffi::{Model, Place, Stream, Torch},
-    file::{DEFAULT_FILENAME, ModelFile},
+    file::{DEFAULT_FILENAME, ModelFile, file_name},
     instance::PytorchInstance,
     library::{PytorchSettings, torch},
     names,
@@ -89,7 +89,8 @@ impl Backend for PytorchBackend {
             let model = file.open(file.first_place(&self.gpus, &source.config)?)?;
             return Err(undescribed(&file, &model));
         }
-        Ok(source.config.clone())
+        let default_model_filename = file_name(&source.config).to_owned();
+        Ok(ModelConfig { default_model_filename, ..source.config.clone() })
     }
 
     fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError> {

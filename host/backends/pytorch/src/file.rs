@@ -45,6 +45,15 @@ enum FileKind {
     },
 }
 
+/// The file's name in a version directory. The loader does not know of packages and fills in a TorchScript file's.
+pub(crate) fn file_name(config: &ModelConfig) -> &str {
+    match config.default_model_filename.as_str() {
+        "" | DEFAULT_FILENAME if config.platform == AOTI_PLATFORM => DEFAULT_PACKAGE_FILENAME,
+        "" => DEFAULT_FILENAME,
+        file_name => file_name,
+    }
+}
+
 // === impl ModelFile ===
 
 impl ModelFile {
@@ -59,11 +68,7 @@ impl ModelFile {
         version_directory: &Path,
     ) -> Result<Self, InferError> {
         let is_aoti = config.platform == AOTI_PLATFORM;
-        let file_name = match config.default_model_filename.as_str() {
-            "" if is_aoti => DEFAULT_PACKAGE_FILENAME,
-            "" => DEFAULT_FILENAME,
-            file_name => file_name,
-        };
+        let file_name = file_name(config);
         let is_package = is_aoti || Path::new(file_name).extension().is_some_and(|extension| extension == "pt2");
         let mut path = version_directory.join(file_name);
         if is_package {
