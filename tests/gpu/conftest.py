@@ -28,11 +28,12 @@ DEVICES = devices()
 
 
 class Server(Process):
-    """A server over one repository, as a context manager."""
+    """A server over one repository, as a context manager; NEREID_GPU_FLAGS has more flags for all of them."""
 
     def __init__(self, repository: pathlib.Path, *flags: str, environment: dict[str, str] | None = None):
         log = repository.parent / f"{repository.name}.log"
-        super().__init__(BINARY, log, [repository], *flags, environment=environment)
+        more = os.environ.get("NEREID_GPU_FLAGS", "").split()
+        super().__init__(BINARY, log, [repository], *flags, *more, environment=environment)
 
     http = property(lambda self: self.http_url)
     grpc = property(lambda self: self.grpc_url)
