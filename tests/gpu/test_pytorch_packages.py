@@ -16,6 +16,7 @@ import pytest
 import torch
 import tritonclient.http as http
 from conftest import Server
+from tritonclient.utils import InferenceServerException
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no GPU here"),
@@ -50,7 +51,7 @@ def compiled(folder: Path, module: torch.nn.Module, device: str) -> Path:
     """The package; whoever asks is skipped where this machine cannot make it."""
     headers = Path(sysconfig.get_paths()["purelib"]) / "nvidia" / "cu13" / "include"
     os.environ["CPATH"] = os.pathsep.join(filter(None, [os.environ.get("CPATH"), str(headers)]))
-    rows = torch.export.Dim("rows", min=1, max=64)
+    rows = torch.export.Dim("rows", min=2, max=64)
     try:
         exported = torch.export.export(module.to(device), (torch.randn(2, 16, device=device),), dynamic_shapes={"x": {0: rows}})
         return Path(torch._inductor.aoti_compile_and_package(exported, package_path=str(folder / f"{device}.pt2")))
@@ -70,7 +71,8 @@ def test_a_package_answers_as_pytorch(tmp_path: Path, device: str):
     with Server(repository, f"--backend-config=pytorch,trusted-folder={repository}", *flags) as server:
         client = http.InferenceServerClient(server.http, network_timeout=60.0)
         assert not client.is_model_ready("elsewhere") and "was compiled for" in server.log_text()
-        for rows in (1, 3, 64):
+        # An export with a dimension that is open takes no batch of one.
+        for rows in (2, 3, 64):
             x = np.random.default_rng(rows).standard_normal((rows, 16), dtype=np.float32)
             with torch.inference_mode():
                 expected = module(torch.from_numpy(x).to(device)).cpu().numpy()
@@ -78,6 +80,10 @@ def test_a_package_answers_as_pytorch(tmp_path: Path, device: str):
             given.set_data_from_numpy(x)
             found = client.infer("mlp", [given]).as_numpy("OUTPUT__0")
             np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+        alone = http.InferInput("INPUT__0", [1, 16], "FP32")
+        alone.set_data_from_numpy(np.zeros((1, 16), dtype=np.float32))
+        with pytest.raises(InferenceServerException, match="shapes and types that the package was exported for"):
+            client.infer("mlp", [alone])
     with Server(repository, *flags) as server:
         assert not http.InferenceServerClient(server.http).is_model_ready("mlp")
         assert "trusted-folder" in server.log_text()

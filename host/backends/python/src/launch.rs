@@ -159,6 +159,8 @@ impl Launch {
         write_paths.extend(self.confinement.write_paths.iter().cloned());
         if kind == InstanceKind::Gpu {
             write_paths.extend(gpu_devices());
+            // CUDA gives its threads names, and gives up where it may not.
+            write_paths.push("/proc/self/task".into());
             read_paths.extend(GPU_PATHS.iter().map(PathBuf::from));
         }
         let gpu = kind == InstanceKind::Gpu;

@@ -67,8 +67,15 @@ class Package final : public NereidTorchModel {
   }
 
   c10::IValue forward(std::vector<at::Tensor> tensors, const nereid::Arguments&) override {
-    // On the current stream.
-    return loader_.run(tensors);
+    // On the current stream. LibTorch says of a failure only where it called the package.
+    try {
+      return loader_.run(tensors);
+    } catch (const std::exception& error) {
+      if (std::string(error.what()).find("API call failed") == std::string::npos) throw;
+      throw std::runtime_error(
+          "the package's code failed, and wrote why to the standard error of the server; a request must have the shapes and types "
+          "that the package was exported for");
+    }
   }
 
   // The weights are most of a package.
