@@ -101,6 +101,20 @@ impl Batch {
         self.items.iter_mut().try_for_each(|item| item.request.bring_inputs_to_host())
     }
 
+    /// Answers every request with what the batch as a whole was answered: a response each, in order, or one error for all.
+    /// Nothing is done for a batch without requests.
+    pub fn answer_all(&mut self, answer: impl FnOnce(&mut Self) -> Result<Vec<InferResponse>, InferError>) {
+        if self.is_empty() {
+            return;
+        }
+        match answer(self) {
+            Ok(responses) => {
+                responses.into_iter().enumerate().for_each(|(index, response)| self.respond(index, Ok(response)));
+            }
+            Err(error) => self.fail_all(&error),
+        }
+    }
+
     /// Answers every request that has no answer yet with the same error.
     pub fn fail_all(&mut self, error: &InferError) {
         for item in &mut self.items {
@@ -201,6 +215,20 @@ mod tests {
         batch.respond(0, Ok(InferResponse::default()));
         batch.fail_all(&InferError::internal("too late"));
         assert!(batch.finish().all(|finished| finished.answer.unwrap().1.is_ok()));
+    }
+
+    #[test]
+    fn a_batch_is_answered_as_a_whole() {
+        let answered = |answer: fn() -> Result<Vec<InferResponse>, InferError>| {
+            let senders = [response_channel().0, response_channel().0];
+            let mut batch = Batch::new(senders.map(|sender| (checked(), sender)));
+            batch.answer_all(|_| answer());
+            batch.finish().map(|finished| finished.answer.unwrap().1.is_ok()).collect::<Vec<_>>()
+        };
+        assert_eq!(answered(|| Ok(vec![InferResponse::default(); 2])), [true, true]);
+        assert_eq!(answered(|| Ok(vec![InferResponse::default()])), [true, false]);
+        assert_eq!(answered(|| Err(InferError::internal("odd"))), [false, false]);
+        Batch::new([]).answer_all(|_| panic!("asked for an empty batch"));
     }
 
     #[tokio::test]

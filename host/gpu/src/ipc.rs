@@ -2,25 +2,27 @@
 //!
 //! The other process may write to it at any time, and may end. The mapping stays until it is closed here.
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use nereid_tensor::{Buffer, DeviceError, DeviceMemory};
+use nereid_tensor::{Buffer, DeviceError, DeviceMemory as _};
 
 use crate::{
     driver,
     gpu::{Gpu, log_failure},
+    owned::OwnedMemory,
 };
 
 /// Length of the handle that `cudaIpcGetMemHandle` gives.
 pub const IPC_HANDLE_BYTES: usize = 64;
 
-/// Another process's memory, mapped for as long as this value lives.
+/// Another process's memory, mapped for as long as this value and its views live.
 #[derive(Debug)]
-pub struct IpcMemory {
+pub struct IpcMemory(Arc<OwnedMemory<Mapping>>);
+
+/// Closes what was opened.
+struct Mapping {
     gpu: Arc<Gpu>,
     address: u64,
-    length_bytes: usize,
 }
 
 // === impl IpcMemory ===
@@ -33,11 +35,16 @@ impl IpcMemory {
     ) -> Result<Self, DeviceError> {
         let opened = driver::open_ipc(gpu.context(), handle);
         let (address, found_bytes) = gpu.said("the handle of the memory could not be opened", opened)?;
-        let memory = Self { gpu: Arc::clone(gpu), address, length_bytes };
+        let mapping = Mapping { gpu: Arc::clone(gpu), address };
         if found_bytes < length_bytes {
             return Err(gpu.error(format!("the memory has {found_bytes} bytes, {length_bytes} were asked for")));
         }
-        Ok(memory)
+        Ok(Self(Arc::new(OwnedMemory::new(Arc::clone(gpu), (address, length_bytes), mapping))))
+    }
+
+    /// The bytes, which the other process may write to.
+    pub fn view(&self) -> Buffer {
+        Buffer::external_of_device(self.0.clone())
     }
 
     /// Copies `source`, from the host or from any device, to byte `offset`; complete on return.
@@ -45,35 +52,20 @@ impl IpcMemory {
     /// # Errors
     /// It does not fit, or the driver refused.
     pub fn write(&self, offset: usize, source: &Buffer) -> Result<(), DeviceError> {
-        if offset.checked_add(source.len()).is_none_or(|end| end > self.length_bytes) {
-            let problem = format!("{} bytes at byte {offset} of {}", source.len(), self.length_bytes);
-            return Err(self.gpu.error(format!("shared memory is too short: {problem}")));
+        let (gpu, length_bytes) = (self.0.gpu(), self.0.length_bytes());
+        if offset.checked_add(source.len()).is_none_or(|end| end > length_bytes) {
+            let problem = format!("{} bytes at byte {offset} of {length_bytes}", source.len());
+            return Err(gpu.error(format!("shared memory is too short: {problem}")));
         }
-        let stream = self.gpu.stream()?;
-        stream.copy_in(self.address + offset as u64, source)?;
+        let stream = gpu.stream()?;
+        stream.copy_in(self.0.address() + offset as u64, source)?;
         stream.synchronise()
     }
 }
 
-impl DeviceMemory for IpcMemory {
-    fn device_id(&self) -> i32 {
-        self.gpu.ordinal()
-    }
+// === impl Mapping ===
 
-    fn address(&self) -> u64 {
-        self.address
-    }
-
-    fn length_bytes(&self) -> usize {
-        self.length_bytes
-    }
-
-    fn read(&self, range: Range<usize>) -> Result<Bytes, DeviceError> {
-        self.gpu.read(self.address + range.start as u64, range.len())
-    }
-}
-
-impl Drop for IpcMemory {
+impl Drop for Mapping {
     fn drop(&mut self) {
         log_failure("shared memory of a GPU could not be closed", driver::close_ipc(self.gpu.context(), self.address));
     }

@@ -13,6 +13,7 @@ mod driver;
 mod gpu;
 mod gpus;
 mod ipc;
+mod owned;
 mod pinned;
 mod readings;
 mod stream;
@@ -24,6 +25,7 @@ pub use crate::{
     gpu::{Gpu, MemoryInfo},
     gpus::{GpuSettings, Gpus},
     ipc::{IPC_HANDLE_BYTES, IpcMemory},
+    owned::OwnedMemory,
     pinned::PinnedUsage,
     readings::{GpuReading, Readings},
     stream::GpuStream,

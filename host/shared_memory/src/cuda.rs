@@ -27,7 +27,7 @@ pub(crate) type DeviceRegions = BTreeMap<String, Arc<DeviceRegion>>;
 #[derive(Debug)]
 pub(crate) struct DeviceRegion {
     description: CudaRegion,
-    memory: Arc<IpcMemory>,
+    memory: IpcMemory,
 }
 
 /// Bytes of a region of device memory in the hands of one request.
@@ -82,7 +82,7 @@ impl SharedMemory {
             .map_err(|problem| SharedMemoryError::OpenDevice { name: name.clone(), problem })?;
         tracing::debug!("registered shared memory region '{name}' of {byte_size} bytes on GPU {device_id}");
         let description = CudaRegion { name, device_id: u64::try_from(device_id).unwrap_or_default(), byte_size };
-        place.insert(Arc::new(DeviceRegion { description, memory: Arc::new(memory) }));
+        place.insert(Arc::new(DeviceRegion { description, memory }));
         Ok(())
     }
 
@@ -172,7 +172,7 @@ impl ExternalMemory for DeviceSpan {
     }
 
     fn view(&self) -> Buffer {
-        Buffer::external_of_device(self.region.memory.clone()).slice(self.range.clone()).unwrap_or_default()
+        self.region.memory.view().slice(self.range.clone()).unwrap_or_default()
     }
 
     fn target(&self, _: usize) -> Option<BufferMut> {

@@ -7,17 +7,15 @@
 
 use std::{
     ffi::{c_char, c_void},
-    fmt,
     marker::PhantomData,
-    ops::Range,
     ptr::{self, NonNull},
     slice,
     sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
-use nereid_gpu::{DeviceAllocation, Gpu};
-use nereid_tensor::{Buffer, DataType, DeviceError, DeviceMemory, Shape, Tensor};
+use nereid_gpu::{DeviceAllocation, Gpu, OwnedMemory};
+use nereid_tensor::{Buffer, DataType, Shape, Tensor};
 use ort::{AsPointer as _, memory::MemoryInfo, session::Session, sys};
 
 use crate::element_type;
@@ -36,11 +34,8 @@ struct RuntimeMemory {
     _session: Arc<Session>,
 }
 
-/// Elements in the library's memory of a device, with what keeps them there. Fields are dropped in this order.
-struct RuntimeDeviceMemory {
-    address: u64,
-    length_bytes: usize,
-    gpu: Arc<Gpu>,
+/// What keeps elements in the library's memory of a device. Fields are dropped in this order.
+struct RuntimeOwner {
     _tensor: RuntimeTensor<'static>,
     _session: Arc<Session>,
 }
@@ -63,7 +58,7 @@ unsafe impl Send for RuntimeTensor<'_> {}
 unsafe impl Send for RuntimeMemory {}
 
 // SAFETY: the tensor is never looked at again, only dropped.
-unsafe impl Sync for RuntimeDeviceMemory {}
+unsafe impl Sync for RuntimeOwner {}
 
 // SAFETY: the object is only ever read after it is made.
 unsafe impl Send for HostMemory {}
@@ -276,14 +271,8 @@ impl RuntimeTensor<'static> {
         if length_bytes == 0 || data.is_null() {
             return Ok(Buffer::default());
         }
-        let address = data.addr() as u64;
-        Ok(Buffer::of_device(Arc::new(RuntimeDeviceMemory {
-            address,
-            length_bytes,
-            gpu,
-            _tensor: self,
-            _session: session,
-        })))
+        let owner = RuntimeOwner { _tensor: self, _session: session };
+        Ok(Buffer::of_device(Arc::new(OwnedMemory::new(gpu, (data.addr() as u64, length_bytes), owner))))
     }
 }
 
@@ -309,32 +298,6 @@ impl AsRef<[u8]> for RuntimeMemory {
         // SAFETY: `into_buffer` found this many bytes at the data pointer of the tensor held beside it (its length is
         // that of the tensor's type and shape), and nobody writes to the tensor of a finished run.
         unsafe { slice::from_raw_parts(self.data, self.length_bytes) }
-    }
-}
-
-// === impl RuntimeDeviceMemory ===
-
-impl fmt::Debug for RuntimeDeviceMemory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RuntimeDeviceMemory({} bytes on GPU {})", self.length_bytes, self.gpu.ordinal())
-    }
-}
-
-impl DeviceMemory for RuntimeDeviceMemory {
-    fn device_id(&self) -> i32 {
-        self.gpu.ordinal()
-    }
-
-    fn address(&self) -> u64 {
-        self.address
-    }
-
-    fn length_bytes(&self) -> usize {
-        self.length_bytes
-    }
-
-    fn read(&self, range: Range<usize>) -> Result<Bytes, DeviceError> {
-        self.gpu.read(self.address + range.start as u64, range.len())
     }
 }
 

@@ -25,17 +25,7 @@ pub(crate) struct OpenvinoInstance {
 
 impl BlockingInstance for OpenvinoInstance {
     fn execute(&mut self, batch: &mut Batch) {
-        if batch.is_empty() {
-            return;
-        }
-        match self.answer(batch) {
-            Ok(responses) => {
-                for (index, response) in responses.into_iter().enumerate() {
-                    batch.respond(index, Ok(response));
-                }
-            }
-            Err(error) => batch.fail_all(&error),
-        }
+        batch.answer_all(|batch| self.answer(batch));
     }
 }
 

@@ -39,17 +39,7 @@ struct Placed {
 
 impl BlockingInstance for TensorrtInstance {
     fn execute(&mut self, batch: &mut Batch) {
-        if batch.is_empty() {
-            return;
-        }
-        match self.answer(batch) {
-            Ok(responses) => {
-                for (index, response) in responses.into_iter().enumerate() {
-                    batch.respond(index, Ok(response));
-                }
-            }
-            Err(error) => batch.fail_all(&error),
-        }
+        batch.answer_all(|batch| self.answer(batch));
     }
 
     fn takes_device_memory(&self) -> bool {

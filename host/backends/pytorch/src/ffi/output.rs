@@ -1,10 +1,10 @@
 //! Outputs on their way over the line: tensors of LibTorch's as memory of ours, on the host or on a device.
 
-use std::{ffi::CStr, fmt, ops::Range, ptr::NonNull, slice, sync::Arc};
+use std::{ffi::CStr, ptr::NonNull, slice, sync::Arc};
 
 use bytes::Bytes;
-use nereid_gpu::Gpu;
-use nereid_tensor::{Buffer, DataType, DeviceError, DeviceMemory, Shape};
+use nereid_gpu::{Gpu, OwnedMemory};
+use nereid_tensor::{Buffer, DataType, Shape};
 
 use crate::element_type;
 
@@ -30,14 +30,6 @@ struct OwnedTensor(NonNull<raw::RawTensor>, &'static Torch);
 struct TensorMemory {
     _tensor: OwnedTensor,
     data: *const u8,
-    length_bytes: usize,
-}
-
-/// One in memory of a device.
-struct DeviceTensor {
-    _tensor: OwnedTensor,
-    gpu: Arc<Gpu>,
-    address: u64,
     length_bytes: usize,
 }
 
@@ -111,8 +103,8 @@ impl OwnedTensor {
         }
         // The shim gives out tensors of no other device than the execution's.
         gpu.filter(|gpu| gpu.ordinal() == view.device).map_or_else(Buffer::default, |gpu| {
-            let (gpu, address) = (Arc::clone(gpu), view.data.addr() as u64);
-            Buffer::of_device(Arc::new(DeviceTensor { _tensor: self, gpu, address, length_bytes }))
+            let bytes = (view.data.addr() as u64, length_bytes);
+            Buffer::of_device(Arc::new(OwnedMemory::new(Arc::clone(gpu), bytes, self)))
         })
     }
 }
@@ -131,31 +123,5 @@ impl AsRef<[u8]> for TensorMemory {
         // SAFETY: the shim gives dense tensors, so that as many bytes lie at `data` as type and shape call for; they live as
         // long as the tensor held here, and whoever could write to them (a model that changes itself) had them copied.
         unsafe { slice::from_raw_parts(self.data, self.length_bytes) }
-    }
-}
-
-// === impl DeviceTensor ===
-
-impl DeviceMemory for DeviceTensor {
-    fn device_id(&self) -> i32 {
-        self.gpu.ordinal()
-    }
-
-    fn address(&self) -> u64 {
-        self.address
-    }
-
-    fn length_bytes(&self) -> usize {
-        self.length_bytes
-    }
-
-    fn read(&self, range: Range<usize>) -> Result<Bytes, DeviceError> {
-        self.gpu.read(self.address + range.start as u64, range.len())
-    }
-}
-
-impl fmt::Debug for DeviceTensor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DeviceTensor({} bytes on {:?})", self.length_bytes, self.gpu)
     }
 }
