@@ -216,7 +216,35 @@ def image_seeds():
         write("image", name, file.getvalue())
 
 
+def frame(header: dict, payload: bytes = b"", place: int = 0) -> bytes:
+    text = json.dumps(header).encode()
+    return b"NPY1" + bytes([place, 0, 0, 0]) + struct.pack("<IQ", len(text), len(payload)) + text + payload
+
+
+def python_frame_seeds():
+    """What a runner says on both of its connections."""
+    strings = struct.pack("<I", 3) + b"abc" + struct.pack("<I", 0)
+    rows = [["Y", "FP32", [2], 0, 8], ["T", "BYTES", [2], 64, len(strings)]]
+    payload = struct.pack("<2f", 1.5, -2.0).ljust(64, b"\0") + strings
+    answers = [{"o": rows, "p": {"a": True, "b": 1, "c": 0.5, "d": "x"}}, "deferred", "again", {"e": [3, "no"]}]
+    call = {"op": "infer", "call": 1, "model": "m", "version": -1, "rid": "r", "corr": 7, "flags": 3, "timeout": 0}
+    call |= {"want": ["Y"], "in": rows, "trace": 0, "decoupled": False}
+    frames = {
+        "executed": ({"answers": answers}, payload),
+        "failed": ({"error": "it raised"}, b""),
+        "loaded": ({"has_is_ready": True, "config": {"max_batch_size": 4}}, b""),
+        "call": (call, payload),
+        "send": ({"op": "send", "call": 2, "slot": 3, "final": True, "response": {"o": rows}}, payload),
+        "log": ({"op": "log", "level": "INFO", "text": "said"}, b""),
+        "load": ({"op": "load", "call": 4, "model": "m", "config": "{}", "files": [["1/model.py", 0, 8]]}, payload),
+        "ready": ({"op": "readiness", "call": 5, "ready": False, "error": "tired"}, b""),
+    }
+    for name, (header, content) in frames.items():
+        write("python_frames", name, frame(header, content))
+
+
 grpc_seeds()
 compressed_seeds()
 forest_seeds()
 image_seeds()
+python_frame_seeds()

@@ -24,8 +24,8 @@ use crate::{
 pub(crate) const FOLDER: &str = "tests/fuzz";
 
 /// Every target: a file in `tests/fuzz/targets`, a `[[bin]]` in its manifest and a line here.
-pub(crate) const TARGETS: [&str; 7] =
-    ["http_infer", "generate", "grpc_infer", "config_text", "decompress", "forest", "image"];
+pub(crate) const TARGETS: [&str; 8] =
+    ["http_infer", "generate", "grpc_infer", "config_text", "decompress", "forest", "image", "python_frames"];
 
 const SECONDS_DEFAULT: u32 = 60;
 

@@ -15,6 +15,7 @@ mod desk_calls;
 mod desk_offers;
 mod execution_environment;
 mod files_allowed;
+mod foreign_frame;
 mod frame;
 mod instance;
 mod launch;
@@ -32,6 +33,7 @@ mod syscalls_denied;
 
 pub use crate::{
     backend::{PythonBackend, PythonPorts},
+    foreign_frame::read_foreign_frame,
     launcher::{LAUNCH_VERB, launch},
     limits::PythonLimits,
     settings::{Confinement, PythonSettings, SETTINGS},
