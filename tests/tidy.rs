@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod tidy {
+    mod contract;
     mod dependencies;
     mod files;
     mod house;
