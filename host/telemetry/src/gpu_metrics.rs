@@ -8,6 +8,9 @@ use crate::{
     page::{Head, Sample, Value},
 };
 
+/// Names the device that a series is about.
+pub(crate) const GPU_LABEL: &str = "gpu_uuid";
+
 /// Who tells what the devices said last, when the page is asked for.
 #[derive(Clone)]
 pub struct GpuSource(pub Arc<dyn Fn() -> GpuReadings + Send + Sync>);
@@ -96,7 +99,7 @@ pub(crate) const GPU_FAMILIES: &[GpuFamily] = &[
 
 fn of_each(all: &GpuReadings, figure: fn(&DeviceReading) -> Option<f64>) -> Vec<Sample> {
     let labelled = |device: &DeviceReading| {
-        let labels = Some(Labels::one("gpu_uuid", &device.uuid));
+        let labels = Some(Labels::one(GPU_LABEL, &device.uuid));
         Some(Sample { labels, value: Value::Number(figure(device)?) })
     };
     all.devices.iter().filter_map(labelled).collect()

@@ -13,7 +13,7 @@ use prometheus::TextEncoder;
 use crate::{
     custom_metrics::CustomMetrics,
     families, first_response,
-    gpu_metrics::GpuSource,
+    gpu_metrics::{GPU_LABEL, GpuSource},
     host_usage::{HostUsage, HostUsageReader},
     memory_metrics::MemorySource,
     metrics_settings::MetricsSettings,
@@ -63,7 +63,13 @@ impl Telemetry {
     /// While another generation with the same labels lives, both count into the same series; the buckets of its
     /// histogram change only when the model was unloaded in between, as upstream.
     pub fn model(&self, model: &ModelIdentity, config: &ModelConfig) -> ModelMetrics {
+        self.model_on(model, config, None)
+    }
+
+    /// The same of one whose instances are all on one device, which is a label of theirs, as upstream.
+    pub fn model_on(&self, model: &ModelIdentity, config: &ModelConfig, gpu_uuid: Option<&str>) -> ModelMetrics {
         let labels = Labels::new(model, &config.metric_tags);
+        let labels = gpu_uuid.map_or(labels.clone(), |uuid| labels.with(GPU_LABEL, uuid));
         let mut models = self.models.lock();
         models.retain(|_, series| series.strong_count() > 0);
         if let Some(series) = models.get(&labels).and_then(Weak::upgrade) {

@@ -263,6 +263,21 @@ fn the_machine_is_left_out_on_demand() {
 }
 
 #[test]
+fn a_model_on_one_device_says_which() {
+    let telemetry = Telemetry::new(MetricsSettings::default());
+    let metrics = telemetry.model_on(&identity(1), &ModelConfig::default(), Some("GPU-1"));
+    metrics.record_success(1, &RequestDurations::default());
+    let _on_the_processor = telemetry.model(&identity(2), &ModelConfig::default());
+    check_lines(
+        &telemetry.render(),
+        r#"
+        nv_inference_request_success{gpu_uuid="GPU-1",model="digits",version="1"} 1
+        nv_inference_request_success{model="digits",version="2"} 0
+        "#,
+    );
+}
+
+#[test]
 fn devices_are_on_the_page_with_the_figures_that_they_have() {
     let telemetry = Telemetry::new(MetricsSettings::default());
     assert!(!telemetry.render().contains("nv_gpu") && !telemetry.render().contains("pinned"));
