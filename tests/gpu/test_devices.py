@@ -50,9 +50,10 @@ def test_groups_are_placed_on_devices_that_exist(models):
         tensor.set_data_from_numpy(np.arange(3, dtype=np.float32))
         assert np.array_equal(client.infer("everywhere", [tensor]).as_numpy("OUTPUT0"), np.arange(3))
         served = [row for row in server.metrics().splitlines() if row.startswith("nv_inference_request_success{")]
-        if len(DEVICES) == 1:
-            assert any('model="everywhere"' in row and "gpu_uuid=" in row for row in served), served
-        assert any('model="open"' in row and "gpu_uuid=" not in row for row in served), served
+        on_gpus = [row for row in served if 'model="everywhere"' in row and "gpu_uuid=" in row]
+        assert len(on_gpus) == len(DEVICES), served
+        assert sum(float(row.rsplit(" ", 1)[1]) for row in on_gpus) == 1, served
+        assert not any('model="open"' in row and "gpu_uuid=" in row for row in served), served
 
 
 def test_a_device_that_is_full_takes_no_more_models(models):

@@ -208,7 +208,7 @@ impl Shared {
         };
         let ended = Instant::now();
         let timeline = Timeline { started, inputs_ready: None, outputs_started: None };
-        let execution = ExecutionRecord { rows, timeline, ended };
+        let execution = ExecutionRecord { rows, timeline, ended, gpu: None };
         self.recorder.batch_executed(&execution);
         self.recorder.request_finished(&RequestRecord {
             outcome: outcome(&result),

@@ -38,19 +38,6 @@ impl GpuRules {
         }
         Ok(())
     }
-
-    /// The identifier of the device that all of these instances are on; `None` where they are on several, or on none.
-    pub(crate) fn only_gpu<'a>(&self, instances: impl IntoIterator<Item = &'a InstanceSpec>) -> Option<&str> {
-        let gpu = self.gpus.get(one_device(instances)?)?;
-        Some(gpu.uuid())
-    }
-}
-
-/// The device that all of these are on.
-fn one_device<'a>(instances: impl IntoIterator<Item = &'a InstanceSpec>) -> Option<i32> {
-    let mut devices = instances.into_iter().map(|spec| (spec.kind == InstanceKind::Gpu).then_some(spec.device_id));
-    let first = devices.next()??;
-    devices.all(|device| device == Some(first)).then_some(first)
 }
 
 fn check(model: &str, device_id: i32, used: f64, limit: f64) -> Result<(), InferError> {
@@ -79,17 +66,6 @@ mod tests {
             "can not create model 'm': memory limit set for KIND_GPU 1 has exceeded, model loading is rejected: 75.0 % of the \
              device's memory are used, 50.0 % are allowed (--model-load-gpu-limit)"
         );
-    }
-
-    #[test]
-    fn instances_on_one_device_are_told_from_others() {
-        let spec = |kind, device_id| InstanceSpec { name: "m_0_0".into(), kind, device_id };
-        let (zero, one, cpu) = (spec(InstanceKind::Gpu, 0), spec(InstanceKind::Gpu, 1), spec(InstanceKind::Cpu, 0));
-        assert_eq!(one_device([&one, &one]), Some(1));
-        assert_eq!(one_device([&zero, &one]), None);
-        assert_eq!(one_device([&zero, &cpu]), None);
-        assert_eq!(one_device([&cpu]), None);
-        assert_eq!(one_device([]), None);
     }
 
     #[test]

@@ -130,6 +130,11 @@ impl WantedInstance {
         }
     }
 
+    /// Ordinal of the GPU that it is on.
+    pub(crate) fn gpu(&self) -> Option<i32> {
+        (self.spec.kind == InstanceKind::Gpu).then_some(self.spec.device_id)
+    }
+
     /// The cores that its policy binds it to.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod decisions;
 mod ensemble;
 mod entrance;
 mod fingerprint;
+mod gpu_metrics;
 mod gpu_rules;
 mod instances;
 mod labels;

@@ -85,13 +85,20 @@ impl BackendModel {
             backend.load(&source)
         })??;
         memory.iter_mut().for_each(MemoryUse::shared_part_is_loaded);
-        let maker = Maker { loaded, warmup, rules: rules.clone(), runtime: runtime.clone(), warmed: Mutex::default() };
-        let gpu_uuid = rules.gpus.only_gpu(wanted.iter().map(|wanted| &wanted.spec));
-        let metrics = telemetry.model_on(&source.identity, &source.config, gpu_uuid);
+        let metrics = telemetry.model(&source.identity, &source.config);
         let decisions = Decisions::new(source.identity.clone(), limits.decisions_max);
         let recorder = Recorder::new(metrics, source.config.is_decoupled()).keeping(decisions);
         let recorder = Arc::new(recorder.watched(guard.map(|guard| guard.window)));
         let observer: Arc<dyn Observer> = recorder.clone();
+        let maker = Maker {
+            loaded,
+            warmup,
+            rules: rules.clone(),
+            recorder: recorder.clone(),
+            telemetry: telemetry.clone(),
+            runtime: runtime.clone(),
+            warmed: Mutex::default(),
+        };
         let start = |instances| Scheduler::start(settings, instances, observer);
         let described = description(&wanted);
         let roster = Roster::start(wanted, maker, start)?;

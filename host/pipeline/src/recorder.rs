@@ -6,15 +6,16 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use nereid_gpu::Gpus;
 use nereid_inference::{
     BatchDecision, BatchStatistics, DecisionLog, DurationStatistic, InferStatistics, ModelIdentity, ModelStatistics,
     ResponseObserver, ResponseOutcome, ResponseRecord, ResponseStatistics, Tally,
 };
 use nereid_scheduler::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord};
-use nereid_telemetry::{CacheHit, ModelMetrics, RequestDurations};
+use nereid_telemetry::{CacheHit, ModelMetrics, RequestDurations, Telemetry};
 use parking_lot::Mutex;
 
-use crate::{decisions::Decisions, swap_guard::RecentTally};
+use crate::{decisions::Decisions, gpu_metrics::GpuMetrics, swap_guard::RecentTally};
 
 /// Statistics are kept for this many responses of a request; what comes later is counted with the request only. A page
 /// of statistics grows by 200 bytes with each.
@@ -23,6 +24,8 @@ const RESPONSE_INDEXES_MAX: usize = 4_096;
 /// Counts what the scheduler reports.
 pub(crate) struct Recorder {
     metrics: ModelMetrics,
+    /// Where what is executed on GPUs is counted instead.
+    gpu_metrics: GpuMetrics,
     /// Whether single responses are reported, by a [`ResponseCounter`], besides requests.
     counts_responses: bool,
     /// `None` for a model without a scheduler of its own.
@@ -55,7 +58,8 @@ impl Recorder {
     /// For a model whose requests have one response each; or, with `counts_responses`, for a decoupled one, of whose
     /// requests each needs a [`ResponseCounter`].
     pub(crate) fn new(metrics: ModelMetrics, counts_responses: bool) -> Self {
-        Self { metrics, counts_responses, decisions: None, recent: None, counted: Mutex::default() }
+        let gpu_metrics = GpuMetrics::default();
+        Self { metrics, gpu_metrics, counts_responses, decisions: None, recent: None, counted: Mutex::default() }
     }
 
     /// The same recorder, which keeps the decisions of the model's scheduler.
@@ -86,6 +90,11 @@ impl Recorder {
 
     pub(crate) fn counts_responses(&self) -> bool {
         self.counts_responses
+    }
+
+    /// An instance is on that GPU.
+    pub(crate) fn begin_gpu(&self, gpu: i32, telemetry: &Telemetry, gpus: &Gpus) {
+        self.gpu_metrics.begin(gpu, telemetry, &self.metrics, gpus);
     }
 
     pub(crate) fn loaded(&self, duration: Duration) {
@@ -168,7 +177,7 @@ impl Observer for Recorder {
     }
 
     fn batch_executed(&self, execution: &ExecutionRecord) {
-        self.metrics.record_execution(execution.rows);
+        self.gpu_metrics.count(execution.gpu, &self.metrics, |metrics| metrics.record_execution(execution.rows));
         let mut counted = self.counted.lock();
         counted.execution_count += 1;
         let batch = counted.batches.entry(execution.rows).or_default();
@@ -202,7 +211,8 @@ impl Recorder {
             compute_infer: execution.compute_infer(),
             compute_output: execution.compute_output(),
         };
-        self.metrics.record_success(request.rows, &durations);
+        self.gpu_metrics
+            .count(execution.gpu, &self.metrics, |metrics| metrics.record_success(request.rows, &durations));
         let mut counted = self.counted.lock();
         counted.inference_count += request.rows;
         counted.last_inference_ms = unix_milliseconds();
@@ -215,12 +225,14 @@ impl Recorder {
     }
 
     fn failed(&self, request: &RequestRecord, reason: FailureReason) {
-        self.metrics.record_failure(match reason {
+        let reason = match reason {
             FailureReason::Rejected => nereid_telemetry::FailureReason::Rejected,
             FailureReason::Cancelled => nereid_telemetry::FailureReason::Cancelled,
             FailureReason::Backend => nereid_telemetry::FailureReason::Backend,
             FailureReason::Other => nereid_telemetry::FailureReason::Other,
-        });
+        };
+        let gpu = request.execution.and_then(|execution| execution.gpu);
+        self.gpu_metrics.count(gpu, &self.metrics, |metrics| metrics.record_failure(reason));
         add(&mut self.counted.lock().inference.fail, request.total());
     }
 }

@@ -10,11 +10,13 @@ use nereid_backend::{Instance, LoadedModel};
 use nereid_inference::{InferError, MemoryUsage, ModelConfig};
 use nereid_memory::Warmed;
 use nereid_scheduler::{InstanceId, NewInstance, Scheduler, on_cores};
+use nereid_telemetry::Telemetry;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::{
     instances::{InstanceRules, WantedInstance, wanted_instances},
+    recorder::Recorder,
     warmup::Warmup,
 };
 
@@ -23,6 +25,9 @@ pub(crate) struct Maker {
     pub(crate) loaded: Arc<dyn LoadedModel>,
     pub(crate) warmup: Warmup,
     pub(crate) rules: InstanceRules,
+    /// Who is told of instances on GPUs, and where that is counted.
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) runtime: Handle,
     /// What the warm-up of the instances has shown.
     pub(crate) warmed: Mutex<Warmed>,
@@ -69,7 +74,9 @@ impl Maker {
                 "host policy '{policy}' does not bind instance '{name}': its backend executes on the server's own threads"
             );
         }
-        Ok(NewInstance { name, instance, demand: wanted.demand(), cores })
+        let gpu = wanted.gpu();
+        gpu.iter().for_each(|gpu| self.recorder.begin_gpu(*gpu, &self.telemetry, &self.rules.gpus.gpus));
+        Ok(NewInstance { name, instance, gpu, demand: wanted.demand(), cores })
     }
 }
 

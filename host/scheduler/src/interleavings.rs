@@ -85,7 +85,7 @@ fn limited(name: &str, count: u64, behaviour: &FakeBehaviour) -> NewInstance {
         0 => Demand::default(),
         count => Demand { resources: [(resource, count)].into(), priority: 1 },
     };
-    NewInstance { name: name.to_owned(), instance, demand, cores: None }
+    NewInstance { name: name.to_owned(), instance, gpu: None, demand, cores: None }
 }
 
 /// One of the resource.

@@ -27,6 +27,8 @@ pub struct ExecutionRecord {
     pub rows: u64,
     pub timeline: Timeline,
     pub ended: Instant,
+    /// Ordinal of the GPU that its instance is on.
+    pub gpu: Option<i32>,
 }
 
 /// One request.

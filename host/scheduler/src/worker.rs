@@ -250,7 +250,7 @@ impl Shared {
                 fail_after_panic(&mut batch, panic.as_ref());
             }
             *slot.instance.lock() = Some(instance);
-            let returned = self.finish(batch, origins);
+            let returned = self.finish(batch, origins, slot.gpu);
             if let Some(run) = self.instance_idle(index, returned) {
                 self.runtime.spawn(self.clone().run_task(index, run.requests));
             }
@@ -286,7 +286,7 @@ impl Shared {
             fail_after_panic(&mut batch, panic.as_ref());
         }
         slot.brevity.lock().record(batch.rows(), batch.timeline().started.elapsed());
-        self.finish(batch, origins)
+        self.finish(batch, origins, slot.gpu)
     }
 
     /// Whether the caller may execute these requests: one that is expected to take no longer than a hop would, of an

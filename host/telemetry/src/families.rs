@@ -33,7 +33,7 @@ pub(crate) fn gather(series: &[Arc<Series>], host_usage: &HostUsage, now: Instan
     });
     let summaries = SUMMARY_FAMILIES.iter().map(|(stage, head)| {
         let samples = series.iter().filter_map(|series| {
-            let hidden = *stage == Stage::Request && series.cache.get().is_some();
+            let hidden = *stage == Stage::Request && series.model_cache().is_some();
             let summaries = series.summaries.as_ref().filter(|_| !hidden)?;
             Some(Sample::of(series, Value::Summary(summaries.read(now, *stage))))
         });
@@ -135,11 +135,11 @@ const MODEL_FAMILIES: &[ModelFamily] = &[
             "nv_inference_pending_request_count",
             "Instantaneous number of pending requests awaiting execution per-model.",
         ),
-        samples: |series| number(series, series.requests_pending.load(Relaxed) as f64),
+        samples: |series| of_whole_model(series, series.requests_pending.load(Relaxed) as f64),
     },
     ModelFamily {
         head: Head::gauge("nv_model_load_duration_secs", "Model load time in seconds"),
-        samples: |series| number(series, series.load_ns.load(Relaxed) as f64 / 1e9),
+        samples: |series| of_whole_model(series, series.load_ns.load(Relaxed) as f64 / 1e9),
     },
     ModelFamily {
         head: Head::histogram(first_response::FAMILY, "Duration from request to first response in milliseconds"),
@@ -262,6 +262,11 @@ const HOST_FAMILIES: &[HostFamily] = &[
 
 fn number(series: &Series, value: f64) -> Vec<Sample> {
     vec![Sample::of(series, Value::Number(value))]
+}
+
+/// A figure that a model has once, wherever its instances are.
+fn of_whole_model(series: &Series, value: f64) -> Vec<Sample> {
+    if series.of_model.is_some() { vec![] } else { number(series, value) }
 }
 
 fn counted(series: &Series, counter: &AtomicU64) -> Vec<Sample> {

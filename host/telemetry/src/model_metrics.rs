@@ -4,6 +4,9 @@
 //! last clone. During a reload the old and the new generation share one set of series, so that counters go on instead
 //! of starting again and the end of the old generation takes nothing away from the new one.
 //!
+//! A model with instances on GPUs has such series for each of these GPUs besides its own: what was executed there is
+//! counted there alone, and what never ran or ran elsewhere by the model's own.
+//!
 //! Cost: one relaxed addition per figure, and one branch for each kind of metric that is switched off. The figures of one request may be read apart by a scrape in between, which
 //! the text format allows.
 
@@ -79,6 +82,8 @@ pub(crate) struct Series {
     pub(crate) summaries: Option<Summaries>,
     /// Set by the first generation that caches.
     pub(crate) cache: OnceLock<CacheSeries>,
+    /// Of a GPU's: those of the model.
+    pub(crate) of_model: Option<Arc<Series>>,
 }
 
 /// Label names and values in the order in which they are printed.
@@ -90,6 +95,10 @@ pub(crate) struct Labels(BTreeMap<String, String>);
 impl ModelMetrics {
     pub(crate) fn new(series: Arc<Series>) -> Self {
         Self { series }
+    }
+
+    pub(crate) fn series(&self) -> &Arc<Series> {
+        &self.series
     }
 
     /// Counts one request that was answered, and the rows it carried (1 for a model without a batch dimension).
@@ -189,7 +198,22 @@ impl FailureReason {
 
 impl Series {
     /// At zero, with what the settings switch on.
-    pub(crate) fn new(labels: Labels, settings: &MetricsSettings, config: &ModelConfig) -> Self {
+    pub(crate) fn of_model(labels: Labels, settings: &MetricsSettings, config: &ModelConfig) -> Self {
+        let first_response = settings.histogram_latencies.then(|| FirstResponseHistogram::new(config));
+        Self { first_response, ..Self::new(labels, settings) }
+    }
+
+    /// The same for the part of a model that is on one GPU.
+    pub(crate) fn of_gpu(labels: Labels, settings: &MetricsSettings, model: &Arc<Self>) -> Self {
+        Self { of_model: Some(model.clone()), ..Self::new(labels, settings) }
+    }
+
+    /// The cache of the model, if it has one.
+    pub(crate) fn model_cache(&self) -> Option<&CacheSeries> {
+        self.of_model.as_deref().unwrap_or(self).cache.get()
+    }
+
+    fn new(labels: Labels, settings: &MetricsSettings) -> Self {
         let summaries = settings.summary_latencies.then(|| Summaries::new(settings.summary_quantiles.clone()));
         Self {
             labels,
@@ -207,9 +231,10 @@ impl Series {
             requests_pending: AtomicI64::default(),
             load_ns: AtomicU64::default(),
             shows_durations: settings.counter_latencies,
-            first_response: settings.histogram_latencies.then(|| FirstResponseHistogram::new(config)),
+            first_response: None,
             summaries,
             cache: OnceLock::new(),
+            of_model: None,
         }
     }
 }

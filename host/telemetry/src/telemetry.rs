@@ -63,24 +63,32 @@ impl Telemetry {
     /// While another generation with the same labels lives, both count into the same series; the buckets of its
     /// histogram change only when the model was unloaded in between, as upstream.
     pub fn model(&self, model: &ModelIdentity, config: &ModelConfig) -> ModelMetrics {
-        self.model_on(model, config, None)
+        self.series(Labels::new(model, &config.metric_tags), |labels| {
+            for family in first_response::uncustomisable(config) {
+                let text = "in 'metric_identifier' is not a customizable metric";
+                tracing::warn!("model '{}': Metric family '{family}' {text}", model.name);
+            }
+            Series::of_model(labels, &self.settings, config)
+        })
     }
 
-    /// The same of one whose instances are all on one device, which is a label of theirs, as upstream.
-    pub fn model_on(&self, model: &ModelIdentity, config: &ModelConfig, gpu_uuid: Option<&str>) -> ModelMetrics {
-        let labels = Labels::new(model, &config.metric_tags);
-        let labels = gpu_uuid.map_or(labels.clone(), |uuid| labels.with(GPU_LABEL, uuid));
+    /// The counters of what instances of that model on one GPU execute, which is a label of theirs. What a model has once,
+    /// the requests that wait for example, is not among them.
+    pub fn model_on(&self, model: &ModelMetrics, gpu_uuid: &str) -> ModelMetrics {
+        let model = model.series();
+        let labels = model.labels.with(GPU_LABEL, gpu_uuid);
+        self.series(labels, |labels| Series::of_gpu(labels, &self.settings, model))
+    }
+
+    /// Those with these labels, made if there are none.
+    fn series(&self, labels: Labels, make: impl FnOnce(Labels) -> Series) -> ModelMetrics {
         let mut models = self.models.lock();
         models.retain(|_, series| series.strong_count() > 0);
-        if let Some(series) = models.get(&labels).and_then(Weak::upgrade) {
-            return ModelMetrics::new(series);
-        }
-        for family in first_response::uncustomisable(config) {
-            let text = "in 'metric_identifier' is not a customizable metric";
-            tracing::warn!("model '{}': Metric family '{family}' {text}", model.name);
-        }
-        let series = Arc::new(Series::new(labels.clone(), &self.settings, config));
-        models.insert(labels, Arc::downgrade(&series));
+        let series = models.get(&labels).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let series = Arc::new(make(labels.clone()));
+            models.insert(labels, Arc::downgrade(&series));
+            series
+        });
         ModelMetrics::new(series)
     }
 

@@ -15,9 +15,11 @@ use crate::{
 // === impl Shared ===
 
 impl Shared {
-    /// Counts the batch, then sends its answers; returns the requests that are to be executed again.
-    pub(super) fn finish(&self, batch: Batch, origins: Vec<Origin>) -> Vec<Job> {
-        let execution = ExecutionRecord { rows: batch.rows(), timeline: batch.timeline(), ended: Instant::now() };
+    /// Counts the batch, on the GPU of its instance, then sends its answers; returns the requests that are to be executed
+    /// again.
+    pub(super) fn finish(&self, batch: Batch, origins: Vec<Origin>, gpu: Option<i32>) -> Vec<Job> {
+        let (rows, timeline) = (batch.rows(), batch.timeline());
+        let execution = ExecutionRecord { rows, timeline, ended: Instant::now(), gpu };
         if !batch.is_empty() {
             self.observer.batch_executed(&execution);
         }

@@ -28,6 +28,8 @@ pub struct InstanceId(InstanceIndex);
 pub struct NewInstance {
     pub name: String,
     pub instance: Instance,
+    /// Ordinal of the GPU that it is on; its executions are counted there.
+    pub gpu: Option<i32>,
     /// What each execution takes from the settings' rate limiter.
     pub demand: Demand,
     /// The cores that the thread of a blocking instance runs on; a task instance runs on the runtime's workers.
@@ -43,12 +45,14 @@ pub(super) enum Slot {
 /// A task instance; `None` while it executes.
 pub(super) struct TaskSlot {
     name: Arc<str>,
+    pub(super) gpu: Option<i32>,
     pub(super) instance: Mutex<Option<Box<dyn TaskInstance>>>,
 }
 
 /// A blocking instance; the state machine gives it to one execution at a time, so that its lock is never waited for.
 pub(super) struct BlockingSlot {
     name: Arc<str>,
+    pub(super) gpu: Option<i32>,
     pub(super) instance: Mutex<Box<dyn BlockingInstance>>,
     pub(super) brevity: Mutex<Brevity>,
     /// Nobody but its thread does its work: that runs on cores of its own, or what it does may wait for others.
@@ -71,13 +75,13 @@ impl Scheduler {
     /// The thread cannot be started, or the rate limiter cannot meet what the instance asks for.
     pub fn add_instance(&self, new: NewInstance) -> Result<InstanceId, InferError> {
         let shared = &self.shared;
-        let NewInstance { name, instance, demand, cores } = new;
+        let NewInstance { name, instance, gpu, demand, cores } = new;
         let (slot, receiver) = match instance {
-            Instance::Task(instance) => (Slot::Task(TaskSlot::new(&name, instance)), None),
+            Instance::Task(instance) => (Slot::Task(TaskSlot::new(&name, gpu, instance)), None),
             Instance::Blocking(instance) => {
                 let (sender, receiver) = mpsc::channel();
                 let keeps_thread = cores.is_some() || instance.may_wait();
-                let slot = BlockingSlot::new(&name, instance, sender);
+                let slot = BlockingSlot::new(&name, gpu, instance, sender);
                 (Slot::Blocking(BlockingSlot { keeps_thread, ..slot }), Some(receiver))
             }
         };
@@ -197,17 +201,17 @@ impl Slot {
 // === impl TaskSlot ===
 
 impl TaskSlot {
-    fn new(name: &str, instance: Box<dyn TaskInstance>) -> Self {
-        Self { name: name.into(), instance: Mutex::new(Some(instance)) }
+    fn new(name: &str, gpu: Option<i32>, instance: Box<dyn TaskInstance>) -> Self {
+        Self { name: name.into(), gpu, instance: Mutex::new(Some(instance)) }
     }
 }
 
 // === impl BlockingSlot ===
 
 impl BlockingSlot {
-    fn new(name: &str, instance: Box<dyn BlockingInstance>, work: mpsc::Sender<Vec<Job>>) -> Self {
+    fn new(name: &str, gpu: Option<i32>, instance: Box<dyn BlockingInstance>, work: mpsc::Sender<Vec<Job>>) -> Self {
         let (instance, work) = (Mutex::new(instance), Mutex::new(Some(work)));
-        Self { name: name.into(), instance, brevity: Mutex::default(), keeps_thread: false, work }
+        Self { name: name.into(), gpu, instance, brevity: Mutex::default(), keeps_thread: false, work }
     }
 
     /// Gives the requests to the instance's thread. A send fails only when the thread is gone; the dropped jobs then

@@ -24,6 +24,8 @@ use crate::{BatchingSettings, Demand, ExecutionRecord, PrioritySettings, QueuePo
 struct Notes {
     batches: Mutex<Vec<u64>>,
     outcomes: Mutex<Vec<Outcome>>,
+    /// Of batches, then of requests.
+    gpus: [Mutex<Vec<Option<i32>>>; 2],
     decisions: Mutex<Vec<BatchDecision>>,
 }
 
@@ -36,10 +38,12 @@ impl Observer for Notes {
 
     fn batch_executed(&self, execution: &ExecutionRecord) {
         self.batches.lock().push(execution.rows);
+        self.gpus[0].lock().push(execution.gpu);
     }
 
     fn request_finished(&self, request: &RequestRecord) {
         self.outcomes.lock().push(request.outcome);
+        self.gpus[1].lock().push(request.execution.and_then(|execution| execution.gpu));
     }
 }
 
@@ -75,7 +79,7 @@ fn submit(scheduler: &Scheduler, value: f32) -> ResponseStream {
 }
 
 fn named(name: &str, instance: Instance) -> NewInstance {
-    NewInstance { name: name.to_owned(), instance, demand: Demand::default(), cores: None }
+    NewInstance { name: name.to_owned(), instance, gpu: None, demand: Demand::default(), cores: None }
 }
 
 fn start(settings: SchedulerSettings, instance: Instance) -> (Scheduler, Arc<Notes>) {
@@ -106,6 +110,20 @@ async fn an_idle_task_instance_answers_before_submit_returns() {
     let response = stream.single().now_or_never().unwrap().unwrap();
     assert_eq!(response.output("Y").unwrap().elements::<f32>().unwrap().as_ref(), &[7.0]);
     assert_eq!(*notes.outcomes.lock(), [Outcome::Success]);
+}
+
+#[tokio::test]
+async fn executions_say_on_which_gpu_they_were() {
+    for blocking in [false, true] {
+        for gpu in [None, Some(0), Some(3)] {
+            let notes = Arc::new(Notes::default());
+            let instance = fake(FakeBehaviour { blocking, ..Default::default() });
+            let instances = vec![NewInstance { gpu, ..named("m_0", instance) }];
+            let scheduler = Scheduler::start(SchedulerSettings::unbatched(), instances, notes.clone()).unwrap();
+            submit(&scheduler, 1.0).single().await.unwrap();
+            assert_eq!(notes.gpus.each_ref().map(|gpus| gpus.lock().clone()), [vec![gpu], vec![gpu]]);
+        }
+    }
 }
 
 #[tokio::test]

@@ -263,18 +263,47 @@ fn the_machine_is_left_out_on_demand() {
 }
 
 #[test]
-fn a_model_on_one_device_says_which() {
-    let telemetry = Telemetry::new(MetricsSettings::default());
-    let metrics = telemetry.model_on(&identity(1), &ModelConfig::default(), Some("GPU-1"));
-    metrics.record_success(1, &RequestDurations::default());
-    let _on_the_processor = telemetry.model(&identity(2), &ModelConfig::default());
+fn what_runs_on_a_gpu_is_counted_there_and_what_a_model_has_once_is_not() {
+    let settings = MetricsSettings { histogram_latencies: true, summary_latencies: true, ..MetricsSettings::default() };
+    let telemetry = Telemetry::new(settings);
+    let model = telemetry.model(&identity(1), &ModelConfig::default());
+    let on_gpus = ["GPU-1", "GPU-2"].map(|uuid| telemetry.model_on(&model, uuid));
+    on_gpus[0].record_success(1, &RequestDurations::default());
+    on_gpus[0].record_failure(FailureReason::Backend);
+    // Those of a reload are the same.
+    telemetry.model_on(&model, "GPU-2").record_execution(3);
+    model.record_failure(FailureReason::Rejected);
+    model.add_pending(5);
+    let page = telemetry.render();
     check_lines(
-        &telemetry.render(),
+        &page,
         r#"
         nv_inference_request_success{gpu_uuid="GPU-1",model="digits",version="1"} 1
-        nv_inference_request_success{model="digits",version="2"} 0
+        nv_inference_request_success{gpu_uuid="GPU-2",model="digits",version="1"} 0
+        nv_inference_request_success{model="digits",version="1"} 0
+        nv_inference_request_failure{gpu_uuid="GPU-1",model="digits",reason="BACKEND",version="1"} 1
+        nv_inference_request_failure{model="digits",reason="REJECTED",version="1"} 1
+        nv_inference_exec_count{gpu_uuid="GPU-1",model="digits",version="1"} 0
+        nv_inference_exec_count{gpu_uuid="GPU-2",model="digits",version="1"} 1
+        nv_inference_pending_request_count{model="digits",version="1"} 5
         "#,
     );
+    let once = [
+        "nv_inference_pending_request_count{",
+        "nv_model_load_duration_secs{",
+        "nv_inference_first_response_histogram_ms",
+    ];
+    let of_gpus = |line: &&str| line.contains("gpu_uuid") && once.iter().any(|family| line.starts_with(family));
+    assert_eq!(page.lines().filter(of_gpus).collect::<Vec<_>>(), [""; 0]);
+    let summaries = |page: &str| {
+        let family = "nv_inference_request_summary_us_count{";
+        page.lines().filter(|line| line.starts_with(family) && line.contains("gpu_uuid")).count()
+    };
+    assert_eq!(summaries(&page), 2);
+    model.count_cache();
+    assert_eq!(summaries(&telemetry.render()), 0, "left out for models that cache, wherever they run");
+    drop((model, on_gpus));
+    assert!(!telemetry.render().contains("digits"));
 }
 
 #[test]
