@@ -9,7 +9,8 @@ The model (of tests/models, one whose rows are cheaper together: batch_gain is q
 instances, with both. perf_analyzer asks each over HTTP with so many clients that send one row at a time and wait for its answer.
 A row of the table is the median of the rounds, which go through all cells in turn so that noise hits all alike.
 
-`raw` is ONNX Runtime alone with as many threads as there are instances, at the batch size that the server formed on average
+`computing` is how many instances were in the library's run call at a time: what is missing to the number of instances is what
+scheduler, protocol and client cost them. `raw` is ONNX Runtime alone with as many threads as there are instances, at the batch size that the server formed on average
 (between two measured sizes a straight line). The client runs on the same machine: two instances on two cores share them with it.
 Processor time is that of the server alone, and holds on a busy machine too, where rates and latencies do not.
 
@@ -102,7 +103,7 @@ class Cell:
     def __init__(self, model: str, clients: int, place: tuple[int, int], folder: pathlib.Path):
         self.model, self.clients, self.folder = model, clients, folder
         self.port, self.pid = place
-        self.rates, self.batches, self.p50, self.p99, self.cpu = [], [], [], [], []
+        self.rates, self.batches, self.p50, self.p99, self.cpu, self.computing = [], [], [], [], [], []
 
     def measure(self, seconds: float):
         report = self.folder / "report.csv"
@@ -116,19 +117,22 @@ class Cell:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=PERF_ANALYZER_SECONDS_MAX)
         if not report.exists():
             sys.exit(f"perf_analyzer ended with {ended.returncode} and no report:\n{ended.stdout}{ended.stderr}")
-        inferences, executions = (after - earlier for after, earlier in zip(self.counted(), before))
+        inferences, executions, computed_ns = (after - earlier for after, earlier in zip(self.counted(), before))
         self.cpu.append((cpu_seconds(self.pid) - spent) / inferences * 1e6)
         with report.open() as file:
             row = next(csv.DictReader(file))
         self.rates.append(float(row["Inferences/Second"]))
         self.batches.append(inferences / executions)
+        self.computing.append(computed_ns / 1e9 / inferences * self.rates[-1])
         self.p50.append(float(row["p50 latency"]) / 1000)
         self.p99.append(float(row["p99 latency"]) / 1000)
 
-    def counted(self) -> tuple[int, int]:
+    def counted(self) -> tuple[int, int, int]:
+        """Rows and executions so far, and the nanoseconds that the executions were in the library."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v2/models/{self.model}/stats") as answer:
             found = json.load(answer)["model_stats"][0]
-        return found["inference_count"], found["execution_count"]
+        computed_ns = sum(batch["compute_infer"]["ns"] for batch in found["batch_stats"])
+        return found["inference_count"], found["execution_count"], computed_ns
 
     def median(self, name: str) -> float:
         return statistics.median(getattr(self, name))
@@ -172,15 +176,15 @@ def print_raw(raws: dict[int, Raw]):
 
 
 def print_cells(cells: list[Cell], raws: dict[int, Raw]):
-    heads = "served", "clients", "rows/s", "rows per batch", "p50 ms", "p99 ms", "raw at that batch", "ratio"
+    heads = "served", "clients", "rows/s", "rows per batch", "computing", "p50 ms", "p99 ms", "raw at that batch", "ratio"
     print("| " + " | ".join((*heads, "ratio to the best raw", "CPU µs/row", "raw CPU µs/row", "ratio")) + " |")
     print("|---" * (len(heads) + 4) + "|")
     for cell in cells:
         raw = raws[MODELS[cell.model][0]]
         rate, batch = cell.median("rates"), cell.median("batches")
         print(
-            f"| {TITLES[cell.model]} | {cell.clients} | {rate:.0f} | {batch:.1f} | {cell.median('p50'):.2f} "
-            f"| {cell.median('p99'):.2f} | {raw.at(raw.rates, batch):.0f} | {rate / raw.at(raw.rates, batch):.2f} "
+            f"| {TITLES[cell.model]} | {cell.clients} | {rate:.0f} | {batch:.1f} | {cell.median('computing'):.2f} "
+            f"| {cell.median('p50'):.2f} | {cell.median('p99'):.2f} | {raw.at(raw.rates, batch):.0f} | {rate / raw.at(raw.rates, batch):.2f} "
             f"| {rate / raw.best()[0]:.2f} | {cell.median('cpu'):.0f} | {raw.at(raw.cpu, batch):.0f} "
             f"| {cell.median('cpu') / raw.at(raw.cpu, batch):.2f} |"
         )
