@@ -5,7 +5,7 @@
 //! that relaxed order is enough.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,8 @@ pub(crate) struct CallClock {
     resumed_ns: AtomicU64,
     spent_ns: AtomicU64,
     cancelled_ns: AtomicU64,
+    /// The guest would go on, and has let others run.
+    turn_over: AtomicBool,
 }
 
 // === impl CallClock ===
@@ -33,6 +35,7 @@ impl CallClock {
             resumed_ns: AtomicU64::new(UNSET),
             spent_ns: AtomicU64::new(0),
             cancelled_ns: AtomicU64::new(UNSET),
+            turn_over: AtomicBool::new(false),
         }
     }
 
@@ -51,6 +54,16 @@ impl CallClock {
         if resumed != UNSET {
             self.spent_ns.fetch_add(self.now_ns().saturating_sub(resumed), Ordering::Relaxed);
         }
+    }
+
+    /// The guest lets others run now.
+    pub(crate) fn end_turn(&self) {
+        self.turn_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the guest let others run since this was asked last.
+    pub(crate) fn take_turn_over(&self) -> bool {
+        self.turn_over.swap(false, Ordering::Relaxed)
     }
 
     /// Another thread worked for the guest while the call was not polled.

@@ -47,9 +47,9 @@ fn start() -> Option<ThreadPool> {
 }
 
 /// Of the calling thread alone, as Linux understands the call.
-fn lower_priority() {
+pub(crate) fn lower_priority() {
     if let Err(error) = setpriority_process(None, NICE) {
-        tracing::debug!("a thread that compiles plugins keeps its priority: {error}");
+        tracing::debug!("a thread for plugins keeps its priority: {error}");
     }
 }
 

@@ -13,7 +13,7 @@ use wasmtime::{
 
 use crate::{
     artefact_cache::ArtefactCache, bindings::Everything, compiler::Compiler, failure::PluginError, imports,
-    limits::PluginLimits, reaper::Reaper, state::PluginState, ticker::Ticker,
+    limits::PluginLimits, long_calls::LongCalls, reaper::Reaper, state::PluginState, ticker::Ticker,
 };
 
 /// Guests that can exist at the same time, idle ones included. Each reserves 4 GiB of addresses and no memory.
@@ -42,6 +42,7 @@ struct Inner {
     ticker: Ticker,
     reaper: Reaper,
     compiler: Compiler,
+    long_calls: LongCalls,
     cache: Option<ArtefactCache>,
     recent: Mutex<Option<(String, Component)>>,
 }
@@ -73,6 +74,7 @@ impl PluginEngine {
             ticker,
             reaper,
             compiler: Compiler::default(),
+            long_calls: LongCalls::default(),
             cache,
             recent: Mutex::new(None),
         })))
@@ -96,6 +98,11 @@ impl PluginEngine {
 
     pub(crate) fn compiler(&self) -> &Compiler {
         &self.0.compiler
+    }
+
+    /// Where calls go on that take long.
+    pub(crate) fn long_calls(&self) -> &LongCalls {
+        &self.0.long_calls
     }
 
     /// What was compiled last: a model's configuration is completed, and then the model is loaded, from the same bytes.

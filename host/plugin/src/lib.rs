@@ -46,6 +46,7 @@ mod imports;
 
 mod agent;
 mod failure;
+mod long_calls;
 mod metering;
 mod model_guest;
 mod output;

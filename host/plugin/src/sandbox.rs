@@ -76,7 +76,7 @@ impl Sandbox {
         store.set_max_component_handles(limits.handles_max as usize * 2 + HANDLES_LENT_MAX);
         let clock = store.data().call.clock.clone();
         let starting = plugin.compiled.pre().instantiate_async(&mut store);
-        let instance = clocked(&clock, || false, starting).await;
+        let instance = plugin.engine.long_calls().run(&clock, || false, starting).await;
         let loaded = instance.and_then(|instance| match plugin.compiled.exports() {
             Exports::Transform(indices) => indices.load(&mut store, &instance).map(Exported::Transform),
             Exports::Model(indices) => indices.load(&mut store, &instance).map(Exported::Model),

@@ -234,6 +234,7 @@ impl PluginState {
     /// What the guest does when it looks at the clocks: go on after letting others run, or stop.
     pub(crate) fn on_epoch(&self) -> wasmtime::Result<UpdateDeadline> {
         self.check_clocks()?;
+        self.call.clock.end_turn();
         if self.call.serving.is_none() {
             // A guest may be started by a thread that blocks for it, where tokio's own yield would never be woken.
             return Ok(UpdateDeadline::Yield(1));

@@ -37,7 +37,8 @@ impl Sandbox {
         let Exported::Model(model) = self.exported.clone() else { return Ok(()) };
         self.store.set_epoch_deadline(1);
         let clock = self.store.data().call.clock.clone();
-        match clocked(&clock, || false, model.call_initialise(&mut self.store)).await {
+        let call = model.call_initialise(&mut self.store);
+        match plugin.engine.long_calls().run(&clock, || false, call).await {
             Ok(Ok(())) => {
                 self.leaked_handles += self.store.data_mut().end();
                 Ok(())
@@ -68,7 +69,8 @@ impl Sandbox {
         let shares = questions.iter().map(|question| question.slot.usage().clone()).collect();
         let meter = CallMeter::start(clock.clone(), shares);
         let cancelled = || questions.iter().all(|question| question.slot.is_open() && question.slot.is_over());
-        let returned = clocked(&clock, cancelled, model.call_execute(&mut self.store, &requests)).await;
+        let call = model.call_execute(&mut self.store, &requests);
+        let returned = plugin.engine.long_calls().run(&clock, cancelled, call).await;
         self.store.data_mut().report_call();
         drop(meter);
         let answers = match returned {

@@ -6,7 +6,7 @@ use nereid_inference::{CheckedRequest, InferError, InferResponse};
 use nereid_telemetry::Usage;
 use wasmtime::component::Resource;
 
-use super::{Exported, Sandbox, clocked};
+use super::{Exported, Sandbox};
 use crate::{
     bindings::nereid::plugin::tensors::Named,
     convert,
@@ -34,7 +34,8 @@ impl Sandbox {
         let (handle, inputs) = self.give_request(request);
         let clock = self.store.data().call.clock.clone();
         let _meter = CallMeter::start(clock.clone(), vec![usage.clone()]);
-        let returned = clocked(&clock, cancelled, transform.call_run(&mut self.store, handle, &inputs)).await;
+        let call = transform.call_run(&mut self.store, handle, &inputs);
+        let returned = plugin.engine.long_calls().run(&clock, cancelled, call).await;
         self.store.data_mut().report_call();
         let answer = match returned {
             Ok(Ok(response)) => self.store.data_mut().take_response(response),
