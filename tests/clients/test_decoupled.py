@@ -28,7 +28,26 @@ from trace_file import read_traces
 from tritonclient.utils import InferenceServerException
 
 
+def reshaped(kind: str, name: str, data_type: str, dims: str, reshape: str) -> str:
+    return f'{kind} {{ name: "{name}" data_type: {data_type} dims: [ {dims} ] reshape {{ shape: [ {reshape} ] }} }}\n'
+
+
+def write_reshaped_models(models):
+    """Clients see one more dimension than the models."""
+    inputs = reshaped("input", "IN", "TYPE_INT32", "1, -1", "-1") + reshaped("input", "DELAY", "TYPE_UINT32", "1, -1", "-1")
+    inputs += 'input { name: "WAIT" data_type: TYPE_UINT32 dims: [ 1 ] }\n'
+    outputs = reshaped("output", "OUT", "TYPE_INT32", "1, 1", "1") + 'output { name: "IDX" data_type: TYPE_UINT32 dims: [ 1 ] }\n'
+    write_model(models, "reshaped", 'backend: "repeat"\n' + DECOUPLED + inputs + outputs)
+    steps = 'model_name: "reshaped" model_version: -1 output_map { key: "OUT" value: "OUT" } '
+    steps += " ".join(f'input_map {{ key: "{name}" value: "{name}" }}' for name in ("IN", "DELAY", "WAIT"))
+    inputs = reshaped("input", "IN", "TYPE_INT32", "-1", "1, -1") + reshaped("input", "DELAY", "TYPE_UINT32", "-1", "1, -1")
+    inputs += 'input { name: "WAIT" data_type: TYPE_UINT32 dims: [ 1 ] }\n'
+    outputs = reshaped("output", "OUT", "TYPE_INT32", "1, 1, 1", "1, 1")
+    write_model(models, "around", f'platform: "ensemble"\n{inputs}{outputs}ensemble_scheduling {{ step {{ {steps} }} }}\n')
+
+
 def write_models(models):
+    write_reshaped_models(models)
     write_repeat(models)
     write_square(models)
     failures = 'parameters { key: "CUSTOM_FAIL_COUNT" value { string_value: "1" } }\n'
@@ -102,6 +121,16 @@ def test_only_the_outputs_asked_for_are_sent(stream):
     outputs = [tritonclient.grpc.InferRequestedOutput("IDX")]
     (result,) = stream.ask("repeat_int32", repeat_inputs([9]), outputs=outputs)
     assert [output.name for output in result.get_response().outputs] == ["IDX"]
+
+
+@pytest.mark.parametrize("model,sent,expected", [("reshaped", [1, 3], [1, 1]), ("around", [3], [1, 1, 1])])
+def test_every_response_has_the_shape_that_clients_see(stream, model, sent, expected):
+    elements, delays = np.array([7, 8, 9]).reshape(sent), np.zeros(sent)
+    inputs = [tensor("IN", elements, "INT32"), tensor("DELAY", delays, "UINT32"), tensor("WAIT", [0], "UINT32")]
+    found = [result.as_numpy("OUT") for result in stream.ask(model, inputs)]
+    assert [(answer.shape, answer.item()) for answer in found] == [(tuple(expected), element) for element in (7, 8, 9)]
+    with pytest.raises(InferenceServerException, match=f"unexpected shape for input 'IN' for model '{model}'"):
+        stream.ask(model, [tensor("IN", [[7, 8], [9, 10]], "INT32"), *inputs[1:]])
 
 
 def test_a_failure_is_a_response_and_the_stream_goes_on(stream):

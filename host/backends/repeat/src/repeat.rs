@@ -71,8 +71,9 @@ impl Backend for RepeatBackend {
         }
         tensors::check(config, &INPUTS, &OUTPUTS)?;
         match config.inputs.as_slice() {
-            [elements, delays, ..] if elements.dims != delays.dims => {
-                Err(tensors::refused(config, &shapes_differ(&elements.dims, &delays.dims)))
+            [elements, delays, ..] if elements.backend_dims() != delays.backend_dims() => {
+                let problem = shapes_differ(elements.backend_dims(), delays.backend_dims());
+                Err(tensors::refused(config, &problem))
             }
             _ => Ok(Arc::new(RepeatModel)),
         }

@@ -10,7 +10,7 @@ pub(crate) struct Expected {
     pub(crate) dims: Dims,
 }
 
-/// Its dims, without the batch.
+/// Its dims, without the batch, as the backend sees them: those of the `reshape`, where there is one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dims {
     /// One dimension of one element.
@@ -35,13 +35,13 @@ pub(crate) fn check(model_config: &ModelConfig, inputs: &[Expected], outputs: &[
     let declared_inputs = declared_inputs.map(|input| Declared {
         name: &input.name,
         type_name: input.data_type.config_name(),
-        dims: &input.dims,
+        dims: input.backend_dims(),
     });
     let declared_outputs = model_config.outputs.iter();
     let declared_outputs = declared_outputs.map(|output| Declared {
         name: &output.name,
         type_name: output.data_type.config_name(),
-        dims: &output.dims,
+        dims: output.backend_dims(),
     });
     check_kind("input", &declared_inputs.collect::<Vec<_>>(), inputs)
         .and_then(|()| check_kind("output", &declared_outputs.collect::<Vec<_>>(), outputs))

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use nereid_backend::fake::FakeBehaviour;
 use nereid_inference::{
-    InferRequest, ModelConfig, ModelLoader, ModelSource, ParameterValue, RESPONSES_BUFFERED_MAX, SequenceFlags,
-    SequenceId, ServedModel,
-    config::{EnsembleStep, ResponseCache, Scheduling, SequenceBatching, TransactionPolicy},
+    InferRequest, ModelConfig, ModelLoader, ModelSource, NamedTensor, ParameterValue, RESPONSES_BUFFERED_MAX,
+    SequenceFlags, SequenceId, ServedModel,
+    config::{
+        EnsembleStep, ModelInput, ModelOutput, Reshape, ResponseCache, Scheduling, SequenceBatching, TransactionPolicy,
+    },
 };
-use nereid_tensor::DataType;
+use nereid_tensor::{DataType, Shape, Tensor};
 
 use crate::test_service::{World, echo, ensemble, output, source, step, tensor};
 
@@ -219,6 +221,32 @@ async fn an_ensemble_is_decoupled_when_a_member_is() {
     assert!(end.last && end.response.is_none());
     let counts: Vec<_> = model.statistics().responses.iter().map(|row| row.success.count).collect();
     assert_eq!(counts, [1, 1, 1, 0]);
+}
+
+#[tokio::test]
+async fn every_response_of_a_decoupled_model_has_the_clients_form() {
+    let world = World::new(FakeBehaviour { streams: Some(3), ..FakeBehaviour::default() });
+    // `a` sees [1,2], its clients [2], and those of the ensemble [2,1].
+    let mut member = decoupled("a");
+    member.inputs[0].reshape = Some(Reshape { shape: vec![1, 2] });
+    member.outputs[0].reshape = Some(Reshape { shape: vec![1, 2] });
+    let member = world.load(member).unwrap();
+    let mut config = ensemble("e", vec![step("a", "IN", "OUT")]);
+    let (dims, reshape) = (vec![2, 1], Some(Reshape { shape: vec![2] }));
+    config.inputs[0] = ModelInput { dims: dims.clone(), reshape: reshape.clone(), ..config.inputs[0].clone() };
+    config.outputs[0] = ModelOutput { dims, reshape, ..config.outputs[0].clone() };
+    let around = world.load(config).unwrap();
+    for (model, sent, output, shape) in [(member, "X", "Y", &[1, 2][..]), (around, "IN", "OUT", &[1, 2, 1])] {
+        let tensor = Tensor::from_elements(Shape::new(shape), &[1.0_f32, 2.0]).unwrap();
+        let mut stream = model.infer(InferRequest::new(vec![NamedTensor::new(sent, tensor)]));
+        for _ in 0..3 {
+            let response = stream.next().await.unwrap().response.unwrap().unwrap();
+            let found = response.output(output).unwrap();
+            assert_eq!((&**found.shape(), &*found.elements::<f32>().unwrap()), (shape, &[1.0, 2.0][..]));
+        }
+        assert!(stream.next().await.is_some_and(|end| end.last && end.response.is_none()));
+        assert_eq!(model.statistics().inference.success.count, 1);
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,11 @@ use std::{
 };
 
 use nereid_backend::contract;
-use nereid_inference::{InferRequest, ResponseStream, Signature, config::TransactionPolicy, response_channel};
+use nereid_inference::{
+    InferRequest, ResponseStream, Signature,
+    config::{Reshape, TransactionPolicy},
+    response_channel,
+};
 
 use super::*;
 use crate::tensors::fixture::{self, load_error};
@@ -132,6 +136,21 @@ fn a_configuration_of_other_tensors_is_refused_in_tritons_words() {
     check(|config| config.inputs[2].dims = vec![-1], "expected WAIT shape to be [1], got [-1]");
     let int64 = |config: &mut ModelConfig| config.outputs[0].data_type = DataType::Int64.into();
     check(int64, "expected OUT datatype to be TYPE_INT32, got TYPE_INT64");
+}
+
+#[test]
+fn the_dims_that_count_are_those_of_the_reshape() {
+    let mut source = source();
+    let (elements, delays) = source.config.inputs.split_at_mut(1);
+    for input in [&mut elements[0], &mut delays[0]] {
+        (input.dims, input.reshape) = (vec![-1, 1], Some(Reshape { shape: vec![-1] }));
+    }
+    let output = &mut source.config.outputs[0];
+    (output.dims, output.reshape) = (vec![1, 1], Some(Reshape { shape: vec![1] }));
+    assert!(RepeatBackend.load(&source).is_ok());
+    source.config.outputs[0].reshape = None;
+    let expected = "model 'm': expected OUT shape to be [1], got [1, 1]";
+    assert_eq!(load_error(&RepeatBackend, &source), expected);
 }
 
 #[test]
