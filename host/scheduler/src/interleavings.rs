@@ -223,6 +223,26 @@ fn a_scheduler_that_goes_with_its_last_request_keeps_nobody_waiting() {
 }
 
 #[test]
+fn a_scheduler_that_is_gone_leaves_nothing_behind() {
+    check(|| {
+        let (limiter, behaviour) = (scarce(), FakeBehaviour::default());
+        let [(leaving, _), (staying, counts)] =
+            ["a", "b"].map(|name| start_with(vec![limited(name, 1, &behaviour)], Some(limiter.clone())));
+        let leaves = thread::spawn(move || drop(submit(&leaving)));
+        let clients = clients(&staying, 1, 1);
+        for thread in clients.into_iter().chain([leaves]) {
+            thread.join().unwrap();
+        }
+        drop(staying);
+        // Threads of instances that are gone end by themselves. A run of steps without an end is a failure.
+        while limiter.known() != (0, 0) {
+            thread::yield_now();
+        }
+        assert_eq!(counts.succeeded.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
 fn limited_instances_come_and_go_while_others_wait_for_their_share() {
     check(|| {
         let (limiter, behaviour) = (scarce(), FakeBehaviour::default());

@@ -234,6 +234,11 @@ impl Limiter {
         self.next_id += 1;
         self.next_id
     }
+
+    #[cfg(test)]
+    pub(crate) fn member_count(&self) -> usize {
+        self.members.len()
+    }
 }
 
 #[cfg(test)]

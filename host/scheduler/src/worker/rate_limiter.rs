@@ -41,6 +41,12 @@ impl RateLimiter {
         Arc::new(Self { limiter: Mutex::new(Limiter::new(supplies)), schedulers: Mutex::default() })
     }
 
+    /// How many schedulers are woken for grants, and how many instances have a share.
+    #[cfg(test)]
+    pub(crate) fn known(&self) -> (usize, usize) {
+        (self.schedulers.lock().len(), self.limiter.lock().member_count())
+    }
+
     fn wake(&self, owners: &BTreeSet<OwnerId>) {
         if owners.is_empty() {
             return;

@@ -1,5 +1,6 @@
 //! The worker with fake instances: what runs where, and what happens to those who cannot run.
 
+mod limited;
 mod ragged;
 mod sequences;
 
