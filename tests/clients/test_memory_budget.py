@@ -139,6 +139,29 @@ def test_models_on_demand_make_room_for_each_other(start_server, heavy, needs, p
     client.close()
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_reload_on_demand_makes_room_for_both_generations(start_server, tmp_path, needs, protocol):
+    first, second = needs
+    folder = tmp_path / "models"
+    for name in ("a", "b"):
+        write_heavy_model(folder, name, WEIGHTS_MIB)
+    flags = ("--model-control-mode=ondemand", f"--memory-budget={int(first + 1.5 * second)}")
+    server = start_server(folder, *flags)
+    client = Client(protocol, server)
+    # The one that will go brings the library along.
+    assert look_up(client, "b", 3) == 3
+    client.raw.load_model("a")
+    assert ready(client) == {"a", "b"}
+    (folder / "a/1/note").write_text("another file, another generation")
+    client.raw.load_model("a")
+    assert ready(client) == {"a"} and server.log_text().count("successfully loaded 'a'") == 2
+    assert "making room: 'b' was used least recently" in server.log_text()
+    assert look_up(client, "a", 4) == 4
+    until(lambda: charged(server, "a") < 1.5 * second, "the generation before is gone")
+    assert look_up(client, "b", 5) == 5 and ready(client) == {"a", "b"}
+    client.close()
+
+
 def test_more_instances_need_room_and_fewer_leave_it(start_server, tmp_path):
     folder = tmp_path / "models"
     warm_up = 'model_warmup [ { name: "w" batch_size: 1 inputs { key: "INPUT0" value: '

@@ -7,6 +7,7 @@
 //!
 //! Costs, per request: two short locks. A model that is loaded by name stays until it is unloaded by name.
 
+mod by_name;
 mod catalogue;
 mod desk;
 mod policy;
@@ -18,9 +19,9 @@ mod simulation;
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Weak, mpsc},
+    sync::{Arc, Weak},
     thread::JoinHandle,
-    time::{Instant, SystemTime},
+    time::SystemTime,
 };
 
 use nereid_inference::{
@@ -32,13 +33,13 @@ use nereid_sync::{ArcSwap, Mutex};
 use self::{
     catalogue::Catalogue,
     desk::Waiter,
-    policy::{Policy, PolicySettings, Slot},
+    policy::{Policy, PolicySettings},
 };
 use crate::{
     Repository, StartReport,
     bell::Bell,
     book::Retired,
-    control::{Load, one_error},
+    control::one_error,
     ensembles::Member,
     model_id::ModelId,
     places::Places,
@@ -103,7 +104,9 @@ impl OnDemand {
             let named = self.repository.settings.load_models.iter();
             named.flat_map(|name| catalogue.called(name)).collect()
         };
-        started.iter().for_each(|id| self.pin(id, true));
+        for id in &started {
+            self.pin(id, true);
+        }
         *self.worker.lock() = Some(desk::start(self)?);
         let count = self.catalogue.lock().len();
         tracing::info!(
@@ -162,10 +165,10 @@ impl OnDemand {
         self.policy.lock().reconcile(|slot| ids.get(slot).is_some_and(|id| self.is_loaded(id)));
     }
 
-    fn pin(&self, id: &ModelId, pinned: bool) {
-        if let Some(slot) = self.catalogue.lock().slot(id) {
-            self.policy.lock().pin(slot, pinned);
-        }
+    /// Keeps the model loaded, or not; returns whether it was kept before.
+    fn pin(&self, id: &ModelId, pinned: bool) -> bool {
+        let slot = self.catalogue.lock().slot(id);
+        slot.is_some_and(|slot| self.policy.lock().pin(slot, pinned))
     }
 
     /// A model that could not even be read has no stand-in, and its reason here.
@@ -242,78 +245,5 @@ impl ModelControl for OnDemand {
 
     fn history(&self, name: &str) -> Result<Vec<ModelHistory>, InferError> {
         self.repository.history(name)
-    }
-}
-
-// === impl OnDemand: loads and unloads by name ===
-
-impl OnDemand {
-    /// Loads the model, or loads what has changed of it, and keeps it until it is unloaded by name.
-    fn load_by_name(&self, id: &ModelId) -> Result<(), InferError> {
-        let known = self.catalogue.lock().slot(id);
-        let Some(slot) = known else { return self.load_newcomer(id) };
-        self.policy.lock().forgive(slot);
-        self.pin(id, true);
-        let is_loaded = self.policy.lock().is_loaded(slot);
-        let loaded = if is_loaded { self.load_now(id) } else { self.wait_for(slot) };
-        match &loaded {
-            Ok(()) => self.repository.book.lock().mark_explicit(id),
-            Err(_) => self.pin(id, false),
-        }
-        loaded
-    }
-
-    /// A directory that was not there at the start, or could not be read then.
-    fn load_newcomer(&self, id: &ModelId) -> Result<(), InferError> {
-        let places = Places::open(&self.repository.settings)?;
-        let standing = |id: &ModelId| self.repository.book.lock().standing(id);
-        let wanted = vec![id.clone()];
-        let plan =
-            Planner::new(&self.repository.settings, &places, &*self.repository.loader, wanted).over(&standing).plan();
-        if !matches!(plan.get(id), Some(Ok(_))) {
-            // Fails, with the text that a load has.
-            return self.load_now(id);
-        }
-        self.catalogue.lock().enter(self, &plan);
-        self.load_by_name(id)
-    }
-
-    /// Changes what is loaded, in place.
-    fn load_now(&self, id: &ModelId) -> Result<(), InferError> {
-        let mut outcomes = self.repository.load_and_relink(Load::of(BTreeSet::from([id.clone()]), Origin::demand()))?;
-        self.describe(outcomes.keys());
-        self.reconcile();
-        match outcomes.remove(id) {
-            Some(Err(error)) => Err(error),
-            Some(Ok(_)) | None => Ok(()),
-        }
-    }
-
-    fn wait_for(&self, slot: Slot) -> Result<(), InferError> {
-        let (sender, receiver) = mpsc::channel();
-        self.wait(Instant::now(), slot, Waiter::Load(sender));
-        receiver.recv().unwrap_or_else(|_| Err(InferError::unavailable("Server exiting")))
-    }
-
-    fn unload_by_name(&self, id: &ModelId, unload_dependents: bool) {
-        let slot = self.catalogue.lock().slot(id);
-        if let Some(slot) = slot {
-            let mut policy = self.policy.lock();
-            policy.pin(slot, false);
-            policy.forgive(slot);
-            let is_changing = policy.is_changing(slot);
-            drop(policy);
-            if is_changing {
-                // Whatever comes of it: it is over then.
-                drop(self.wait_for(slot));
-            }
-            self.policy.lock().begin_unload(slot);
-        }
-        self.repository.unload_models(&BTreeSet::from([id.clone()]), unload_dependents);
-        if let Some(slot) = slot {
-            self.policy.lock().gone(slot);
-        }
-        self.reconcile();
-        self.bell.ring();
     }
 }

@@ -150,6 +150,7 @@ impl OnDemand {
                     waiters.into_iter().for_each(|waiter| waiter.refuse(error.clone()));
                 }
                 Some(Action::Load(slot)) => begun.extend(self.begin("model-load", slot, Self::load_slot)),
+                Some(Action::Retry(waiter)) => waiter.retry(),
                 Some(Action::Unload(slot)) => begun.extend(self.begin("model-unload", slot, Self::unload_slot)),
             }
         }
@@ -166,7 +167,7 @@ impl OnDemand {
         self.catalogue.lock().ids().get(slot).cloned()
     }
 
-    fn unload_slot(&self, slot: Slot) {
+    pub(super) fn unload_slot(&self, slot: Slot) {
         if let Some(id) = self.id(slot) {
             tracing::info!("making room: '{id}' was used least recently");
             self.repository.unload_models(&BTreeSet::from([id]), false);
@@ -219,7 +220,7 @@ impl OnDemand {
     }
 
     /// What became of the model and its members.
-    fn load_id(&self, id: &ModelId) -> Outcomes {
+    pub(super) fn load_id(&self, id: &ModelId) -> Outcomes {
         let load = || self.repository.load_and_relink(Load::of(BTreeSet::from([id.clone()]), Origin::demand()));
         guarded("loading on demand", load).unwrap_or_else(|error| Outcomes::from([(id.clone(), Err(error))]))
     }
@@ -235,7 +236,7 @@ impl OnDemand {
 }
 
 /// The first of the models that found no room, in the words of its load.
-fn lack_of_memory(outcomes: &Outcomes) -> Option<&InferError> {
+pub(super) fn lack_of_memory(outcomes: &Outcomes) -> Option<&InferError> {
     outcomes.values().filter_map(|outcome| outcome.as_ref().err()).find(|error| error.lacks_room())
 }
 
@@ -247,6 +248,13 @@ impl Waiter {
         match self {
             Self::Request { sender, .. } => sender.is_cancelled(),
             Self::Load(_) => false,
+        }
+    }
+
+    /// Whoever waited to reload a model does so now; requests never wait for that.
+    fn retry(self) {
+        if let Self::Load(sender) = self {
+            let _ = sender.send(Ok(()));
         }
     }
 

@@ -17,6 +17,8 @@
 
 mod actions;
 mod memory;
+mod questions;
+mod reloads;
 
 use std::{
     collections::VecDeque,
@@ -24,6 +26,8 @@ use std::{
 };
 
 use nereid_inference::InferError;
+
+use self::reloads::Reload;
 
 /// A model by its place in the catalogue.
 pub(crate) type Slot = usize;
@@ -49,6 +53,8 @@ pub(crate) struct Policy<W> {
     models: Vec<Model<W>>,
     /// Wanted and not begun, oldest first.
     queue: VecDeque<Slot>,
+    /// Of models that are loaded; they wait for room, oldest first.
+    reloads: VecDeque<Reload<W>>,
     waiters: usize,
     /// Counts uses: the order in which models were used.
     clock: u64,
@@ -114,6 +120,8 @@ pub(crate) enum Refusal {
     },
     /// Its time is over.
     TooLong(Lack),
+    /// Its time is over: the model is loaded, and there was no room for another generation, in the words of the load.
+    ReloadTooLong(InferError),
     /// It is made of more models than may be loaded.
     TooLarge {
         models: usize,
@@ -138,6 +146,8 @@ pub(crate) enum Action<W> {
     Load(Slot),
     /// Unload the model, and say [`Policy::gone`].
     Unload(Slot),
+    /// Its reload is to be tried again.
+    Retry(W),
     Refuse(Slot, Vec<W>, Refusal),
 }
 
@@ -153,7 +163,15 @@ pub(crate) struct Finished<W> {
 
 impl<W> Policy<W> {
     pub(crate) fn new(settings: PolicySettings) -> Self {
-        Self { settings, models: Vec::new(), queue: VecDeque::new(), waiters: 0, clock: 0, failures_until: None }
+        Self {
+            settings,
+            models: Vec::new(),
+            queue: VecDeque::new(),
+            reloads: VecDeque::new(),
+            waiters: 0,
+            clock: 0,
+            failures_until: None,
+        }
     }
 
     pub(crate) fn settings(&self) -> PolicySettings {
@@ -191,11 +209,9 @@ impl<W> Policy<W> {
         }
     }
 
-    /// The model stays loaded, or makes room again.
-    pub(crate) fn pin(&mut self, slot: Slot, pinned: bool) {
-        if let Some(model) = self.models.get_mut(slot) {
-            model.pinned = pinned;
-        }
+    /// The model stays loaded, or makes room again; returns what it did before.
+    pub(crate) fn pin(&mut self, slot: Slot, pinned: bool) -> bool {
+        self.models.get_mut(slot).is_some_and(|model| std::mem::replace(&mut model.pinned, pinned))
     }
 
     /// A load that failed may be tried at once.
@@ -226,26 +242,6 @@ impl<W> Policy<W> {
     pub(crate) fn done(&mut self, slot: Slot) {
         if let Some(model) = self.models.get_mut(slot) {
             model.in_flight = model.in_flight.saturating_sub(1);
-        }
-    }
-
-    /// Whether any model is in [`Policy::refusal`].
-    pub(crate) fn has_failures(&self, now: Instant) -> bool {
-        self.failures_until.is_some_and(|until| until > now)
-    }
-
-    /// Whether anybody waits for room.
-    pub(crate) fn has_queue(&self) -> bool {
-        !self.queue.is_empty()
-    }
-
-    /// Whether a request would be refused at once.
-    pub(crate) fn refusal(&self, now: Instant, slot: Slot) -> Option<Refusal> {
-        match &self.models.get(slot)?.state {
-            State::Failed { reason, until } if *until > now => {
-                Some(Refusal::Failed { reason: reason.clone(), left: *until - now })
-            }
-            _ => None,
         }
     }
 
@@ -345,22 +341,6 @@ impl<W> Policy<W> {
             }
             _ => false,
         }
-    }
-
-    /// Whether somebody loads or unloads it now, or will.
-    pub(crate) fn is_changing(&self, slot: Slot) -> bool {
-        let state = self.models.get(slot).map(|model| &model.state);
-        matches!(state, Some(State::Queued | State::Loading { .. } | State::Unloading))
-    }
-
-    pub(crate) fn is_loaded(&self, slot: Slot) -> bool {
-        matches!(self.models.get(slot).map(|model| &model.state), Some(State::Loaded))
-    }
-
-    /// The models that are loaded and in use, for texts.
-    pub(crate) fn in_the_way(&self) -> Vec<Slot> {
-        let stays = |(_, model): &(usize, &Model<W>)| matches!(model.state, State::Loaded | State::Loading { .. });
-        self.models.iter().enumerate().filter(stays).map(|(slot, _)| slot).collect()
     }
 }
 

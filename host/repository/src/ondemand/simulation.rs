@@ -1,7 +1,10 @@
-//! Seeded simulation of the policy in virtual time: random requests, ends of requests, loads that fail or succeed, loads
-//! and unloads by name. After every step: a model is in one load at a time, no more are loaded than allowed, what makes
-//! room is idle, unpinned and needed by no ensemble, and the least recently used. At the end everybody was answered once.
+//! Seeded simulation of the policy in virtual time: random requests, ends of requests, loads that fail or succeed, loads,
+//! reloads and unloads by name. After every step: a model is in one load at a time, no more are loaded than allowed, what
+//! makes room is idle, unpinned and needed by no ensemble, and the least recently used; a reload waits only while nobody is
+//! idle and somebody may yet be. At the end everybody was answered once.
 //! A failure prints its seed; `NEREID_SEED=n` replays it, `NEREID_SEEDS=n` goes deep.
+
+mod reloads;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,6 +14,7 @@ use std::{
 use nereid_inference::InferError;
 use nereid_seeds::{Random, for_every_seed};
 
+use self::reloads::WaitingReload;
 use super::policy::{Action, Answer, Finished, Policy, PolicySettings, Refusal, Slot};
 
 const SEEDS: u64 = 1_000;
@@ -36,6 +40,8 @@ struct World {
     waiting: BTreeMap<u64, (Slot, Instant)>,
     /// Found no memory, and wait for somebody to go.
     lacking: BTreeSet<Slot>,
+    /// Reloads that wait for room.
+    reloads: BTreeMap<u64, WaitingReload>,
     /// Not to be tried before.
     failed: BTreeMap<Slot, Instant>,
     next_request: u64,
@@ -83,6 +89,7 @@ impl World {
             running: BTreeMap::new(),
             waiting: BTreeMap::new(),
             lacking: BTreeSet::new(),
+            reloads: BTreeMap::new(),
             failed: BTreeMap::new(),
             next_request: 0,
         }
@@ -122,6 +129,8 @@ impl World {
             match action {
                 Action::Load(leader) => self.begin_load(leader),
                 Action::Unload(slot) => self.begin_eviction(slot),
+                Action::Retry(id) => self.retry(id),
+                Action::Refuse(slot, waiters, Refusal::ReloadTooLong(_)) => self.give_up_reload(slot, &waiters),
                 Action::Refuse(slot, waiters, refusal) => self.refused(slot, &waiters, &refusal),
             }
             self.check_room();
@@ -131,13 +140,16 @@ impl World {
         for (id, (slot, until)) in &self.waiting {
             assert!(*until > self.now, "request {id} for {slot} waits beyond its time");
         }
-        let wake_at = self.waiting.values().map(|(_, until)| *until).min();
+        self.check_reloads();
+        let patience = self.waiting.values().map(|(_, until)| *until);
+        let wake_at = patience.chain(self.reloads.values().map(|reload| reload.until)).min();
         assert_eq!(self.policy.wake_at(), wake_at);
     }
 
     fn begin_load(&mut self, leader: Slot) {
         if self.lacking.remove(&leader) {
-            assert!(!self.could_ever_go(leader), "{leader} is tried again, and nobody has gone");
+            let has_hope = self.could_ever_go(leader) || !self.unloading.is_empty();
+            assert!(!has_hope, "{leader} is tried again, and nobody has gone");
         }
         for slot in std::iter::once(leader).chain(self.members[leader].clone()) {
             if self.loaded.contains(&slot) {
@@ -161,14 +173,12 @@ impl World {
                 && !owners.any(|owner| self.members[*owner].contains(slot))
         };
         assert!(self.loaded.contains(&slot) && may_go(&slot), "{slot} is in use");
-        // But for what the model that is to come is made of, which only the policy knows here.
+        // But for the model that is to come and what it is made of, which only the policy knows here.
         let older = self.loaded.iter().filter(|other| may_go(other) && self.used.get(other) < self.used.get(&slot));
-        let wanted: BTreeSet<Slot> = self.waiting.values().flat_map(|(slot, _)| self.members[*slot].clone()).collect();
-        assert!(
-            older.clone().all(|other| wanted.contains(other)),
-            "{slot} goes before {:?}",
-            older.collect::<Vec<_>>()
-        );
+        let reloaded = self.reloads.values().map(|reload| reload.slot);
+        let to_come: BTreeSet<Slot> = self.waiting.values().map(|(slot, _)| *slot).chain(reloaded).collect();
+        let wanted = |slot: &Slot| to_come.iter().any(|model| model == slot || self.members[*model].contains(slot));
+        assert!(older.clone().all(wanted), "{slot} goes before {:?}", older.collect::<Vec<_>>());
         self.loaded.remove(&slot);
         self.unloading.insert(slot);
     }
@@ -238,7 +248,7 @@ impl World {
             self.loading.iter().filter(|(_, by)| **by == leader).map(|(slot, _)| *slot).collect();
         let there: BTreeSet<Slot> =
             involved.iter().copied().filter(|slot| *slot != leader && self.random.chance(50)).collect();
-        let has_hope = self.could_ever_go(leader);
+        let has_hope = self.could_ever_go(leader) || !self.unloading.is_empty();
         let reason = InferError::resource_exhausted("no room");
         let postponed = self.policy.postponed(leader, &reason, |slot| there.contains(&slot));
         assert_eq!(postponed.is_some(), has_hope, "{leader} is to wait if somebody can go, and only then");
@@ -256,11 +266,16 @@ impl World {
 
     /// Whether somebody is loaded who could make room for the model, once idle.
     fn could_ever_go(&self, leader: Slot) -> bool {
+        self.those_who_may_go(leader).next().is_some()
+    }
+
+    /// Those who can make room for the model, once idle.
+    fn those_who_may_go(&self, leader: Slot) -> impl Iterator<Item = Slot> {
         let owners: Vec<Slot> = self.loaded.iter().chain(self.loading.keys()).chain(&self.unloading).copied().collect();
-        let is_needed = |slot: &Slot| {
-            owners.iter().chain([&leader]).any(|owner| self.members[*owner].contains(slot)) || *slot == leader
+        let is_needed = move |slot: Slot| {
+            owners.iter().chain([&leader]).any(|owner| self.members[*owner].contains(&slot)) || slot == leader
         };
-        self.loaded.iter().any(|slot| !self.pinned.contains(slot) && !is_needed(slot))
+        self.loaded.iter().copied().filter(move |slot| !self.pinned.contains(slot) && !is_needed(*slot))
     }
 
     fn end_unload(&mut self) {
@@ -268,6 +283,7 @@ impl World {
         let Some(slot) = unloading.get(self.random.index(unloading.len().max(1))).copied() else { return };
         self.unloading.remove(&slot);
         self.lacking.clear();
+        self.reloads.values_mut().for_each(|reload| reload.may_fit = true);
         self.policy.gone(slot);
     }
 
@@ -315,6 +331,7 @@ impl World {
             89..91 => self.forget(),
             91..94 => self.pin(slot),
             94..95 => self.unload_by_name(slot),
+            95..97 => self.reload(slot),
             _ => self.now += Duration::from_millis(self.random.below(25)),
         }
         self.act();
@@ -324,6 +341,7 @@ impl World {
     fn wind_down(&mut self) {
         for _ in 0..10_000 {
             if self.waiting.is_empty()
+                && self.reloads.is_empty()
                 && self.loading.is_empty()
                 && self.unloading.is_empty()
                 && self.running.is_empty()

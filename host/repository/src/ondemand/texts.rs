@@ -35,6 +35,11 @@ impl OnDemand {
                 let text = format!("model '{name}' was not loaded within {waited} s (--limit ondemand-wait){room}");
                 InferError::unavailable(text)
             }
+            Refusal::ReloadTooLong(reason) => InferError::unavailable(format!(
+                "model '{name}' was not reloaded within {} s (--limit ondemand-wait) and serves as before; the models \
+                 that could make room are in use: {reason}",
+                settings.wait_max.as_secs_f64()
+            )),
             Refusal::TooLarge { models } => InferError::unavailable(format!(
                 "model '{name}' is made of {models} models, and {} may be loaded at one time (--limit ondemand-models)",
                 settings.models_max

@@ -98,6 +98,69 @@ fn a_load_for_which_nobody_can_make_room_fails_at_once() {
     assert_eq!(served.loaded(), ["a", "b"]);
 }
 
+/// `a` is loaded by name, `b` by a request, and there is another generation of `a`.
+fn changed(wait_max: Duration) -> (Models, Served) {
+    let (models, served) = crowded(&["a"], wait_max);
+    served.use_model("b");
+    models.file_at("a/1/model.fake", "takes 5", 10);
+    (models, served)
+}
+
+#[test]
+fn a_reload_gets_room_beside_the_generation_that_serves() {
+    let (_models, served) = changed(LONG);
+    served.service.load("a", LoadOverrides::default()).unwrap();
+    assert_eq!(served.loader.take_loaded(), ["a:1", "b:1", "a:1"]);
+    assert_eq!(served.loaded(), ["a"]);
+    assert_eq!(*served.loader.room.lock(), 5, "the generation before has gone");
+}
+
+#[test]
+fn a_reload_waits_for_models_that_are_in_use_while_its_model_serves() {
+    let (_models, served) = changed(LONG);
+    let in_use = served.ask("b");
+    let in_b = served.reached();
+    thread::scope(|scope| {
+        let reload = scope.spawn(|| served.service.load("a", LoadOverrides::default()));
+        until_reason(&served, "a", "no room for 'a:1'");
+        served.use_model("a");
+        assert!(!reload.is_finished());
+        drop(in_b.0);
+        in_b.1.respond(Ok(InferResponse::default()));
+        answer(in_use).unwrap();
+        reload.join().unwrap().unwrap();
+    });
+    assert_eq!(served.loaded(), ["a"]);
+}
+
+#[test]
+fn a_reload_that_gets_no_room_in_time_says_so_and_changes_nothing() {
+    let (_models, served) = changed(Duration::from_millis(300));
+    let in_use = served.ask("b");
+    let in_b = served.reached();
+    let error = served.service.load("a", LoadOverrides::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    let start = "model 'a' was not reloaded within 0.3 s (--limit ondemand-wait) and serves as before; the models that \
+                 could make room are in use: load failed for model 'a'";
+    assert!(error.message().starts_with(start) && error.message().contains("no room for 'a:1'"), "{error}");
+    in_b.1.respond(Ok(InferResponse::default()));
+    drop(in_b.0);
+    answer(in_use).unwrap();
+    // Asked for by name before, it still goes for nobody.
+    served.use_model("c");
+    assert_eq!(served.loaded(), ["a", "c"]);
+}
+
+#[test]
+fn a_reload_for_which_nobody_can_make_room_fails_at_once() {
+    let (models, served) = crowded(&["a", "b"], LONG);
+    models.file_at("a/1/model.fake", "takes 5", 10);
+    let error = served.service.load("a", LoadOverrides::default()).unwrap_err();
+    assert_eq!((error.kind(), error.lacks_room()), (ErrorKind::ResourceExhausted, true));
+    assert_eq!(served.loaded(), ["a", "b"]);
+    served.use_model("a");
+}
+
 #[test]
 fn a_load_by_name_says_that_it_was_room_that_was_missing_and_is_not_tried_again_for_it() {
     let models = Models::new();

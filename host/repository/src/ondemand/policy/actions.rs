@@ -9,12 +9,13 @@ use super::{Action, Lack, Model, Policy, Refusal, Slot, State};
 impl<W> Policy<W> {
     /// The next thing to do, if there is one. Ask again after it is begun, and after every event.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Action<W>> {
-        self.expired(now).or_else(|| self.abandoned()).or_else(|| self.head())
+        self.expired(now).or_else(|| self.abandoned()).or_else(|| self.next_reload(now)).or_else(|| self.head())
     }
 
     /// When to ask again although nothing happens.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
-        self.models.iter().filter_map(|model| Some(model.waiters.front()?.until)).min()
+        let waiting = self.models.iter().filter_map(|model| Some(model.waiters.front()?.until));
+        waiting.chain(self.reloads.iter().map(|reload| reload.until)).min()
     }
 
     fn expired(&mut self, now: Instant) -> Option<Action<W>> {

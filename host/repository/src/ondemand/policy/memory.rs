@@ -5,12 +5,12 @@
 
 use nereid_inference::InferError;
 
-use super::{Action, Policy, Slot, State};
+use super::{Action, Policy, Slot, State, reloads::Reload};
 
 // === impl Policy: a load has found no room ===
 
 impl<W> Policy<W> {
-    /// A load found no room in memory: it is to be tried again if somebody can make some. Says whether that is so.
+    /// A load found no room in memory, or a reload: who is to be unloaded before it is tried again, if somebody can go now.
     pub(crate) fn lacked_memory(&mut self, leader: Slot) -> Option<Slot> {
         let victim = self.victim(leader)?;
         self.set(victim, State::Unloading);
@@ -26,7 +26,9 @@ impl<W> Policy<W> {
         reason: &InferError,
         is_loaded: impl Fn(Slot) -> bool,
     ) -> Option<Vec<(Slot, W)>> {
-        self.candidates(leader).next()?;
+        if self.has_no_hope(leader) {
+            return None;
+        }
         let mut served = Vec::new();
         for (slot, model) in self.models.iter_mut().enumerate() {
             if !matches!(model.state, State::Loading { by } if by == leader) {
@@ -55,6 +57,7 @@ impl<W> Policy<W> {
     /// Somebody is gone: there may be room.
     pub(super) fn try_memory_again(&mut self) {
         self.models.iter_mut().for_each(|model| model.lacks_memory = None);
+        self.reloads.iter_mut().for_each(Reload::note_room);
     }
 }
 
@@ -63,8 +66,7 @@ impl<W> Policy<W> {
 impl<W> Policy<W> {
     /// Whether it waits for somebody to go. When nobody can any more, its load is to be tried again, and to say so.
     pub(super) fn lacks_memory(&mut self, head: Slot) -> bool {
-        let is_leaving = self.models.iter().any(|model| matches!(model.state, State::Unloading));
-        let is_hopeless = !is_leaving && self.candidates(head).next().is_none();
+        let is_hopeless = self.has_no_hope(head);
         let Some(model) = self.models.get_mut(head) else { return false };
         if is_hopeless {
             model.lacks_memory = None;
@@ -74,11 +76,20 @@ impl<W> Policy<W> {
 
     /// One makes room at a time: then the load is tried again.
     pub(super) fn make_memory(&mut self, head: Slot) -> Option<Action<W>> {
-        if self.models.iter().any(|model| matches!(model.state, State::Unloading)) {
+        if self.is_somebody_leaving() {
             return None;
         }
         let victim = self.victim(head)?;
         self.set(victim, State::Unloading);
         Some(Action::Unload(victim))
+    }
+
+    /// Whether nobody leaves, and nobody ever could, for the model to come.
+    pub(super) fn has_no_hope(&self, head: Slot) -> bool {
+        !self.is_somebody_leaving() && self.candidates(head).next().is_none()
+    }
+
+    fn is_somebody_leaving(&self) -> bool {
+        self.models.iter().any(|model| matches!(model.state, State::Unloading))
     }
 }
