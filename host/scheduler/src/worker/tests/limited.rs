@@ -5,6 +5,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use super::*;
 use crate::{RateLimiter, Resource, Scope};
 
+/// Longer than any machine takes; only a broken test waits for it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Executes a batch on its thread when the test says so.
 struct Held {
     begun: Sender<()>,
@@ -64,9 +67,14 @@ fn limited(demand: Demand) -> NewInstance {
     NewInstance { demand, ..named("limited", fake(FakeBehaviour { blocking: true, ..Default::default() })) }
 }
 
+/// Whoever is not woken would wait for ever.
+async fn answered(stream: ResponseStream) {
+    tokio::time::timeout(PATIENCE, stream.single()).await.expect("it was woken").unwrap();
+}
+
 /// Waits until the limiter knows only so many schedulers and instances.
 fn until_left(limiter: &RateLimiter, schedulers: usize, instances: usize) {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + PATIENCE;
     while limiter.known() != (schedulers, instances) {
         assert!(Instant::now() < end, "there are {:?}", limiter.known());
         thread::yield_now();
@@ -101,7 +109,7 @@ async fn an_execution_that_never_ends_is_over_with_its_scheduler() {
     // Its thread has ended with a panic, and its share is still taken.
     assert!(lost.single().await.is_err());
     drop(leaving);
-    waits.single().await.unwrap();
+    answered(waits).await;
     until_left(&limiter, 1, 1);
 }
 
@@ -116,7 +124,7 @@ async fn a_pool_that_grows_serves_those_who_wait_at_once() {
     let waits = submit(&waiting, 2.0);
     // One that takes two: without a word of the operator there are two from now on.
     let third = start_limited(&limiter, limited(demand(2, Scope::Global)), Arc::<Notes>::default()).unwrap();
-    waits.single().await.unwrap();
+    answered(waits).await;
     drop(third);
     opener.send(()).unwrap();
     under_way.single().await.unwrap();
