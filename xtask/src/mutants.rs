@@ -1,9 +1,10 @@
 //! `cargo xtask mutants`: do the simulations bite? Each fault of `tests/mutations/scheduler.txt` is planted in a copy of the
 //! sources, and the scheduler's simulations must fail because of it.
 //!
-//! Promises: the working tree is read and never written; outside crates that are compiled already are not compiled again,
-//! because the copy shares the target folder. Fails when a fault is not found, when its text is not where the list says, or
-//! when it does not compile. Costs: about ten seconds per fault, most of it the compiler's; hence not a part of CI.
+//! Promises: the working tree is read and never written, and nothing that is compiled here is ever taken for the working
+//! tree's: the copy has a target folder of its own. Fails when a fault is not found, when its text is not where the list says,
+//! or when it does not compile. Costs: about ten seconds per fault on a machine that is idle, most of it the compiler's; hence
+//! not a part of CI.
 
 mod list;
 
@@ -29,6 +30,10 @@ const SOURCES: &str = "host/scheduler/src";
 
 /// The copy, below the target folder: ignored by git.
 const COPY: &str = "target/mutants";
+
+/// Cargo names what it compiles by the path within the workspace, and looks at times: in one folder with the working tree's,
+/// a fault would be what the working tree's next test runs.
+const TARGET: &str = "target/mutants/target";
 
 /// Seeds of each simulation, as in CI.
 const SEEDS: u64 = 1_000;
@@ -90,7 +95,7 @@ struct Copy {
 impl Copy {
     /// Copies what git knows and what it does not ignore, as it is now.
     fn make(workspace: &Workspace, seeds: u64) -> Result<Self, Failure> {
-        let copy = Self { root: workspace.path(COPY), target: workspace.path("target"), seeds };
+        let copy = Self { root: workspace.path(COPY), target: workspace.path(TARGET), seeds };
         announce(format_args!("copying the sources to {}", workspace.show(&copy.root)));
         let mut git = Command::new("git");
         git.current_dir(workspace.root()).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
