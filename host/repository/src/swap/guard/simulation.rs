@@ -1,11 +1,24 @@
 //! Random traffic before and after a swap, looked at as the keeper does, in virtual time. Whoever is as good as the one before
 //! stays, whatever that one's error rate was; whoever is far worse goes, once enough is known; and nobody comes back.
+//! Samples mislead: of 100,000 good generations 27 are sent away, which costs an update that has to be tried again. Half a
+//! deviation more would make it six, and leave bad ones a tenth longer.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nereid_seeds::{Random, for_every_seed};
+use parking_lot::Mutex;
 
 use super::*;
 
 const LOOKS: u64 = 300;
+
+/// One of so many good generations may be sent away.
+const WRONG_ONE_IN: usize = 1_000;
+
+static STORIES: AtomicU64 = AtomicU64::new(0);
+
+/// The seeds of those that were.
+static WRONG: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 
 /// Requests with this error rate.
 fn serve(random: &mut Random, tally: &mut Tally, requests: u64, error_percent: u64) {
@@ -42,7 +55,10 @@ fn story(seed: u64, start: Instant) {
     let requests = random.below(3_000);
     serve(&mut random, &mut baseline, requests, error_percent);
     let tripped = watch(&mut random, start, baseline.clone(), error_percent);
-    assert_eq!(tripped, None, "as good as before: {error_percent} % of {requests} requests");
+    STORIES.fetch_add(1, Ordering::Relaxed);
+    if tripped.is_some() {
+        WRONG.lock().push(seed);
+    }
     let worse = error_percent + 30 + random.below(30);
     let tripped = watch(&mut random, start, baseline, worse);
     // Of a generation with few requests little is known.
@@ -54,4 +70,7 @@ fn story(seed: u64, start: Instant) {
 #[test]
 fn the_good_stay_and_the_bad_go() {
     for_every_seed(500, story);
+    let (stories, wrong) = (STORIES.load(Ordering::Relaxed), WRONG.lock());
+    let allowed = usize::try_from(stories).unwrap() / WRONG_ONE_IN;
+    assert!(wrong.len() <= allowed, "as good as before and sent away, {allowed} of {stories} allowed: seeds {wrong:?}");
 }
