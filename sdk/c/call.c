@@ -95,7 +95,7 @@ void *nereid_room(void *list, size_t count, size_t element_size) {
     return count == 0 ? larger : memcpy(larger, list, count * element_size);
 }
 
-static void end_call(void) {
+void nereid_end_call(void) {
     for (size_t index = 0; index < call.tensor_count; index++) {
         nereid_drop(call.tensors[index]);
     }
@@ -155,15 +155,14 @@ bool nereid_missing(const void *argument) {
     return argument == NULL;
 }
 
-/* Bytes that the bindings free. */
-static uint8_t *returned_bytes(const void *data, size_t size) {
+uint8_t *nereid_returned(const void *data, size_t size) {
     return size == 0 ? NULL : memcpy(must(malloc(size)), data, size);
 }
 
 host_error nereid_error_to_host(void) {
     const char *text = call.has_failed ? call.text : "the plugin failed without saying why";
     size_t size = strlen(text);
-    host_error error = {call.has_failed ? (uint8_t)call.code : NEREID_INTERNAL, {returned_bytes(text, size), size}};
+    host_error error = {call.has_failed ? (uint8_t)call.code : NEREID_INTERNAL, {nereid_returned(text, size), size}};
     return error;
 }
 
@@ -205,7 +204,7 @@ bool nereid_set(nereid_response *response, const char *name, nereid_value value)
 }
 
 static host_string returned_string(host_string text) {
-    return (host_string){returned_bytes(text.ptr, text.len), text.len};
+    return (host_string){nereid_returned(text.ptr, text.len), text.len};
 }
 
 host_response nereid_to_host(nereid_response *response, bool returned) {
@@ -219,11 +218,11 @@ host_response nereid_to_host(nereid_response *response, bool returned) {
     if (!returned) {
         return host;
     }
-    host.outputs.ptr = (void *)returned_bytes(host.outputs.ptr, host.outputs.len * sizeof *host.outputs.ptr);
+    host.outputs.ptr = (void *)nereid_returned(host.outputs.ptr, host.outputs.len * sizeof *host.outputs.ptr);
     for (size_t index = 0; index < host.outputs.len; index++) {
         host.outputs.ptr[index].name = returned_string(host.outputs.ptr[index].name);
     }
-    host.parameters.ptr = (void *)returned_bytes(host.parameters.ptr, host.parameters.len * sizeof *host.parameters.ptr);
+    host.parameters.ptr = (void *)nereid_returned(host.parameters.ptr, host.parameters.len * sizeof *host.parameters.ptr);
     for (size_t index = 0; index < host.parameters.len; index++) {
         nereid_plugin_types_parameter_t *parameter = &host.parameters.ptr[index];
         parameter->name = returned_string(parameter->name);
@@ -266,7 +265,7 @@ bool exports_nereid_plugin_transform_run(exports_nereid_plugin_transform_own_req
         *error = nereid_error_to_host();
     }
     nereid_plugin_serving_request_drop_own(handle);
-    end_call();
+    nereid_end_call();
     return is_answered;
 }
 
@@ -279,7 +278,7 @@ bool exports_nereid_plugin_model_initialise(host_error *error) {
     if (!is_ready) {
         *error = nereid_error_to_host();
     }
-    end_call();
+    nereid_end_call();
     return is_ready;
 }
 
@@ -319,12 +318,12 @@ void exports_nereid_plugin_model_execute(
         outcomes->ptr[index] = outcome_of(&request);
         nereid_plugin_serving_request_drop_own(request.handle);
     }
-    end_call();
+    nereid_end_call();
 }
 
 void exports_nereid_plugin_model_finalise(void) {
     nereid_finalise();
-    end_call();
+    nereid_end_call();
 }
 
 #endif

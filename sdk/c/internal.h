@@ -37,11 +37,16 @@ struct nereid_response {
 void *nereid_keep(void *memory);
 /* Frees such memory before. */
 void nereid_release(void *memory);
+/* A copy that the bindings free. */
+uint8_t *nereid_returned(const void *data, size_t size);
 /* Memory that outlives the call. */
 void *nereid_lasting(size_t size);
 /* Notes a handle, to be dropped when the call ends. */
 nereid_tensor *nereid_own_tensor(host_tensor handle);
 void nereid_own_pending(nereid_plugin_inference_own_pending_t handle);
+
+/* Frees what is of the call. */
+void nereid_end_call(void);
 
 /* Gives `succeeded`; remembers the host's error where it did not. */
 bool nereid_checked(bool succeeded, const host_error *error);

@@ -32,7 +32,8 @@ typedef struct nereid_tensor nereid_tensor;
 
 /* === What the plugin defines ===
  *
- * Either nereid_run makes the component a plugin of one function, or nereid_answer one that sees whole batches. */
+ * Either nereid_run makes the component a plugin of one function, or nereid_answer one that sees whole batches. Beside the latter,
+ * nereid_complete, nereid_is_ready or nereid_drain, below, make it one with the whole life of a model. */
 
 /* Answers one request through `response`, or fails. */
 bool nereid_run(nereid_request *request, nereid_response *response);
@@ -291,6 +292,44 @@ const char *nereid_setting(const char *key, const char *fallback);
 double nereid_setting_number(const char *key, double fallback);
 const nereid_model_info *nereid_model(void);
 const char *nereid_instance_name(void);
+
+/* === The whole life of a model: beside nereid_answer, each of the three may be left out === */
+
+typedef struct {
+    const int64_t *extents; /* -1 for any; without the batch dimension */
+    size_t rank;            /* 0 where nothing is said */
+} nereid_dims;
+#define NEREID_DIMS(...) ((nereid_dims){(const int64_t[]){__VA_ARGS__}, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)})
+
+/* An input or an output, as far as it is known. */
+typedef struct {
+    const char *name;
+    bool has_type;
+    nereid_type type;
+    nereid_dims dims;
+    bool optional;
+} nereid_tensor_draft;
+
+/* A configuration, as far as it is known. */
+typedef struct {
+    uint32_t max_batch_size; /* 0 where nothing is said of it, or where tensors have no batch dimension */
+    nereid_tensor_draft *inputs, *outputs;
+    size_t input_count, output_count;
+    bool dynamic_batching; /* whether the server puts requests together to batches; false says nothing */
+    enum { NEREID_UNSAID, NEREID_NO, NEREID_YES } decoupled;
+} nereid_draft;
+
+/* Says what the plugin knows of its configuration, so that config.pbtxt need not say it. The draft has what is written, which counts: a
+ * contradiction fails the load, and so does false. Asked before nereid_initialise; no other model and no server can be asked. */
+bool nereid_complete(nereid_draft *draft);
+/* False says that the model is not ready. Asked between two batches, when somebody wants to know; must be quick (readiness_ms). */
+bool nereid_is_ready(void);
+/* No further request is routed here: answers now what is kept back (drain_ms). nereid_finalise follows when all requests have ended. */
+void nereid_drain(void);
+
+/* Says of an input, or an output, what it is. */
+nereid_tensor_draft *nereid_draft_input(nereid_draft *draft, const char *name, nereid_type type, nereid_dims dims);
+nereid_tensor_draft *nereid_draft_output(nereid_draft *draft, const char *name, nereid_type type, nereid_dims dims);
 
 /* === State: outlives instances and swaps === */
 

@@ -28,7 +28,8 @@
 //
 //	func main() {} // Go wants one; it is not called.
 //
-// ExportModel makes one that sees whole batches, sends many responses, answers later, or has a request executed again.
+// ExportModel makes one that sees whole batches, sends many responses, answers later, or has a request executed again;
+// ExportFullModel one that also knows its configuration, says when it cannot work, and has something to do before it goes.
 //
 // Cost: handing a tensor on is free whatever its size; reading or writing one copies it once. An error, and a panic too, is the
 // answer to one request. Refused: keeping a tensor for the next call, because the host takes all of them back when a call ends.

@@ -4,7 +4,8 @@ package nereid
 
 // Model is a plugin that sees whole batches. One instance executes one batch at a time.
 //
-// It may have two methods more: Executor's, to compute over the whole batch, and Finaliser's.
+// It may have more methods: Executor's, to compute over the whole batch, and Finaliser's; after ExportFullModel also those of Checker and
+// Drainer.
 type Model interface {
 	// Answer answers one request of a batch with a *Response, Deferred, or a Reschedule. Its error, or panic, is the answer to this
 	// request alone.

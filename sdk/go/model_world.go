@@ -1,4 +1,4 @@
-//go:build nereid_model_plugin
+//go:build nereid_model_plugin || nereid_full_model_plugin
 
 package nereid
 

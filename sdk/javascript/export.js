@@ -1,5 +1,5 @@
-// How functions and classes become plugins: `plugin.js` has `export const transform = plugin(…)` or `export const model =
-// batches(…)`, and the name that it exports decides the component's world.
+// How functions and classes become plugins: `plugin.js` has `export const transform = plugin(…)`, `export const model = batches(…)`
+// or what `full_model.js` says, and the names that it exports decide the component's world.
 //
 // The host calls one instance for one request, or one batch, at a time. What is thrown is the answer to its request alone: a
 // `PluginError` with its kind, anything else as `internal` with its text and place, and with its stack in the server's log.
@@ -45,9 +45,14 @@ export class Reschedule {
 /// `answer` gives: an object of tensors or `{ outputs, parameters }`, an `Error` (of this request alone), `DEFERRED`, or a
 /// `Reschedule`. `finalise()`, where there is one, is called before the instance is given up, once all requests have ended.
 export function batches(make) {
+  return batchesOf(make).model;
+}
+
+/// The same, and the way to the instance, which is null before the model is initialised.
+export function batchesOf(make) {
   const isClass = typeof (make.prototype?.answer ?? make.prototype?.execute) === "function";
   let instance = null;
-  return {
+  const model = {
     initialise() {
       try {
         instance = isClass ? new make() : { answer: make };
@@ -62,6 +67,7 @@ export function batches(make) {
       instance?.finalise?.();
     },
   };
+  return { model, instance: () => instance };
 }
 
 function outcomesOf(instance, requests) {

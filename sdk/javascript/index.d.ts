@@ -104,6 +104,35 @@ export interface Batches {
 /** The plugin that sees whole batches, to be exported as `model`. */
 export function batches(make: ((request: Request) => Outcome) | (new () => Batches)): object;
 
+/** An input or an output, as far as it is known. */
+export interface TensorDraft {
+  name: string;
+  dataType?: DataType;
+  dims?: number[];
+  optional?: boolean;
+}
+
+/** A configuration, as far as it is known. */
+export interface ConfigDraft {
+  maxBatchSize: number;
+  inputs: TensorDraft[];
+  outputs: TensorDraft[];
+  dynamicBatching: boolean;
+  decoupled?: boolean;
+  input(name: string, dataType: DataType, dims: Iterable<number>, optional?: boolean): void;
+  output(name: string, dataType: DataType, dims: Iterable<number>): void;
+}
+
+export interface FullModel extends Batches {
+  isReady?(): boolean | void;
+  drain?(): void;
+}
+
+/** The plugin with the whole life of a model, to be exported as `model`, `completion`, `readiness` and `draining`. */
+export function fullModel(
+  make: (new () => FullModel) & { completeConfig?(draft: ConfigDraft): void },
+): { model: object; completion: object; readiness: object; draining: object };
+
 export interface CallOptions {
   outputs?: Iterable<string>;
   parameters?: Parameters;

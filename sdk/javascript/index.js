@@ -7,7 +7,8 @@
 //       return { Y: Tensor.from("FP32", x.shape, x.elements().map((value) => 2 * value)) };
 //     });
 //
-// `batches` makes one that sees whole batches, sends many responses, answers later, or has a request executed again.
+// `batches` makes one that sees whole batches, sends many responses, answers later, or has a request executed again; `fullModel` one that
+// also knows its configuration, says when it cannot work, and has something to do before it goes.
 //
 // Cost: handing a tensor on is free whatever its size; reading or writing one copies it once, and a loop over its elements is
 // a hundred times slower than in Rust. Whatever is thrown is the error of one request, with its place. Refused: keeping a
@@ -19,6 +20,7 @@ export * as control from "./control.js";
 export { PluginError } from "./errors.js";
 export { DEFERRED, Reschedule, batches, plugin } from "./export.js";
 export * as files from "./files.js";
+export { fullModel } from "./full_model.js";
 export * as http from "./http.js";
 export { infer, modelReady, submit, waitAny } from "./infer.js";
 export * as log from "./log.js";

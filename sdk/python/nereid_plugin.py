@@ -4,12 +4,27 @@ Runs once, while the component is built; its memory then is what every instance 
 imports and computes at its top level therefore costs no request anything.
 """
 
-from nereid import batches, export
+from nereid import batches, export, full_models
 from wit_world import exports
 
 import plugin  # noqa: F401  (registers itself)
 
-if hasattr(exports, "Model"):
+if hasattr(exports, "Completion"):
+    export.check_registered(export.FULL_MODEL)
+
+    class Model(batches.ExportedModel):
+        """The interface `model`."""
+
+    class Completion(full_models.ExportedCompletion):
+        """The interface `completion`."""
+
+    class Readiness(full_models.ExportedReadiness):
+        """The interface `readiness`."""
+
+    class Draining(full_models.ExportedDraining):
+        """The interface `draining`."""
+
+elif hasattr(exports, "Model"):
     export.check_registered(export.MODEL)
 
     class Model(batches.ExportedModel):

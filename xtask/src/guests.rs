@@ -33,7 +33,7 @@ use crate::{
 pub(crate) const WORKSPACES: [&str; 2] = ["plugins", "tests/guests"];
 
 /// Members of those that lie a folder deeper, beside the same plugin in other languages.
-const CONTRACT_CRATES: [&str; 2] = ["contract/rust", "contract_model/rust"];
+const CONTRACT_CRATES: [&str; 3] = ["contract/rust", "contract_model/rust", "contract_full/rust"];
 
 pub(crate) fn run(workspace: &Workspace, arguments: Arguments) -> Result<(), Failure> {
     arguments.finish()?;

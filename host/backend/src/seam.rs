@@ -75,6 +75,10 @@ pub trait LoadedModel: Send + Sync {
         Ok(())
     }
 
+    /// No further request is routed to the version: what its instances keep back for batches to come is to be answered. Requests
+    /// under way may still be executed. Called once, within the runtime; never blocks.
+    fn retire(&self) {}
+
     /// The BLAKE3 hash of the model's own file, in hexadecimal digits, for the model's history; `None` where the backend does
     /// not read the file as a whole anyway.
     fn digest(&self) -> Option<&str> {

@@ -55,6 +55,10 @@ pub trait ServedModel: Send + Sync {
         Ok(())
     }
 
+    /// No further request is routed to it, now or later: what it keeps back for requests to come should be answered. Requests under
+    /// way may still be handed to it. Never blocks; may be called more than once.
+    fn retire(&self) {}
+
     /// What was counted since it was loaded.
     fn statistics(&self) -> ModelStatistics;
 

@@ -1,6 +1,12 @@
 //! A model that a backend executes.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Instant,
+};
 
 use nereid_backend::Backend;
 use nereid_inference::{
@@ -31,11 +37,14 @@ use crate::{
 pub(crate) struct BackendModel {
     config: ModelConfig,
     core: Arc<Core>,
+    is_retired: AtomicBool,
 }
 
 /// What stays when the instances change.
 struct Core {
     identity: ModelIdentity,
+    /// How many that have it may still be routed to: one for each configuration of its instances.
+    routed: AtomicUsize,
     signature: Signature,
     reshapes: Option<Arc<Reshapes>>,
     labels: OutputLabels,
@@ -111,6 +120,7 @@ impl BackendModel {
         tracing::info!("{} has {}", source.identity, described);
         let core = Core {
             identity: source.identity,
+            routed: AtomicUsize::new(1),
             signature,
             reshapes,
             labels,
@@ -122,7 +132,7 @@ impl BackendModel {
             files,
             memory,
         };
-        Ok(Self { config: source.config, core: Arc::new(core) })
+        Ok(Self { config: source.config, core: Arc::new(core), is_retired: AtomicBool::new(false) })
     }
 }
 
@@ -190,6 +200,12 @@ impl ServedModel for BackendModel {
         self.core.roster.readiness()
     }
 
+    fn retire(&self) {
+        if !self.is_retired.swap(true, Relaxed) && self.core.routed.fetch_sub(1, Relaxed) == 1 {
+            self.core.roster.retire();
+        }
+    }
+
     fn statistics(&self) -> ModelStatistics {
         let core = &self.core;
         ModelStatistics { memory: core.roster.memory_usage(), ..core.recorder.statistics(&core.identity) }
@@ -216,7 +232,9 @@ impl ServedModel for BackendModel {
             Some(memory) => memory.resized(wanted.len(), change)?,
         }
         tracing::info!("{} now has {}", self.core.identity, description(&wanted));
-        Ok(Some(Arc::new(Self { config: config.clone(), core: self.core.clone() })))
+        self.core.routed.fetch_add(1, Relaxed);
+        let is_retired = AtomicBool::new(false);
+        Ok(Some(Arc::new(Self { config: config.clone(), core: self.core.clone(), is_retired })))
     }
 }
 

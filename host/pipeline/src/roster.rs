@@ -115,6 +115,12 @@ impl Roster {
         self.maker.loaded.readiness()
     }
 
+    /// Tells the backend that no further request is routed here.
+    pub(crate) fn retire(&self) {
+        let _within = self.maker.runtime.enter();
+        self.maker.loaded.retire();
+    }
+
     /// What the backend says that the model's own file is.
     pub(crate) fn digest(&self) -> Option<&str> {
         self.maker.loaded.digest()

@@ -13,7 +13,7 @@ wasmtime::component::bindgen!({
         package nereid:host;
         world everything {
             include nereid:plugin/transform-plugin@1.0.0;
-            include nereid:plugin/model-plugin@1.0.0;
+            include nereid:plugin/full-model-plugin@1.0.0;
             include nereid:plugin/agent-plugin@1.0.0;
         }
     ",

@@ -34,6 +34,7 @@ pub struct CompiledPlugin {
     digest: Arc<str>,
     pre: InstancePre<PluginState>,
     exports: Exports,
+    additional: AdditionalExports,
     calls_servers: bool,
 }
 
@@ -43,6 +44,14 @@ pub(crate) enum Exports {
     Transform(exports::transform::GuestIndices),
     Model(exports::model::GuestIndices),
     Agent(exports::agent::GuestIndices),
+}
+
+/// What it exports besides, each if it does.
+#[derive(Clone)]
+pub(crate) struct AdditionalExports {
+    pub(crate) completion: Option<exports::completion::GuestIndices>,
+    pub(crate) readiness: Option<exports::readiness::GuestIndices>,
+    pub(crate) draining: Option<exports::draining::GuestIndices>,
 }
 
 /// What a plugin is built as.
@@ -79,10 +88,12 @@ impl PluginEngine {
             _ => exports::transform::GuestIndices::new(&pre).map(Exports::Transform),
         };
         let exports = exports.map_err(misfit)?;
+        let has = |interface: &str| contract::exports(self.engine(), &component, interface);
+        let additional = AdditionalExports::of(&pre, has).map_err(misfit)?;
         component.initialize_copy_on_write_image().map_err(PluginError::engine)?;
         let digest = blake3::hash(bytes).to_hex().as_str().into();
         let calls_servers = contract::calls_servers(self.engine(), &component);
-        Ok(CompiledPlugin { origin: origin.into(), digest, pre, exports, calls_servers })
+        Ok(CompiledPlugin { origin: origin.into(), digest, pre, exports, additional, calls_servers })
     }
 
     pub(crate) fn component(&self, origin: &str, bytes: &[u8]) -> Result<Component, PluginError> {
@@ -139,6 +150,21 @@ fn deserialize(engine: &PluginEngine, artefact: &[u8]) -> Option<Component> {
     component.inspect_err(|error| tracing::warn!("a cached plugin is compiled again: {error:#}")).ok()
 }
 
+// === impl AdditionalExports ===
+
+impl AdditionalExports {
+    fn of(pre: &InstancePre<PluginState>, has: impl Fn(&str) -> bool) -> wasmtime::Result<Self> {
+        let completion = has(contract::COMPLETION).then(|| exports::completion::GuestIndices::new(pre));
+        let readiness = has(contract::READINESS).then(|| exports::readiness::GuestIndices::new(pre));
+        let draining = has(contract::DRAINING).then(|| exports::draining::GuestIndices::new(pre));
+        Ok(Self {
+            completion: completion.transpose()?,
+            readiness: readiness.transpose()?,
+            draining: draining.transpose()?,
+        })
+    }
+}
+
 // === impl PluginKind ===
 
 impl PluginKind {
@@ -192,6 +218,25 @@ impl CompiledPlugin {
             Exports::Model(_) => PluginKind::Model,
             Exports::Agent(_) => PluginKind::Agent,
         }
+    }
+
+    /// Whether it says what it knows of its model's configuration.
+    pub fn completes_config(&self) -> bool {
+        self.additional.completion.is_some()
+    }
+
+    /// Whether it says when its instances cannot work.
+    pub fn checks_readiness(&self) -> bool {
+        self.additional.readiness.is_some()
+    }
+
+    /// Whether it has something to do before an instance goes.
+    pub(crate) fn drains(&self) -> bool {
+        self.additional.draining.is_some()
+    }
+
+    pub(crate) fn additional(&self) -> &AdditionalExports {
+        &self.additional
     }
 
     pub(crate) fn pre(&self) -> &InstancePre<PluginState> {

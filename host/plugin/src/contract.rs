@@ -73,6 +73,19 @@ const WASI_VERSION: &str = "0.2.";
 /// The interfaces of which a plugin exports one.
 const EXPORTED: [&str; 3] = [TRANSFORM, MODEL, AGENT];
 
+/// What a plugin may export besides, and beside which of them.
+pub(crate) const ADDITIONAL: [(&str, &[&str]); 3] =
+    [(COMPLETION, &[TRANSFORM, MODEL]), (READINESS, &[MODEL]), (DRAINING, &[MODEL])];
+
+/// Completes its model's configuration.
+pub(crate) const COMPLETION: &str = "completion";
+
+/// Says whether an instance can work.
+pub(crate) const READINESS: &str = "readiness";
+
+/// Has something to do before an instance goes.
+pub(crate) const DRAINING: &str = "draining";
+
 /// One request at a time.
 pub(crate) const TRANSFORM: &str = "transform";
 
@@ -99,15 +112,25 @@ pub(crate) fn check_imports(origin: &str, engine: &Engine, component: &Component
 pub(crate) fn exported(origin: &str, engine: &Engine, component: &Component) -> Result<&'static str, PluginError> {
     let component_type = component.component_type();
     let exports: Vec<&str> = component_type.exports(engine).map(|(name, _)| name).collect();
-    let found: Vec<&'static str> =
-        EXPORTED.into_iter().filter(|interface| exports.iter().any(|name| is_export(name, interface))).collect();
+    let has = |interface: &str| exports.iter().any(|name| is_export(name, interface));
+    let found: Vec<&'static str> = EXPORTED.into_iter().filter(|interface| has(interface)).collect();
+    let alone = |only: &str| ADDITIONAL.iter().find(|(extra, beside)| has(extra) && !beside.contains(&only));
     match found.as_slice() {
-        [only] => Ok(only),
+        [only] => match alone(only) {
+            None => Ok(only),
+            Some((extra, beside)) => Err(PluginError::Exports {
+                origin: origin.to_owned(),
+                expected: format!("{extra} beside {}", beside.join(" or ")),
+                found: exports.join(", "),
+                advice: format!("Leave {extra} out, or build it for the world full-model-plugin"),
+            }),
+        },
         [] => Err(PluginError::Exports {
             origin: origin.to_owned(),
             expected: EXPORTED.map(|interface| format!("{PACKAGE}/{interface}@{CONTRACT_VERSION}")).join(" or "),
             found: if exports.is_empty() { "no exports at all".to_owned() } else { exports.join(", ") },
-            advice: "Build it for the world transform-plugin, model-plugin or agent-plugin with a Nereid SDK"
+            advice: "Build it for one of the worlds transform-plugin, model-plugin, full-model-plugin and agent-plugin, with a \
+                     Nereid SDK"
                 .to_owned(),
         }),
         _ => Err(PluginError::Exports {
@@ -117,6 +140,11 @@ pub(crate) fn exported(origin: &str, engine: &Engine, component: &Component) -> 
             advice: "A component is one plugin: build two".to_owned(),
         }),
     }
+}
+
+/// Whether a component exports this interface.
+pub(crate) fn exports(engine: &Engine, component: &Component, interface: &str) -> bool {
+    component.component_type().exports(engine).any(|(name, _)| is_export(name, interface))
 }
 
 /// Whether a component can make requests to other servers.
@@ -164,7 +192,7 @@ fn why_not_wasi(package: &str, interface: &str, version: &str) -> Option<String>
     ))
 }
 
-fn is_export(export: &str, interface: &str) -> bool {
+pub(crate) fn is_export(export: &str, interface: &str) -> bool {
     let (name, version) = export.split_once('@').unwrap_or((export, ""));
     name.split_once('/') == Some((PACKAGE, interface)) && is_compatible(version)
 }
@@ -216,7 +244,8 @@ mod tests {
 
     #[test]
     fn the_list_is_that_of_the_wit_files() {
-        for interface in OFFERED.iter().chain(&EXPORTED) {
+        let additional = ADDITIONAL.iter().map(|(interface, _)| interface);
+        for interface in OFFERED.iter().chain(&EXPORTED).chain(additional) {
             let path = format!("{}/../../wit/{interface}.wit", env!("CARGO_MANIFEST_DIR"));
             let text = std::fs::read_to_string(&path).unwrap();
             assert!(text.contains(&format!("package {PACKAGE}@{CONTRACT_VERSION};")), "{path}");

@@ -10,7 +10,7 @@ use nereid_telemetry::GuestEnd;
 use thiserror::Error;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
-use crate::{breaker::CallEnd, state::PluginState};
+use crate::{breaker::CallEnd, limits::TimeLimit, state::PluginState};
 
 /// Guest functions named in the text of a trap.
 const FRAMES_SHOWN_MAX: usize = 6;
@@ -54,8 +54,8 @@ pub enum PluginError {
 /// Why the host ended a call.
 #[derive(Clone, Debug, Error)]
 pub(crate) enum Stop {
-    #[error("was ended at its deadline of {0:?} (deadline_ms)")]
-    WallTime(Duration),
+    #[error("was ended at its deadline of {0}")]
+    WallTime(TimeLimit),
     #[error("was ended after {0:?} of computing (cpu_ms)")]
     CpuTime(Duration),
     #[error("was ended after {0} calls to the host (host_calls)")]

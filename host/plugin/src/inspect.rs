@@ -44,10 +44,13 @@ const WASI_PURPOSES: [(&str, &str); 8] = [
     ("wasi:sockets", "sockets"),
 ];
 
+/// The world of plugins that export one of the interfaces besides `model`.
+const FULL_MODEL_WORLD: &str = "full-model-plugin";
+
 /// What is known of a component without running it.
 #[derive(Clone, Debug)]
 pub struct Inspection {
-    /// The world that it is built for; `None` when its exports fit none.
+    /// What it is built as; `None` when its exports fit nothing.
     pub kind: Option<PluginKind>,
     pub imports: Vec<ImportedInterface>,
     /// Names of what it exports.
@@ -73,6 +76,17 @@ pub struct ImportedInterface {
     pub functions: Vec<String>,
     /// Why it cannot be had.
     pub misfit: Option<String>,
+}
+
+// === impl Inspection ===
+
+impl Inspection {
+    /// The world of the contract that it is built for; `None` when its exports fit none.
+    pub fn world(&self) -> Option<&'static str> {
+        let has = |interface| self.exports.iter().any(|name| contract::is_export(name, interface));
+        let is_full = contract::ADDITIONAL.iter().any(|(interface, _)| has(interface));
+        self.kind.map(|kind| if kind == PluginKind::Model && is_full { FULL_MODEL_WORLD } else { kind.world() })
+    }
 }
 
 // === impl PluginEngine ===

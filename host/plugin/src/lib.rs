@@ -45,6 +45,7 @@ mod tokenizer_shelf;
 mod imports;
 
 mod agent;
+mod completion;
 mod failure;
 mod long_calls;
 mod metering;
@@ -54,6 +55,7 @@ mod plugin;
 mod pool;
 mod reaper;
 mod sandbox;
+mod seat;
 
 pub use crate::{
     agent::{AgentAction, AgentPlace, AgentTask, ask_agent},
@@ -61,6 +63,7 @@ pub use crate::{
     breaker::BreakerSettings,
     call_report::{CallListener, CallReport},
     compile::{CompiledPlugin, PluginKind},
+    completion::{ConfigDraft, TensorDraft, ask_for_completion},
     contract::CONTRACT_VERSION,
     engine::PluginEngine,
     failure::PluginError,

@@ -3,7 +3,7 @@
 //! "Per call" is one request served by one guest. The effective limits are the smaller of what the plugin's owner asks
 //! for and what the operator allows: [`PluginLimits::within`].
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -52,6 +52,17 @@ pub struct PluginLimits {
     pub http_in_flight_max: u32,
     /// Calls after which a guest is replaced by a fresh one, so that a slow leak never grows old.
     pub invocations_max: u64,
+    /// From the start of a readiness check to its end.
+    pub readiness_time_max: Duration,
+    /// From the start of `drain` to its end.
+    pub drain_time_max: Duration,
+}
+
+/// How long a call may take, and the name of the limit that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeLimit {
+    pub(crate) max: Duration,
+    key: &'static str,
 }
 
 // === impl PluginLimits ===
@@ -98,6 +109,10 @@ impl PluginLimits {
         http_in_flight_max: 64,
         // Minutes under load, and replacing a guest costs ten microseconds.
         invocations_max: 100_000,
+        // As long as orchestrators wait for a probe; batches wait for a check as for each other.
+        readiness_time_max: Duration::from_secs(1),
+        // A flush to a slow server, within the time that orchestrators give a server to end.
+        drain_time_max: Duration::from_secs(5),
     };
 
     /// What a server allows unless its operator says otherwise.
@@ -124,6 +139,8 @@ impl PluginLimits {
         http_response_bytes_max: GIB,
         http_in_flight_max: 10_000,
         invocations_max: u32::MAX as u64,
+        readiness_time_max: Duration::from_secs(60),
+        drain_time_max: Duration::from_secs(600),
     };
 
     /// The smaller of both in every respect.
@@ -150,7 +167,32 @@ impl PluginLimits {
             http_response_bytes_max: self.http_response_bytes_max.min(ceiling.http_response_bytes_max),
             http_in_flight_max: self.http_in_flight_max.min(ceiling.http_in_flight_max),
             invocations_max: self.invocations_max.min(ceiling.invocations_max),
+            readiness_time_max: self.readiness_time_max.min(ceiling.readiness_time_max),
+            drain_time_max: self.drain_time_max.min(ceiling.drain_time_max),
         }
+    }
+
+    /// Of a request's call.
+    pub(crate) fn call_time(&self) -> TimeLimit {
+        TimeLimit { max: self.wall_time_max, key: "deadline_ms" }
+    }
+
+    /// Of a readiness check.
+    pub(crate) fn readiness_time(&self) -> TimeLimit {
+        TimeLimit { max: self.readiness_time_max, key: "readiness_ms" }
+    }
+
+    /// Of `drain`.
+    pub(crate) fn drain_time(&self) -> TimeLimit {
+        TimeLimit { max: self.drain_time_max, key: "drain_ms" }
+    }
+}
+
+// === impl TimeLimit ===
+
+impl fmt::Display for TimeLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} ({})", self.max, self.key)
     }
 }
 

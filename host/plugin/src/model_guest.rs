@@ -18,7 +18,8 @@ use crate::{
     metering::count_answer,
     output,
     plugin::Plugin,
-    sandbox::{Answer, Question, Sandbox},
+    sandbox::{Answer, Question},
+    seat::Seat,
     sender::SenderSlot,
 };
 
@@ -26,11 +27,10 @@ use crate::{
 /// for the guest to leave in order.
 const CANCELLATION_GRACE: Duration = Duration::from_millis(100);
 
-/// A guest, or the place of one that is gone.
+/// The guest of an instance. Readiness checks and draining find it through its plugin.
 pub struct ModelGuest {
     plugin: Arc<Plugin>,
-    instance: Arc<str>,
-    guest: Option<Sandbox>,
+    seat: Arc<Seat>,
 }
 
 /// What came of one request.
@@ -53,8 +53,14 @@ impl ModelGuest {
     /// It cannot be started, or refuses to be initialised.
     pub fn start(plugin: Arc<Plugin>, instance: &str) -> Result<Self, PluginError> {
         let instance = Arc::from(instance);
-        let guest = Some(plugin.start_guest(&instance)?);
-        Ok(Self { plugin, instance, guest })
+        let guest = plugin.start_guest(&instance)?;
+        Ok(Self { seat: Seat::new(plugin.clone(), instance, guest), plugin })
+    }
+
+    /// Waits until the guest has said for the first time whether it can work, if it does, so that nobody finds a model not ready that
+    /// was not asked. Blocks, no longer than a check may take; must be called within a runtime, and on none of its workers.
+    pub fn ask_first(&self) {
+        self.seat.ask_first();
     }
 
     /// Executes a batch; the outcomes are in the order of the requests. Dropping the future ends the guest, and answers the
@@ -78,13 +84,7 @@ impl ModelGuest {
         questions.into_iter().zip(answers).map(|(question, answer)| self.outcome(&question, answer)).collect()
     }
 
-    async fn finalise(&mut self) {
-        if let Some(guest) = self.guest.take() {
-            guest.finalise(&self.plugin).await;
-        }
-    }
-
-    async fn answer(&mut self, questions: &[Question<'_>]) -> Result<Vec<Answer>, InferError> {
+    async fn answer(&self, questions: &[Question<'_>]) -> Result<Vec<Answer>, InferError> {
         let plugin = self.plugin.clone();
         let pass = plugin.gate.enter()?;
         let answers = self.answer_in_a_guest(questions).await;
@@ -92,21 +92,16 @@ impl ModelGuest {
         answers.map_err(|failure| failure.error)
     }
 
-    async fn answer_in_a_guest(&mut self, questions: &[Question<'_>]) -> Result<Vec<Answer>, CallFailure> {
-        let guest = match self.guest.take() {
-            Some(guest) => guest,
-            None => Sandbox::start(&self.plugin, &self.instance).await?,
-        };
+    async fn answer_in_a_guest(&self, questions: &[Question<'_>]) -> Result<Vec<Answer>, CallFailure> {
+        let mut place = self.seat.lock().await;
+        let guest = self.seat.take(&mut place).await?;
         let executed = tokio::select! {
             biased;
             executed = guest.execute(&self.plugin, questions) => executed,
             () = abandoned(questions) => (None, Err(CallFailure::unknown(InferError::cancelled("the client is gone")))),
         };
         let (guest, answers) = executed;
-        self.guest = guest;
-        if self.plugin.spec.fresh_guest_per_call {
-            self.finalise().await;
-        }
+        self.seat.put_back(&mut place, guest).await;
         answers
     }
 
@@ -152,12 +147,11 @@ impl ModelGuest {
     }
 }
 
-/// The guest is finalised in the background; without a runtime, where nothing can wait, it just ends.
+/// The guest is drained and finalised in the background; without a runtime, where nothing can wait, it just ends.
 impl Drop for ModelGuest {
     fn drop(&mut self) {
-        if let (Some(guest), Ok(runtime)) = (self.guest.take(), Handle::try_current()) {
-            let plugin = self.plugin.clone();
-            runtime.spawn(async move { guest.finalise(&plugin).await });
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(self.seat.clone().leave());
         }
     }
 }

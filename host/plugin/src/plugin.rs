@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -11,6 +11,8 @@ use std::{
 
 use nereid_inference::{ControlHandle, InferError, ModelIdentity, ServiceHandle, Signature};
 use nereid_telemetry::{ModelMeters, ModelUsage};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
 
 use crate::{
     breaker::BreakerSettings,
@@ -23,6 +25,7 @@ use crate::{
     limits::PluginLimits,
     reaper::IdleSettings,
     sandbox::Sandbox,
+    seat::Seat,
     state_store::StateStore,
 };
 
@@ -72,13 +75,15 @@ pub struct Plugin {
     /// Linear memory of its guests, idle ones included.
     pub(crate) guests_bytes: Arc<AtomicU64>,
     pub(crate) gate: Gate,
+    /// Of the instances that execute batches.
+    seats: Mutex<Vec<Weak<Seat>>>,
 }
 
 // === impl PluginSpec ===
 
 impl PluginSpec {
     /// Who, as error texts begin.
-    pub(crate) fn subject(&self) -> String {
+    pub fn subject(&self) -> String {
         format!("plugin '{}' of model '{}'", self.plugin, self.model.name)
     }
 }
@@ -90,15 +95,37 @@ impl Plugin {
     pub fn new(engine: &PluginEngine, compiled: CompiledPlugin, spec: PluginSpec) -> Arc<Self> {
         let spec = Arc::new(spec);
         let gate = Gate::new(spec.clone());
-        Arc::new(Self { engine: engine.clone(), compiled, spec, guests_bytes: Arc::default(), gate })
+        let (guests_bytes, seats) = (Arc::default(), Mutex::default());
+        Arc::new(Self { engine: engine.clone(), compiled, spec, guests_bytes, gate, seats })
     }
 
-    /// Whether its guests may be entered now.
+    /// Whether its guests may be entered now, and say that they can work, as far as that is known. Guests that have something to say
+    /// are asked again; must be called within a runtime for that.
     ///
     /// # Errors
-    /// They failed so often in a row that requests are refused for a while.
+    /// They failed so often in a row that requests are refused for a while; or why one cannot work.
     pub fn readiness(&self) -> Result<(), InferError> {
-        self.gate.readiness(Instant::now())
+        let now = Instant::now();
+        self.gate.readiness(now)?;
+        self.seats().iter().try_for_each(|seat| seat.readiness(now))
+    }
+
+    /// No further request is routed to it: guests that have something to do then are told so, in the background. Must be called
+    /// within a runtime.
+    pub fn retire(&self) {
+        if let (true, Ok(runtime)) = (self.compiled.drains(), Handle::try_current()) {
+            self.seats().into_iter().for_each(|seat| drop(runtime.spawn(seat.drain())));
+        }
+    }
+
+    pub(crate) fn add_seat(&self, seat: &Arc<Seat>) {
+        let mut seats = self.seats.lock();
+        seats.retain(|seat| seat.strong_count() > 0);
+        seats.push(Arc::downgrade(seat));
+    }
+
+    fn seats(&self) -> Vec<Arc<Seat>> {
+        self.seats.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
     /// What it is built as.

@@ -4,6 +4,7 @@
 //! or was abandoned in mid-call cannot be entered a second time.
 
 mod agent;
+mod apart;
 mod model;
 mod transform;
 
@@ -16,13 +17,13 @@ use std::{
 };
 
 use nereid_telemetry::GuestEnd;
-use wasmtime::Store;
+use wasmtime::{Store, component::Instance};
 
 pub(crate) use self::model::{Answer, Question};
 use crate::{
     bindings::exports::nereid::plugin as exports,
     clock::CallClock,
-    compile::Exports,
+    compile::{AdditionalExports, Exports},
     failure::{CallFailure, explain},
     plugin::Plugin,
     state::PluginState,
@@ -38,6 +39,7 @@ const HANDLES_LENT_MAX: usize = 2048;
 pub(crate) struct Sandbox {
     store: Store<PluginState>,
     exported: Exported,
+    additional: Additional,
     invocations: u64,
     /// Handles that the guest never closed; it still counts them although the host freed what they stood for.
     leaked_handles: usize,
@@ -49,6 +51,14 @@ enum Exported {
     Transform(exports::transform::Guest),
     Model(exports::model::Guest),
     Agent(exports::agent::Guest),
+}
+
+/// What it may export besides.
+#[derive(Clone)]
+struct Additional {
+    completion: Option<exports::completion::Guest>,
+    readiness: Option<exports::readiness::Guest>,
+    draining: Option<exports::draining::Guest>,
 }
 
 /// Wakes a thread that waits for a future.
@@ -63,6 +73,15 @@ impl Sandbox {
     /// # Errors
     /// It trapped, met a limit, refused to be initialised, or no sandbox is free.
     pub(crate) async fn start(plugin: &Arc<Plugin>, instance: &Arc<str>) -> Result<Self, CallFailure> {
+        let mut sandbox = Self::make(plugin, instance).await?;
+        let _ticking = plugin.engine.ticker().tick();
+        sandbox.initialise(plugin).await?;
+        sandbox.store.data_mut().life.rest();
+        Ok(sandbox)
+    }
+
+    /// Makes a fresh guest, which is not initialised.
+    async fn make(plugin: &Arc<Plugin>, instance: &Arc<str>) -> Result<Self, CallFailure> {
         let _ticking = plugin.engine.ticker().tick();
         let limits = &plugin.spec.limits;
         let state = PluginState::new(plugin.spec.clone(), instance.clone(), plugin.guests_bytes.clone());
@@ -77,16 +96,16 @@ impl Sandbox {
         let clock = store.data().call.clock.clone();
         let starting = plugin.compiled.pre().instantiate_async(&mut store);
         let instance = plugin.engine.long_calls().run(&clock, || false, starting).await;
-        let loaded = instance.and_then(|instance| match plugin.compiled.exports() {
-            Exports::Transform(indices) => indices.load(&mut store, &instance).map(Exported::Transform),
-            Exports::Model(indices) => indices.load(&mut store, &instance).map(Exported::Model),
-            Exports::Agent(indices) => indices.load(&mut store, &instance).map(Exported::Agent),
+        let loaded = instance.and_then(|instance| {
+            let exported = match plugin.compiled.exports() {
+                Exports::Transform(indices) => indices.load(&mut store, &instance).map(Exported::Transform),
+                Exports::Model(indices) => indices.load(&mut store, &instance).map(Exported::Model),
+                Exports::Agent(indices) => indices.load(&mut store, &instance).map(Exported::Agent),
+            };
+            Ok((exported?, Additional::load(plugin.compiled.additional(), &mut store, &instance)?))
         });
-        let exported = loaded.map_err(|error| explain(store.data_mut(), &error))?;
-        let mut sandbox = Self { store, exported, invocations: 0, leaked_handles: 0 };
-        sandbox.initialise(plugin).await?;
-        sandbox.store.data_mut().life.rest();
-        Ok(sandbox)
+        let (exported, additional) = loaded.map_err(|error| explain(store.data_mut(), &error))?;
+        Ok(Self { store, exported, additional, invocations: 0, leaked_handles: 0 })
     }
 
     /// Frees what the guest left open, and keeps the guest unless it is worn out.
@@ -137,6 +156,23 @@ async fn clocked<T>(clock: &CallClock, cancelled: impl Fn() -> bool, call: impl 
         poll
     })
     .await
+}
+
+// === impl Additional ===
+
+impl Additional {
+    fn load(
+        exports: &AdditionalExports,
+        store: &mut Store<PluginState>,
+        instance: &Instance,
+    ) -> wasmtime::Result<Self> {
+        let AdditionalExports { completion, readiness, draining } = exports;
+        Ok(Self {
+            completion: completion.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
+            readiness: readiness.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
+            draining: draining.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
+        })
+    }
 }
 
 // === impl ThreadWaker ===

@@ -1,6 +1,7 @@
 //! What the host keeps beside one guest: its handles, its meters, and the call under way.
 
 use std::{
+    iter,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -28,7 +29,7 @@ use crate::{
         serving::RequestHandle,
         wasi::Wasi,
     },
-    limits::PluginLimits,
+    limits::{PluginLimits, TimeLimit},
     memory_meter::MemoryMeter,
     plugin::PluginSpec,
     sender::SenderHandle,
@@ -67,6 +68,8 @@ pub(crate) struct PluginState {
 /// The call under way, or the instantiation.
 pub(crate) struct CallState {
     pub(crate) clock: Arc<CallClock>,
+    /// What the clock's deadline was made of.
+    pub(crate) time: TimeLimit,
     pub(crate) account: Arc<Account>,
     /// `None` while the guest is being instantiated: it may not call models then.
     pub(crate) serving: Option<Serving>,
@@ -103,7 +106,7 @@ impl PluginState {
             log: GuestLog::new(spec.clone()),
             time: GuestClock::start(spec.grants.clocks),
             wasi: None,
-            call: CallState::new(&spec.limits, None),
+            call: CallState::new(&spec.limits, spec.limits.call_time(), None),
             spec,
             instance,
             tensors: Arena::new(),
@@ -125,16 +128,26 @@ impl PluginState {
     /// Begins a call.
     pub(crate) fn begin(&mut self, serving: Serving) {
         self.life.work();
-        self.call = CallState::new(&self.spec.limits, Some(serving));
+        self.call = CallState::new(&self.spec.limits, self.spec.limits.call_time(), Some(serving));
         self.call.reporter = self.spec.listener.as_ref().map(CallReporter::new);
         self.meter.refusal = None;
         self.time.move_on();
         self.log.begin_call();
     }
 
-    /// Begins a call that answers nobody.
+    /// Begins a call that answers nobody, and may not wait.
     pub(crate) fn begin_without_request(&mut self) {
-        self.call = CallState::new(&self.spec.limits, None);
+        self.begin_apart(self.limits().call_time(), None);
+    }
+
+    /// Begins a call that answers nobody, and may call models and servers, on nobody's account. For the runtime's workers.
+    pub(crate) fn begin_of_its_own(&mut self, time: TimeLimit) {
+        self.life.work();
+        self.begin_apart(time, Some(Serving::batch(iter::empty())));
+    }
+
+    fn begin_apart(&mut self, time: TimeLimit, serving: Option<Serving>) {
+        self.call = CallState::new(&self.spec.limits, time, serving);
         self.meter.refusal = None;
         self.time.move_on();
         self.log.begin_call();
@@ -246,7 +259,7 @@ impl PluginState {
     pub(crate) fn check_clocks(&self) -> Result<(), Stop> {
         let (clock, limits) = (&self.call.clock, self.limits());
         if clock.remaining().is_zero() {
-            return Err(Stop::WallTime(limits.wall_time_max));
+            return Err(Stop::WallTime(self.call.time));
         }
         if clock.cpu_time() >= limits.cpu_time_max {
             return Err(Stop::CpuTime(limits.cpu_time_max));
@@ -322,9 +335,10 @@ fn more_urgent(left: u64, right: u64) -> u64 {
 // === impl CallState ===
 
 impl CallState {
-    fn new(limits: &PluginLimits, serving: Option<Serving>) -> Self {
+    fn new(limits: &PluginLimits, time: TimeLimit, serving: Option<Serving>) -> Self {
         Self {
-            clock: Arc::new(CallClock::start(limits.wall_time_max)),
+            clock: Arc::new(CallClock::start(time.max)),
+            time,
             account: Account::new(limits.host_tensor_bytes_max),
             serving,
             host_calls: 0,

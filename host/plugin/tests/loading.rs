@@ -69,6 +69,17 @@ fn a_missing_export_says_what_there_is_instead() {
 }
 
 #[test]
+fn what_belongs_beside_another_export_is_refused_alone() {
+    for (extra, beside) in [("readiness", "model"), ("draining", "model"), ("completion", "transform or model")] {
+        let text = format!(
+            r#"(component (instance $x)
+                (export "nereid:plugin/agent@1.0.0" (instance $x)) (export "nereid:plugin/{extra}@1.0.0" (instance $x)))"#
+        );
+        check(&wat::parse_str(text).unwrap(), &format!("expected {extra} beside {beside}, found nereid:plugin/agent"));
+    }
+}
+
+#[test]
 fn a_guest_that_traps_while_it_starts_fails_the_load() {
     let bytes = component_with(&[], IDENTITY, "(func $begin unreachable) (start $begin)");
     let plugin = Plugin::new(&ENGINE, compile(&bytes), spec());

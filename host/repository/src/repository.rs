@@ -122,11 +122,14 @@ impl Repository {
         let mut book = self.book.lock();
         let retired = change(&mut book);
         let left = book.settle();
+        let mut gone = book.gone(&retired);
+        gone.extend(book.gone(&left.0));
         self.as_wanted.store(book.is_as_wanted(), Ordering::Release);
         // Swapped under the lock, so that an older route never replaces a newer one; dropped outside it.
         let old_route = self.route.swap(Arc::new(book.route(self.settings.has_namespaces)));
         drop(book);
-        drop((old_route, retired, left));
+        gone.iter().for_each(|served| served.retire());
+        drop((old_route, retired, left, gone));
     }
 }
 

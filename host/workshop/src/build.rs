@@ -74,7 +74,7 @@ fn compile(language: Language, home: &Home, folder: &Path, fresh: &Path) -> Resu
     let unpacked = if own.is_dir() { None } else { Some(unpack(language)?) };
     let root = unpacked.as_ref().map_or(folder.as_path(), |unpacked| unpacked.path());
     let (sdk, wit) = (root.join("sdk").join(language.name()), root.join("wit"));
-    let world = world::of_folder(&folder, language)?.kind().world();
+    let world = world::of_folder(&folder, language)?.name();
     let sources = Sources { plugin: &folder, sdk: &sdk, wit: &wit, world };
     match language {
         Language::JavaScript => javascript::componentize(home, &sources, &fresh)?,

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use nereid_plugin::{CONTRACT_VERSION, ImportedInterface, Inspection, Language, PluginKind};
+use nereid_plugin::{CONTRACT_VERSION, ImportedInterface, Inspection, Language};
 use serde_json::{Value, json};
 
 use crate::{WorkshopError, sandbox, units};
@@ -60,7 +60,7 @@ impl Report {
             "contract": CONTRACT_VERSION,
             "fits": self.fits(),
             "misfits": found.misfits,
-            "world": found.kind.map(PluginKind::world),
+            "world": found.world(),
             "language": found.language.map(Language::title),
             "makers": makers.collect::<Vec<Value>>(),
             "imports": imports.collect::<Vec<Value>>(),
@@ -85,8 +85,8 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let found = &self.inspection;
-        let world = match found.kind {
-            Some(kind) => format!("a plugin for the world {} of nereid:plugin@{CONTRACT_VERSION}", kind.world()),
+        let world = match found.world() {
+            Some(world) => format!("a plugin for the world {world} of nereid:plugin@{CONTRACT_VERSION}"),
             None => "a component, and no plugin".to_owned(),
         };
         writeln!(f, "{}: {world}", self.file)?;
@@ -157,7 +157,7 @@ fn plain(function: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use nereid_plugin::Maker;
+    use nereid_plugin::{Maker, PluginKind};
 
     use super::*;
 

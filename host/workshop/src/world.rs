@@ -15,6 +15,8 @@ use crate::{WorkshopError, language::Language};
 pub enum World {
     Transform,
     Model,
+    /// The whole life of a model.
+    FullModel,
 }
 
 /// Folders of a plugin that no source of its own lies in.
@@ -25,13 +27,18 @@ const NEVER_SOURCE: [&str; 6] = ["sdk", "wit", "tests", "target", "node_modules"
 /// # Errors
 /// One cannot be read.
 pub(crate) fn of_folder(folder: &Path, language: Language) -> Result<World, WorkshopError> {
-    let is_model = match language {
-        Language::JavaScript => exports_model(&read(&folder.join(language.telling_file()))?),
-        Language::C => any_source(folder, "c", &defines_answer)?,
-        Language::Go => any_source(folder, "go", &exports_go_model)?,
-        _ => any_source(folder, "py", &names_model)?,
-    };
-    Ok(if is_model { World::Model } else { World::Transform })
+    for world in [World::FullModel, World::Model] {
+        let is_found = match language {
+            Language::JavaScript => exports(&read(&folder.join(language.telling_file()))?, world),
+            Language::C => any_source(folder, "c", &|source| defines(source, world))?,
+            Language::Go => any_source(folder, "go", &|source| calls_export(source, world))?,
+            _ => any_source(folder, "py", &|source| names_class(source, world))?,
+        };
+        if is_found {
+            return Ok(world);
+        }
+    }
+    Ok(World::Transform)
 }
 
 /// Whether a source file says it; those in folders of the plugin's own too.
@@ -55,31 +62,41 @@ fn read(path: &Path) -> Result<String, WorkshopError> {
     fs::read_to_string(path).map_err(|source| WorkshopError::Read { path: path.to_owned(), source })
 }
 
-/// Python: `nereid.Model`, or `Model` imported from there.
-fn names_model(source: &str) -> bool {
+/// Python: `nereid.Model` or `nereid.FullModel`, or the class imported from there.
+fn names_class(source: &str, world: World) -> bool {
+    let (class, qualified) = match world {
+        World::FullModel => ("FullModel", "nereid.FullModel"),
+        _ => ("Model", "nereid.Model"),
+    };
     source.lines().any(|line| {
         let code = line.split('#').next().unwrap_or_default();
-        has_word(code, "nereid.Model")
-            || (code.contains("nereid") && code.contains("import") && has_word(code, "Model"))
+        has_word(code, qualified) || (code.contains("nereid") && code.contains("import") && has_word(code, class))
     })
 }
 
-/// JavaScript: something is exported under the name `model`.
-fn exports_model(source: &str) -> bool {
+/// JavaScript: something is exported under the name `model`, or `completion`, which only full models have.
+fn exports(source: &str, world: World) -> bool {
+    let name = if world == World::FullModel { "completion" } else { "model" };
     source.lines().any(|line| {
         let Some(exported) = line.strip_prefix("export ") else { return false };
-        has_word(exported.split('=').next().unwrap_or_default(), "model")
+        has_word(exported.split('=').next().unwrap_or_default(), name)
     })
 }
 
-/// C: the function that answers one request of a batch.
-fn defines_answer(source: &str) -> bool {
-    source.lines().any(|line| line.starts_with("nereid_outcome") && has_word(line, "nereid_answer"))
+/// C: the function that answers one request of a batch, or one that only full models have.
+fn defines(source: &str, world: World) -> bool {
+    let functions: &[(&str, &str)] = match world {
+        World::FullModel => &[("bool", "nereid_complete"), ("bool", "nereid_is_ready"), ("void", "nereid_drain")],
+        _ => &[("nereid_outcome", "nereid_answer")],
+    };
+    let begins = |line: &str| functions.iter().any(|(gives, name)| line.starts_with(gives) && has_word(line, name));
+    source.lines().any(begins)
 }
 
 /// Go: the function that makes the program a plugin of whole batches is called.
-fn exports_go_model(source: &str) -> bool {
-    source.lines().any(|line| has_word(line.split("//").next().unwrap_or_default(), "nereid.ExportModel"))
+fn calls_export(source: &str, world: World) -> bool {
+    let function = if world == World::FullModel { "nereid.ExportFullModel" } else { "nereid.ExportModel" };
+    source.lines().any(|line| has_word(line.split("//").next().unwrap_or_default(), function))
 }
 
 /// Whether `word` stands in the code and goes on neither way.
@@ -95,10 +112,12 @@ fn has_word(code: &str, word: &str) -> bool {
 // === impl World ===
 
 impl World {
-    pub(crate) fn kind(self) -> PluginKind {
+    /// In the contract.
+    pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Transform => PluginKind::Transform,
-            Self::Model => PluginKind::Model,
+            Self::Transform => PluginKind::Transform.world(),
+            Self::Model => PluginKind::Model.world(),
+            Self::FullModel => "full-model-plugin",
         }
     }
 }
@@ -138,6 +157,9 @@ mod tests {
         let transform = |text: &str| check(Language::Python, &[("plugin.py", text)], World::Transform);
         transform("import nereid\nclass X(nereid.Transform):\n    info: nereid.ModelInfo\n");
         transform("# unlike a nereid.Model\n@nereid.transform\ndef run(request, inputs): pass\n");
+        let full = |text: &str| check(Language::Python, &[("plugin.py", text)], World::FullModel);
+        full("import nereid\nclass X(nereid.FullModel):\n    pass\n");
+        full("from nereid import FullModel, Model\n");
     }
 
     #[test]
@@ -161,6 +183,9 @@ mod tests {
         check("nereid_outcome nereid_answer(nereid_request *request, nereid_response *response) {", World::Model);
         check("bool nereid_run(nereid_request *request, nereid_response *response) {", World::Transform);
         check("/* A nereid_answer would see batches. */", World::Transform);
+        let answer = "nereid_outcome nereid_answer(nereid_request *request, nereid_response *response) {";
+        check(&format!("{answer}\n}}\nvoid nereid_drain(void) {{"), World::FullModel);
+        check(&format!("{answer}\n    nereid_drain();"), World::Model);
     }
 
     #[test]
@@ -170,6 +195,7 @@ mod tests {
         check("func init() { nereid.ExportModel(newDouble) }", World::Model);
         check("func init() {\n\tnereid.ExportTransform(newDouble)\n}", World::Transform);
         check("// nereid.ExportModel would see batches.", World::Transform);
+        check("func init() { nereid.ExportFullModel(newDouble, complete) }", World::FullModel);
     }
 
     #[test]
@@ -177,6 +203,8 @@ mod tests {
         let model = |text: &str| check(Language::JavaScript, &[("plugin.js", text)], World::Model);
         model("export const model = batches(Double);");
         model("const x = batches(Double);\nexport { x as model };");
+        let full = |text: &str| check(Language::JavaScript, &[("plugin.js", text)], World::FullModel);
+        full("export const { model, completion, readiness, draining } = fullModel(Double);");
         let transform = |text: &str| check(Language::JavaScript, &[("plugin.js", text)], World::Transform);
         transform("import { model } from \"nereid\";\nexport const transform = plugin(() => model);");
         transform("export const transform = plugin(model);");

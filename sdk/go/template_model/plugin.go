@@ -1,4 +1,5 @@
-// Its input, times a factor: a batch at a time. README.md has the commands that build, test and serve it.
+// Its input, times a factor: a batch at a time. README.md has the commands that build, test and serve it. With
+// nereid.ExportFullModel it could complete config.pbtxt, and say when it is not ready.
 package main
 
 import (

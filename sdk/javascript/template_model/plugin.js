@@ -1,4 +1,5 @@
 // Its input, times a factor: a batch at a time. README.md has the three commands that build, test and serve it.
+// With `fullModel` it could complete config.pbtxt, and say when it is not ready.
 
 import { batches, operations, setting } from "nereid";
 

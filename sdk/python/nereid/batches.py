@@ -37,9 +37,13 @@ class Model:
     """A model of whole batches. `__init__` runs when the instance starts: settings are read and tables built there, and an
     exception fails the load with its text. One instance executes one batch at a time."""
 
+    _world = MODEL
+
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        register(MODEL, cls)
+        # One that says its world is a class of this package's.
+        if "_world" not in vars(cls):
+            register(cls._world, cls)
 
     def execute(self, batch: list) -> list:
         """Answers the requests of one batch: for each, in their order, a `Response` or dict of tensors, an exception (its

@@ -13,6 +13,7 @@ from .request import Inputs, Request
 
 TRANSFORM = "transform"
 MODEL = "model"
+FULL_MODEL = "full-model"
 
 _registered = []
 
@@ -82,11 +83,11 @@ def registered():
 def check_registered(world: str) -> None:
     """Said while the component is built."""
     if not _registered:
-        kinds = "a function under @nereid.transform, a subclass of nereid.Transform or one of nereid.Model"
+        kinds = "a function under @nereid.transform, or a subclass of nereid.Transform, nereid.Model or nereid.FullModel"
         raise RuntimeError(f"plugin.py has no plugin, expected {kinds}")
     kind = _registered[0][0]
     if kind != world:
         raise RuntimeError(
             f"plugin.py is a {kind}, and the component is built for the world {world}-plugin: the build goes by whether the"
-            f" sources say nereid.Model, so name it with its module there, and only there"
+            f" sources say nereid.Model or nereid.FullModel, so name it with its module there, and only there"
         )

@@ -3,7 +3,7 @@
 import nereid
 
 
-class Double(nereid.Model):
+class Double(nereid.Model):  # a nereid.FullModel could complete config.pbtxt, and say when it is not ready
     def __init__(self):
         # The `parameters` of config.pbtxt, read once per instance; an exception here fails the load.
         self.factor = nereid.setting("factor", 2.0)

@@ -33,6 +33,30 @@ pub mod model {
     });
 }
 
+/// What a plugin exports besides `model` that has the whole life of a model. Of the world `full-model-plugin` this is what is new: a crate
+/// has the bindings of an export once, and a component has the exports of all bindings that it was made with.
+pub mod full_model {
+    wit_bindgen::generate!({
+        inline: "
+            package nereid:sdk;
+            world additional-exports {
+                export nereid:plugin/completion@1.0.0;
+                export nereid:plugin/readiness@1.0.0;
+                export nereid:plugin/draining@1.0.0;
+            }
+        ",
+        world: "nereid:sdk/additional-exports",
+        path: "../../wit",
+        pub_export_macro: true,
+        export_macro_name: "export_full_model_bindings",
+        default_bindings_module: "nereid_sdk::bindings::full_model",
+        with: {
+            "nereid:plugin/types@1.0.0": super::nereid::plugin::types,
+            "nereid:plugin/tensors@1.0.0": super::nereid::plugin::tensors,
+        },
+    });
+}
+
 /// What a repository agent exports; what it imports is the same.
 pub mod agent {
     wit_bindgen::generate!({

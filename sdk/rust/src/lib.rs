@@ -21,7 +21,8 @@
 //! ```
 //!
 //! That is the smallest plugin. [`Model`] and [`export_model!`] make one that sees whole batches, sends many responses, answers
-//! later, or has a request executed again.
+//! later, or has a request executed again. [`FullModel`] and [`export_full_model!`] make one that also knows its configuration, says when
+//! it cannot work, and has something to do before it goes.
 //!
 //! Cost: passing a tensor on is free whatever its size; reading or writing one copies it once. Large tensors are copied
 //! in pieces, so that a copy stays in the processor's cache.
@@ -36,6 +37,7 @@ pub mod control;
 mod error;
 mod export;
 pub mod files;
+mod full_model;
 pub mod http;
 mod infer;
 pub mod log;
@@ -56,6 +58,7 @@ mod value;
 pub use crate::{
     agent::act_exported,
     export::run_exported,
+    full_model::{complete_exported, is_ready_exported, drain_exported},
     model::{execute_exported, finalise_exported, initialise_exported},
 };
 pub use crate::{
@@ -69,6 +72,7 @@ pub use crate::{
     },
     error::Error,
     export::Transform,
+    full_model::{ConfigDraft, FullModel, TensorDraft},
     infer::{Call, Pending, infer, model_ready, wait_any},
     model::{Model, Outcome, Sender},
     request::{Inputs, Request},

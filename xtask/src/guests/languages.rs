@@ -1,8 +1,8 @@
 //! Guests in languages other than Rust: a folder in, a component out.
 //!
-//! `tests/guests/contract/LANGUAGE` is the contract test's plugin in each language, `contract_model/LANGUAGE` that of whole batches;
-//! a compiler per language is one line of [`LANGUAGES`], a plugin of an example one of [`PLUGINS`]. A component that is younger
-//! than everything it is made from is left alone, because Python takes twenty
+//! `tests/guests/contract/LANGUAGE` is the contract test's plugin in each language, `contract_model/LANGUAGE` that of whole batches,
+//! `contract_full/LANGUAGE` that with the whole life of a model; a compiler per language is one line of [`LANGUAGES`], a plugin of an
+//! example one of [`PLUGINS`]. A component that is younger than everything it is made from is left alone, because Python takes twenty
 //! seconds.
 
 use std::{
@@ -53,7 +53,8 @@ const LANGUAGES: [Language; 4] = [
 ];
 
 /// The plugins that the contract tests run: the folder below `tests/guests`, and the world.
-const CONTRACTS: [(&str, &str); 2] = [("contract", "transform-plugin"), ("contract_model", "model-plugin")];
+const CONTRACTS: [(&str, &str); 3] =
+    [("contract", "transform-plugin"), ("contract_model", "model-plugin"), ("contract_full", "full-model-plugin")];
 
 /// Plugins of examples: their language, their folder below `plugins`, and where their component is served from.
 const PLUGINS: [(&str, &str, &str); 3] = [

@@ -15,12 +15,12 @@ use nereid_inference::{
 };
 use nereid_plugin::{
     CallListener, CompiledPlugin, Grants, LifeSettings, Plugin, PluginEngine, PluginError, PluginKind, PluginLimits,
-    PluginSpec, StateStore,
+    PluginSpec, StateStore, ask_for_completion,
 };
 use nereid_telemetry::{CustomMetrics, PluginUsage};
 use parking_lot::Mutex;
 
-use crate::{life_settings, model::WasmModel, plugin_file, policy::PluginPolicy};
+use crate::{complete, life_settings, model::WasmModel, plugin_file, policy::PluginPolicy};
 
 /// The component's file in a version directory.
 const DEFAULT_MODEL_FILENAME: &str = "model.wasm";
@@ -131,6 +131,33 @@ impl WasmBackend {
         state
     }
 
+    /// What the plugin's guests are told.
+    fn spec(
+        &self,
+        source: &ModelSource,
+        signature: Signature,
+        (limits, grants): (PluginLimits, Grants),
+    ) -> Result<PluginSpec, InferError> {
+        let full_name = full_name(&source.identity);
+        Ok(PluginSpec {
+            plugin: file_name(&source.config).to_owned(),
+            model: source.identity.clone(),
+            signature,
+            decoupled: source.config.is_decoupled(),
+            parameters: source.config.parameters.clone(),
+            limits,
+            grants,
+            service: self.ports.service.clone(),
+            control: self.ports.control.clone(),
+            state: self.state_of(&full_name),
+            meters: self.settings.metrics.of_model(&full_name),
+            usage: self.settings.usage.of_model(&full_name),
+            listener: self.settings.listener.clone(),
+            fresh_guest_per_call: wants_fresh_guests(&source.config)?,
+            life: self.life(&source.config)?,
+        })
+    }
+
     fn compile(&self, source: &ModelSource) -> Result<CompiledPlugin, InferError> {
         self.compile_file(&source.version_directory.join(file_name(&source.config)))
     }
@@ -155,13 +182,25 @@ impl Backend for WasmBackend {
         DEFAULT_MODEL_FILENAME
     }
 
-    /// Nothing is completed: a component does not say what its tensors are. It is compiled, and what it asks for compared with
-    /// what it may have, so that what is wrong is found here.
+    /// A plugin that knows its configuration is asked. Every component is compiled, and what it asks for compared with what it may
+    /// have, so that what is wrong is found here.
     fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
-        check_config(&source.config)?;
-        let (_, grants) = self.settle(source)?;
-        check_http(&self.compile(source)?, &grants)?;
-        Ok(source.config.clone())
+        check_fields(&source.config)?;
+        let (limits, grants) = self.settle(source)?;
+        let compiled = self.compile(source)?;
+        check_http(&compiled, &grants)?;
+        if !compiled.completes_config() {
+            check_tensors(&source.config)?;
+            return Ok(source.config.clone());
+        }
+        let signature = Signature { model_name: source.identity.name.clone(), ..Signature::default() };
+        let spec = self.spec(source, signature, (limits, grants))?;
+        let subject = spec.subject();
+        let plugin = Plugin::new(self.engine()?, compiled, spec);
+        let said = ask_for_completion(&plugin, &complete::written(&source.config))?;
+        let completed = complete::complete(&subject, &source.config, said.unwrap_or_default())?;
+        check_tensors(&completed)?;
+        Ok(completed)
     }
 
     fn supports_decoupled(&self) -> bool {
@@ -173,29 +212,13 @@ impl Backend for WasmBackend {
     }
 
     fn load(&self, source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError> {
-        check_config(&source.config)?;
+        check_fields(&source.config)?;
+        check_tensors(&source.config)?;
         let (limits, grants) = self.settle(source)?;
         let compiled = self.compile(source)?;
         check_kind(&source.config, compiled.kind())?;
         check_http(&compiled, &grants)?;
-        let full_name = full_name(&source.identity);
-        let spec = PluginSpec {
-            plugin: file_name(&source.config).to_owned(),
-            model: source.identity.clone(),
-            signature: Signature::of_backend(&source.config)?,
-            decoupled: source.config.is_decoupled(),
-            parameters: source.config.parameters.clone(),
-            limits,
-            grants,
-            service: self.ports.service.clone(),
-            control: self.ports.control.clone(),
-            state: self.state_of(&full_name),
-            meters: self.settings.metrics.of_model(&full_name),
-            usage: self.settings.usage.of_model(&full_name),
-            listener: self.settings.listener.clone(),
-            fresh_guest_per_call: wants_fresh_guests(&source.config)?,
-            life: self.life(&source.config)?,
-        };
+        let spec = self.spec(source, Signature::of_backend(&source.config)?, (limits, grants))?;
         Ok(Arc::new(WasmModel::new(Plugin::new(self.engine()?, compiled, spec))))
     }
 }
@@ -254,8 +277,8 @@ fn file_name(config: &ModelConfig) -> &str {
     }
 }
 
-/// What a plugin's configuration must say, because nothing else does.
-fn check_config(config: &ModelConfig) -> Result<(), InferError> {
+/// What a plugin's configuration must say, if the plugin does not.
+fn check_tensors(config: &ModelConfig) -> Result<(), InferError> {
     let missing = match (config.inputs.is_empty(), config.outputs.is_empty()) {
         (false, false) => None,
         (true, false) => Some("input"),
@@ -265,10 +288,15 @@ fn check_config(config: &ModelConfig) -> Result<(), InferError> {
     if let Some(missing) = missing {
         return Err(InferError::invalid_argument(format!(
             "model '{}' declares no {missing}: a plugin's tensors cannot be read from its file, so config.pbtxt must list \
-             them, for example input [ {{ name: \"X\" data_type: TYPE_FP32 dims: [ -1 ] }} ]",
+             them, for example input [ {{ name: \"X\" data_type: TYPE_FP32 dims: [ -1 ] }} ], or the plugin export `completion`",
             config.name
         )));
     }
+    Ok(())
+}
+
+/// What no plugin can say of itself.
+fn check_fields(config: &ModelConfig) -> Result<(), InferError> {
     BatchForms::refuse_batch_tensors(config, "wasm")?;
     life_settings::read(config)?;
     wants_fresh_guests(config).map(drop)

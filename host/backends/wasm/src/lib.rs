@@ -7,6 +7,7 @@
 
 mod agents;
 mod backend;
+mod complete;
 mod model;
 
 mod life_settings;

@@ -32,6 +32,8 @@ pub struct LimitsTable {
     http_response_mib: Option<NonZeroU64>,
     http_in_flight: Option<NonZeroU32>,
     invocations: Option<NonZeroU64>,
+    readiness_ms: Option<NonZeroU64>,
+    drain_ms: Option<NonZeroU64>,
 }
 
 // === impl LimitsTable ===
@@ -66,6 +68,8 @@ impl LimitsTable {
             http_response_bytes_max: bytes(self.http_response_mib, 20, defaults.http_response_bytes_max),
             http_in_flight_max: small(self.http_in_flight, defaults.http_in_flight_max),
             invocations_max: number(self.invocations, defaults.invocations_max),
+            readiness_time_max: time(self.readiness_ms, defaults.readiness_time_max),
+            drain_time_max: time(self.drain_ms, defaults.drain_time_max),
         }
     }
 }

@@ -53,13 +53,21 @@ impl LoadedModel for WasmModel {
         let plugin = self.plugin.clone();
         Ok(Instance::Task(match plugin.kind() {
             PluginKind::Transform => Box::new(TransformInstance { pool: SandboxPool::start(plugin, &spec.name)? }),
-            PluginKind::Model => Box::new(ModelInstance { guest: ModelGuest::start(plugin, &spec.name)? }),
+            PluginKind::Model => {
+                let guest = ModelGuest::start(plugin, &spec.name)?;
+                guest.ask_first();
+                Box::new(ModelInstance { guest })
+            }
             PluginKind::Agent => return Err(agent_as_model(&spec.name)),
         }))
     }
 
     fn readiness(&self) -> Result<(), InferError> {
         self.plugin.readiness()
+    }
+
+    fn retire(&self) {
+        self.plugin.retire();
     }
 
     fn digest(&self) -> Option<&str> {

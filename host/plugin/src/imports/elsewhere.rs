@@ -61,7 +61,7 @@ impl PluginState {
         work: impl FnOnce() -> Result<R, InferError> + Send + 'static,
     ) -> Result<Result<R, InferError>, Stop> {
         let deadline = self.call.clock.deadline().into();
-        let out_of_time = |_| Stop::WallTime(self.limits().wall_time_max);
+        let out_of_time = |_| Stop::WallTime(self.call.time);
         let turn = timeout_at(deadline, turns.clone().acquire_owned()).await.map_err(out_of_time)?;
         let working = spawn_blocking(move || {
             // Given back when the work is over, whether or not somebody still waits for it.

@@ -215,7 +215,7 @@ impl PluginState {
         match waited {
             Ok(done) => Ok(Waited::Done(done)),
             Err(_) if Instant::now() < deadline => Ok(Waited::GaveUp),
-            Err(_) => Err(Stop::WallTime(self.limits().wall_time_max)),
+            Err(_) => Err(Stop::WallTime(self.call.time)),
         }
     }
 
@@ -234,7 +234,7 @@ impl PluginState {
     pub(crate) async fn within_deadline<T>(&self, future: impl Future<Output = T>) -> Result<T, Stop> {
         match self.wait(None, future).await? {
             Waited::Done(done) => Ok(done),
-            Waited::GaveUp => Err(Stop::WallTime(self.limits().wall_time_max)),
+            Waited::GaveUp => Err(Stop::WallTime(self.call.time)),
         }
     }
 

@@ -128,7 +128,7 @@ impl PluginState {
         let deadline = self.call.clock.deadline();
         let waited = timeout_at(deadline.into(), wait(&mut self.wasi().table)).await;
         self.time.move_on();
-        waited.unwrap_or_else(|_| Err(Stop::WallTime(self.limits().wall_time_max).into()))
+        waited.unwrap_or_else(|_| Err(Stop::WallTime(self.call.time).into()))
     }
 }
 

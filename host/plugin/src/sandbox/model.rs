@@ -91,8 +91,7 @@ impl Sandbox {
             }
             Err(fatal) => {
                 let failure = explain(self.store.data_mut(), &fatal);
-                // Those of earlier batches too: nobody will answer them any more.
-                self.store.data().senders.iter().for_each(|sender| sender.slot().fail(failure.error.clone()));
+                self.fail_senders(&failure.error);
                 (None, Err(failure))
             }
         }
@@ -108,6 +107,11 @@ impl Sandbox {
         if let Err(trap) = clocked(&clock, || false, model.call_finalise(&mut self.store)).await {
             tracing::warn!("a guest failed while it was finalised: {}", explain(self.store.data_mut(), &trap).error);
         }
+    }
+
+    /// Ends every request whose sender the guest has, those of earlier batches too: nobody will answer them any more.
+    pub(super) fn fail_senders(&self, error: &InferError) {
+        self.store.data().senders.iter().for_each(|sender| sender.slot().fail(error.clone()));
     }
 
     fn give_batch(&mut self, questions: &[Question<'_>]) -> Vec<Resource<RequestHandle>> {

@@ -21,6 +21,7 @@ pub(crate) struct Language {
     pub(crate) words: &'static str,
     transform: OnceLock<Option<CompiledPlugin>>,
     model: OnceLock<Option<CompiledPlugin>>,
+    full_model: OnceLock<Option<CompiledPlugin>>,
 }
 
 static LANGUAGES: [Language; 5] = [
@@ -39,7 +40,7 @@ const fn language(name: &'static str, place: &'static str) -> Language {
 }
 
 const fn accident(name: &'static str, place: &'static str, words: &'static str) -> Language {
-    Language { name, place, words, transform: OnceLock::new(), model: OnceLock::new() }
+    Language { name, place, words, transform: OnceLock::new(), model: OnceLock::new(), full_model: OnceLock::new() }
 }
 
 /// Of this repository.
@@ -79,6 +80,14 @@ pub(crate) fn plugins() -> impl Iterator<Item = (&'static Language, &'static Com
 pub(crate) fn models() -> impl Iterator<Item = (&'static Language, &'static CompiledPlugin)> {
     LANGUAGES.iter().filter_map(|language| {
         let compiled = language.model.get_or_init(|| language.compile("contract_model"));
+        Some((language, compiled.as_ref()?))
+    })
+}
+
+/// The plugin with the whole life of a model of every language whose component is there.
+pub(crate) fn full_models() -> impl Iterator<Item = (&'static Language, &'static CompiledPlugin)> {
+    LANGUAGES.iter().filter_map(|language| {
+        let compiled = language.full_model.get_or_init(|| language.compile("contract_full"));
         Some((language, compiled.as_ref()?))
     })
 }

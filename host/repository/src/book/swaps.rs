@@ -1,8 +1,8 @@
 //! The book after a swap: who is watched, who goes back, and what is told of it.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
-use nereid_inference::{GenerationState, ModelConfig, ModelHistory};
+use nereid_inference::{GenerationState, ModelConfig, ModelHistory, ServedModel};
 
 use super::{
     Book, Retired,
@@ -37,6 +37,13 @@ impl Book {
             look.goes_on |= model.watch.is_some() || model.line.has_elders();
         }
         look
+    }
+
+    /// Those of the generations that are not routed to which never will be again: nobody keeps them to go back to them, nor for
+    /// their sequences.
+    pub(crate) fn gone(&self, retired: &Retired) -> Retired {
+        let is_kept = |served: &Arc<dyn ServedModel>| self.models.values().any(|model| model.refers_to(served));
+        retired.iter().filter(|served| !is_kept(served)).cloned().collect()
     }
 
     /// Whether a look has anything to look at.
@@ -92,6 +99,15 @@ impl Book {
 // === impl Model ===
 
 impl Model {
+    fn refers_to(&self, wanted: &Arc<dyn ServedModel>) -> bool {
+        let warm = self.previous.iter().flat_map(|previous| &previous.warm);
+        self.line.refers_to(wanted)
+            || self
+                .ready()
+                .chain(warm.map(|(number, served)| (*number, served)))
+                .any(|(_, own)| Arc::ptr_eq(own, wanted))
+    }
+
     fn look(&mut self, now: Instant) -> Option<Verdict> {
         let watch = self.watch.as_mut()?;
         Some(watch.guard.look(now, &tally(&watch.fresh, now)).clone())

@@ -29,9 +29,13 @@ impl Repository {
 
     /// Looks once; returns whether there is anything to look at again.
     pub(crate) fn look_at_swaps(&self, now: Instant) -> bool {
-        let Look { tripped, retired, goes_on } = self.book.lock().look(now);
+        let mut book = self.book.lock();
+        let Look { tripped, retired, goes_on } = book.look(now);
+        let gone = book.gone(&retired);
+        drop(book);
         // Where the last reference goes, threads are joined and memory is freed: not under the lock.
-        drop(retired);
+        gone.iter().for_each(|served| served.retire());
+        drop((retired, gone));
         for (id, why) in tripped {
             // A load of the model that is under way takes its place anyway; when that fails, the next look is soon enough.
             if let Some(held) = self.busy.try_hold(BTreeSet::from([id.clone()])) {

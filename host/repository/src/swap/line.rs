@@ -83,6 +83,12 @@ impl Line {
         })
     }
 
+    /// Whether requests may still come to it.
+    pub(crate) fn refers_to(&self, model: &Arc<dyn ServedModel>) -> bool {
+        let state = self.state.load();
+        contains(&state.serving, model) || contains(&state.elders, model)
+    }
+
     pub(crate) fn has_elders(&self) -> bool {
         !self.state.load().elders.is_empty()
     }
@@ -166,6 +172,10 @@ impl ServedModel for Door {
 
     fn readiness(&self) -> Result<(), InferError> {
         self.own.readiness()
+    }
+
+    fn retire(&self) {
+        self.own.retire();
     }
 
     fn statistics(&self) -> ModelStatistics {

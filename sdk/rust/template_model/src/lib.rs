@@ -1,4 +1,4 @@
-//! Its input, times a factor: a batch at a time.
+//! Its input, times a factor: a batch at a time. A `FullModel` could complete config.pbtxt, and say when it is not ready.
 
 use nereid_sdk::{Error, Model, Outcome, Request, Response, Tensor, export_model, setting_or};
 
