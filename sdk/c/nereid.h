@@ -372,6 +372,24 @@ nereid_histogram *nereid_histogram_open(
     const char *name, const char *description, const nereid_label *labels, size_t count, const double *bounds, size_t bound_count);
 void nereid_histogram_observe(nereid_histogram *histogram, double value);
 
+/* === Spans: steps of the plugin's own in the trace of a request, in the collector's spans and in trace files ===
+ *
+ * A request that is not traced has no spans: beginning one costs one call of the host and gives NULL, with which all of these do
+ * nothing. A span ends with nereid_span_end, which frees it, or with the call. */
+
+typedef struct nereid_span nereid_span;
+
+/* Of the request under way; of a batch, of the first request that is traced. */
+nereid_span *nereid_span_begin(const char *name);
+nereid_span *nereid_span_begin_for(const nereid_request *request, const char *name);
+/* Within another one. */
+nereid_span *nereid_span_child(const nereid_span *span, const char *name);
+/* An attribute. Of two of one name the later counts. */
+void nereid_span_set(const nereid_span *span, const char *name, nereid_value value);
+/* Notes that something happened now. */
+void nereid_span_event(const nereid_span *span, const char *name, const nereid_parameter *attributes, size_t count);
+void nereid_span_end(nereid_span *span);
+
 /* === Files, secrets, models: those that plugin.toml was granted === */
 
 typedef struct {

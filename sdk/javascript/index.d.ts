@@ -56,8 +56,24 @@ export interface Request {
   readonly remainingMs: number;
   readonly cancelled: boolean;
   wants(name: string): boolean;
+  /** Begins a span of this request. */
+  span(name: string, attributes?: Parameters): Span;
   /** Takes the sender, once; only in `batches`. */
   sender(): Sender;
+}
+
+/** A step of the plugin's own in the trace of a request. */
+export interface Span {
+  readonly recorded: boolean;
+  child(name: string, attributes?: Parameters): Span;
+  set(name: string, value: Scalar): void;
+  event(name: string, attributes?: Parameters): void;
+  end(): void;
+}
+
+export namespace trace {
+  function span(name: string, attributes?: Parameters): Span;
+  function within<T>(name: string, attributes: Parameters, action: (span: Span) => T): T;
 }
 
 /** May be kept for later batches, until the deadline of its request. */

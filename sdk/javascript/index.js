@@ -31,3 +31,4 @@ export { instanceName, model, setting, settings } from "./settings.js";
 export * as state from "./state.js";
 export { Tensor } from "./tensor.js";
 export * as tokenizers from "./tokenizers.js";
+export * as trace from "./trace.js";

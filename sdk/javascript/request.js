@@ -3,6 +3,7 @@
 import { PluginError, asking } from "./errors.js";
 import { Sender } from "./sender.js";
 import { tensorsFromHost } from "./tensor.js";
+import { spanOf } from "./trace.js";
 import { parametersFromHost } from "./values.js";
 
 /// One request, for the length of the call.
@@ -67,6 +68,11 @@ export class Request {
   /// Whether the client is gone, so that nobody will read the answer.
   get cancelled() {
     return this.#handle.cancelled();
+  }
+
+  /// Begins a span of this request, of a batch for example; see `trace.js`.
+  span(name, attributes = {}) {
+    return spanOf(this.#handle, name, attributes);
   }
 
   /// Takes the request's sender, once: whoever holds it owes the client its end. Only in `batches`, whose outcome must then be

@@ -10,10 +10,10 @@ export function parametersFromHost(parameters) {
 }
 
 export function parametersToHost(parameters) {
-  return Object.entries(parameters).map(([name, value]) => ({ name, value: toHost(name, value) }));
+  return Object.entries(parameters).map(([name, value]) => ({ name, value: valueToHost(name, value) }));
 }
 
-function toHost(name, value) {
+export function valueToHost(name, value) {
   switch (typeof value) {
     case "boolean":
       return { tag: "boolean", val: value };

@@ -4,6 +4,7 @@ import asyncio
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
 import numpy as np
@@ -12,6 +13,7 @@ import tritonclient.grpc.aio
 import tritonclient.http.aio
 from clients import PROTOCOLS, Client
 from collector import Collector
+from repository import tensors, write_model
 from server import ROOT
 from test_perf_analyzer import REQUESTS, measure
 from trace_file import read_traces
@@ -210,6 +212,41 @@ def test_calls_of_a_plugin_are_its_children(traced_server):
         assert trace.at("REQUEST_END") <= caller.at("COMPUTE_END")
 
 
+STEPS = ["outer_START", "half", "inner_START", "inner_END", "outer_END", "of-request_START", "of-request_END", "open_START", "open_END"]
+
+
+@pytest.fixture
+def plugin_models(tmp_path):
+    """A model that is the contract test's plugin, whose mode `spans` has steps of its own."""
+    config = 'backend: "wasm"\n' + tensors("input", ("X", "TYPE_FP32", "-1")) + tensors("output", ("X", "TYPE_FP32", "-1"))
+    write_model(tmp_path / "plugins", "steps", config)
+    shutil.copy(ROOT / "target/guests/contract_rust.wasm", tmp_path / "plugins/steps/1/model.wasm")
+    return tmp_path / "plugins"
+
+
+def ask_for_steps(server, protocol: str) -> str:
+    """Whether the plugin says that its steps are recorded."""
+    client = Client(protocol, server)
+    result = client.infer("steps", client.input("X", ONE, "FP32"), parameters={"mode": "spans"})
+    client.close()
+    answer = result.get_response()
+    return answer["parameters"]["said"] if protocol == "http" else answer.parameters["said"].string_param
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_steps_of_a_plugin_are_custom_activities(traced_server, plugin_models, protocol):
+    server, file = traced_server(models=plugin_models)
+    assert ask_for_steps(server, protocol) == "true"
+    Settings(protocol, server).update(trace_level=["OFF"])
+    assert ask_for_steps(server, protocol) == "false"
+    stop(server)
+    (trace,) = read_traces(file)
+    assert [name for name in trace.names if name in STEPS] == STEPS
+    assert [name for name in trace.names if name not in STEPS] == WHOLE[protocol]
+    assert trace.at("COMPUTE_START") <= trace.at("outer_START") and trace.at("open_END") <= trace.at("COMPUTE_END")
+    assert trace.steps == {"outer": {"number": 3, "word": "x", "sure": True}, "inner": {"share": 0.5}}
+
+
 def test_rate_and_count_choose_requests(traced_server):
     server, file = traced_server("rate=3", "count=2")
     infer(server, "grpc", times=12)
@@ -318,6 +355,18 @@ def test_spans_reach_a_collector(exporting_server, collector, protocol, headers)
     assert attributes == {"triton.model_name": "ensemble", "triton.model_version": 1, "triton.request_id": "r"}
     assert (root.resource["service.name"], root.resource["test.key"]) == ("tested", "test.value")
     assert root.start_ns <= model.start_ns <= model.end_ns <= root.end_ns
+
+
+def test_steps_of_a_plugin_reach_a_collector(exporting_server, collector, plugin_models):
+    server = exporting_server(models=plugin_models)
+    assert ask_for_steps(server, "grpc") == "true"
+    spans = {span.name: span for span in collector.spans(7)}
+    above = {name: [other.name for other in spans.values() if other.id == span.parent_id] for name, span in spans.items()}
+    assert (above["outer"], above["inner"], above["open"]) == (["compute"], ["outer"], ["compute"])
+    assert spans["outer"].attributes == {"number": 3, "word": "x", "sure": True}
+    assert spans["outer"].events == ["half"] and spans["inner"].attributes == {"share": 0.5}
+    assert spans["compute"].start_ns <= spans["outer"].start_ns <= spans["inner"].start_ns
+    assert spans["inner"].end_ns <= spans["outer"].end_ns <= spans["compute"].end_ns
 
 
 def test_a_rate_of_0_traces_only_what_is_continued(exporting_server, collector):

@@ -16,6 +16,8 @@ class Trace:
     parent_id: int | None
     moments: list[tuple[str, int]] = field(default_factory=list)
     tensors: list[tuple[str, dict]] = field(default_factory=list)
+    # Attributes of a plugin's own steps, by the step's name.
+    steps: dict[str, dict] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -34,6 +36,8 @@ def read_traces(path: pathlib.Path) -> list[Trace]:
             traces[entry["id"]] = Trace(entry["id"], *names)
         elif "timestamps" in entry:
             traces[entry["id"]].moments += [(moment["name"], moment["ns"]) for moment in entry["timestamps"]]
+        elif "span" in entry:
+            traces[entry["id"]].steps[entry["span"]] = entry["attributes"]
         else:
             traces[entry["id"]].tensors.append((entry["activity"], entry["tensor"]))
     return list(traces.values())

@@ -63,7 +63,7 @@ pub use crate::{
     },
     tenant::{SharedTenant, Tenant, TenantReading, infer_for},
     ticket::{SharedTicket, Ticket},
-    trace::{Activity, RequestTrace, TensorActivity},
+    trace::{Activity, RequestTrace, SpanEvent, SpanId, TensorActivity, TraceSpan},
 };
 
 #[cfg(all(test, feature = "shuttle"))]

@@ -70,6 +70,7 @@ wasmtime::component::bindgen!({
         "nereid:plugin/metrics.counter": crate::imports::metrics::CounterHandle,
         "nereid:plugin/metrics.gauge": crate::imports::metrics::GaugeHandle,
         "nereid:plugin/metrics.histogram": crate::imports::metrics::HistogramHandle,
+        "nereid:plugin/tracing.span": crate::imports::tracing::SpanHandle,
         "nereid:plugin/tokenizers.tokenizer": crate::imports::operations::tokenizers::TokenizerHandle,
     },
 });

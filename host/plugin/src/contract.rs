@@ -13,7 +13,7 @@ pub(crate) const PACKAGE: &str = "nereid:plugin";
 pub const CONTRACT_VERSION: &str = "1.0.0";
 
 /// The interfaces that a plugin may import.
-pub(crate) const OFFERED: [&str; 14] = [
+pub(crate) const OFFERED: [&str; 15] = [
     "types",
     "tensors",
     "operations",
@@ -22,6 +22,7 @@ pub(crate) const OFFERED: [&str; 14] = [
     "logging",
     "settings",
     "metrics",
+    "tracing",
     "tokenizers",
     "state",
     "files",

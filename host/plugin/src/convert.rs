@@ -107,14 +107,17 @@ pub(crate) fn parameters_out(parameters: &Parameters) -> Vec<Parameter> {
 }
 
 pub(crate) fn parameters_in(parameters: Vec<Parameter>) -> Parameters {
-    let value = |value| match value {
+    parameters.into_iter().map(|parameter| (parameter.name, value_in(parameter.value))).collect()
+}
+
+pub(crate) fn value_in(value: Value) -> ParameterValue {
+    match value {
         Value::Boolean(value) => ParameterValue::Bool(value),
         Value::Int(value) => ParameterValue::Int(value),
         Value::Uint(value) => ParameterValue::Uint(value),
         Value::Double(value) => ParameterValue::Double(value),
         Value::Text(value) => ParameterValue::String(value),
-    };
-    parameters.into_iter().map(|parameter| (parameter.name, value(parameter.value))).collect()
+    }
 }
 
 pub(crate) fn sequence_out(flags: &SequenceFlags) -> Sequence {

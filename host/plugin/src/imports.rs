@@ -16,5 +16,6 @@ pub(crate) mod serving;
 pub(crate) mod settings;
 pub(crate) mod state;
 pub(crate) mod tensors;
+pub(crate) mod tracing;
 pub(crate) mod types;
 pub(crate) mod wasi;

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What each interface of the contract is for.
-const PURPOSES: [(&str, &str); 14] = [
+const PURPOSES: [(&str, &str); 15] = [
     ("types", "data types, parameters and errors"),
     ("tensors", "tensors in the host's memory: read, write, share, slice"),
     ("operations", "images and tensors at the host's speed: decode, resize, softmax, …"),
@@ -25,6 +25,7 @@ const PURPOSES: [(&str, &str); 14] = [
     ("settings", "the parameters of config.pbtxt, the model's name and tensors"),
     ("tokenizers", "texts to token numbers and back"),
     ("metrics", "counters, gauges and histograms on the metrics page"),
+    ("tracing", "steps of its own in the traces of requests"),
     ("state", "values that are kept between calls"),
     ("files", "files of the folders that it is granted"),
     ("secrets", "the secrets that it is granted, by name"),

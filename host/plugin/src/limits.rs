@@ -36,6 +36,10 @@ pub struct PluginLimits {
     pub call_depth_max: u32,
     /// Bytes of log lines per call; more is dropped.
     pub log_bytes_max: u64,
+    /// Spans, events and attributes that a call adds to traces; more is dropped.
+    pub spans_max: u32,
+    /// Bytes of those.
+    pub span_bytes_max: u64,
     /// Bytes of keys and values that the model keeps between calls, all its guests together.
     pub state_bytes_max: u64,
     /// Label sets of the model's own metrics, all its guests together.
@@ -94,6 +98,9 @@ impl PluginLimits {
         call_depth_max: 8,
         // A thousand lines.
         log_bytes_max: 64 * KIB,
+        // A step for each of a hundred tokens, with its number.
+        spans_max: 256,
+        span_bytes_max: 64 * KIB,
         // Some ten thousand small entries.
         state_bytes_max: MIB,
         // A scrape of every plugin's metrics stays below that of the server's own.
@@ -131,6 +138,8 @@ impl PluginLimits {
         pending_calls_max: 1000,
         call_depth_max: 32,
         log_bytes_max: 16 * MIB,
+        spans_max: 10_000,
+        span_bytes_max: MIB,
         state_bytes_max: GIB,
         metric_series_max: 10_000,
         http_connect_max: Duration::from_secs(60),
@@ -159,6 +168,8 @@ impl PluginLimits {
             pending_calls_max: self.pending_calls_max.min(ceiling.pending_calls_max),
             call_depth_max: self.call_depth_max.min(ceiling.call_depth_max),
             log_bytes_max: self.log_bytes_max.min(ceiling.log_bytes_max),
+            spans_max: self.spans_max.min(ceiling.spans_max),
+            span_bytes_max: self.span_bytes_max.min(ceiling.span_bytes_max),
             state_bytes_max: self.state_bytes_max.min(ceiling.state_bytes_max),
             metric_series_max: self.metric_series_max.min(ceiling.metric_series_max),
             http_connect_max: self.http_connect_max.min(ceiling.http_connect_max),

@@ -27,6 +27,7 @@ use crate::{
         nn::NnHandles,
         operations::tokenizers::TokenizerHandle,
         serving::RequestHandle,
+        tracing::{SpanBudget, SpanHandle},
         wasi::Wasi,
     },
     limits::{PluginLimits, TimeLimit},
@@ -55,6 +56,7 @@ pub(crate) struct PluginState {
     pub(crate) tensors: Arena<TensorHandle>,
     pub(crate) requests: Arena<RequestHandle>,
     pub(crate) pending: Arena<PendingCall>,
+    pub(crate) spans: Arena<SpanHandle>,
     /// These outlive their call, and so does what follows.
     pub(crate) senders: Arena<SenderHandle>,
     pub(crate) counters: Arena<CounterHandle>,
@@ -75,6 +77,7 @@ pub(crate) struct CallState {
     pub(crate) serving: Option<Serving>,
     pub(crate) host_calls: u64,
     pub(crate) model_calls: u32,
+    pub(crate) span_budget: SpanBudget,
     /// The last thing that was refused for a limit: what a guest traps over shortly after.
     pub(crate) refusal: Option<String>,
     /// Of a call that somebody asks about.
@@ -112,6 +115,7 @@ impl PluginState {
             tensors: Arena::new(),
             requests: Arena::new(),
             pending: Arena::new(),
+            spans: Arena::new(),
             senders: Arena::new(),
             counters: Arena::new(),
             gauges: Arena::new(),
@@ -155,7 +159,8 @@ impl PluginState {
 
     /// Ends a call: frees everything that the guest left open, and says how many handles that were.
     pub(crate) fn end(&mut self) -> usize {
-        let open = self.tensors.len() + self.requests.len() + self.pending.len() + self.nn.end_call();
+        let ours = self.tensors.len() + self.requests.len() + self.pending.len() + self.spans.len();
+        let open = ours + self.nn.end_call();
         self.log.end_call();
         if let Some(serving) = &mut self.call.serving {
             // An idle guest must not keep a trace from being complete.
@@ -164,6 +169,7 @@ impl PluginState {
         self.tensors.clear();
         self.requests.clear();
         self.pending.clear();
+        self.spans.clear();
         open
     }
 
@@ -174,7 +180,8 @@ impl PluginState {
 
     fn open_handles(&self) -> usize {
         let metrics = self.counters.len() + self.gauges.len() + self.histograms.len() + self.tokenizers.len();
-        self.tensors.len() + self.requests.len() + self.pending.len() + self.senders.len() + metrics + self.nn.len()
+        let of_the_call = self.tensors.len() + self.requests.len() + self.pending.len() + self.spans.len();
+        of_the_call + self.senders.len() + metrics + self.nn.len()
     }
 
     /// How many requests the guest still owes an answer.
@@ -343,6 +350,7 @@ impl CallState {
             serving,
             host_calls: 0,
             model_calls: 0,
+            span_budget: SpanBudget::default(),
             refusal: None,
             reporter: None,
         }

@@ -6,16 +6,21 @@
 mod support;
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use nereid_inference::{
-    ControlHandle, IndexEntry, InferError, InferRequest, InferResponse, LoadOverrides, ModelControl, ModelState,
-    NamedTensor, ParameterValue, SequenceFlags, SequenceId,
+    Activity, ControlHandle, IndexEntry, InferError, InferRequest, InferResponse, LoadOverrides, ModelControl,
+    ModelIdentity, ModelState, NamedTensor, ParameterValue, RequestTrace, SequenceFlags, SequenceId, TensorActivity,
+    TraceSpan,
 };
-use nereid_plugin::{FolderGrant, Grants, HttpGrant, HttpRule, ModelGrant, NamePatterns, PluginSpec, Secret};
+use nereid_plugin::{
+    FolderGrant, Grants, HttpGrant, HttpRule, ModelGrant, NamePatterns, PluginLimits, PluginSpec, SandboxPool, Secret,
+};
 use nereid_tensor::{DataType, Tensor};
 use support::{
     Acme, Server,
@@ -237,5 +242,84 @@ async fn every_response_of_a_call_is_received() {
         let pool = pool_of(compiled, PluginSpec { service, ..spec() });
         let found = ask(&pool, "responses", &[1.0, 2.0]).await.unwrap();
         assert_eq!(values(&found), [3.0, 6.0, 9.0], "{}", language.name);
+    }
+}
+
+/// Remembers the spans that it is told.
+#[derive(Debug, Default)]
+struct Spans(Mutex<Vec<TraceSpan>>);
+
+impl RequestTrace for Spans {
+    fn enter(&self, _: &ModelIdentity, _: &str) {}
+
+    fn event(&self, _: Activity, _: Instant) {}
+
+    fn tensor(&self, _: TensorActivity, _: &Arc<str>, _: &Tensor) {}
+
+    fn takes_spans(&self) -> bool {
+        true
+    }
+
+    fn span(&self, span: TraceSpan) {
+        self.0.lock().unwrap().push(span);
+    }
+
+    fn child(&self) -> Arc<dyn RequestTrace> {
+        Arc::new(Self::default())
+    }
+}
+
+/// Asks for `spans` under a trace, and gives what that was told, by name.
+async fn spans_of(pool: &SandboxPool) -> (String, BTreeMap<String, TraceSpan>) {
+    let spans = Arc::new(Spans::default());
+    let request = InferRequest { trace: Some(spans.clone()), ..asking("spans", numbers(&INPUT)) };
+    let found = run(pool, DataType::Fp32, request).await.unwrap();
+    let told = spans.0.lock().unwrap().clone();
+    (said(&found), told.into_iter().map(|span| (span.name.clone(), span)).collect())
+}
+
+#[tokio::test]
+async fn steps_of_a_plugin_are_told_to_the_requests_trace() {
+    for (language, compiled) in plugins() {
+        let pool = pool_of(compiled, spec());
+        let (recorded, spans) = spans_of(&pool).await;
+        let names: Vec<&str> = spans.keys().map(String::as_str).collect();
+        assert_eq!((&*recorded, names), ("true", vec!["inner", "of-request", "open", "outer"]), "{}", language.name);
+        let (outer, inner) = (&spans["outer"], &spans["inner"]);
+        let above = [inner.above, outer.above, spans["of-request"].above, spans["open"].above];
+        assert_eq!(above, [Some(outer.id), None, None, None], "{}", language.name);
+        let attribute = |name: &str, value| (name.to_owned(), value);
+        let mut attributes = outer.attributes.clone();
+        attributes.sort_by(|(left, _), (right, _)| left.cmp(right));
+        let expected = [
+            attribute("number", ParameterValue::Int(3)),
+            attribute("sure", ParameterValue::Bool(true)),
+            attribute("word", ParameterValue::String("x".to_owned())),
+        ];
+        assert_eq!(attributes, expected, "{}", language.name);
+        assert_eq!(inner.attributes, [attribute("share", ParameterValue::Double(0.5))], "{}", language.name);
+        let event = &outer.events[0];
+        assert_eq!((outer.events.len(), &*event.name), (1, "half"), "{}", language.name);
+        assert_eq!(event.attributes, [attribute("rows", ParameterValue::Int(2))], "{}", language.name);
+        let times = [outer.started, event.at, inner.started, inner.ended, outer.ended];
+        assert!(times.is_sorted(), "{}: {times:?}", language.name);
+        let untraced = ask(&pool, "spans", &INPUT).await.unwrap();
+        assert_eq!(said(&untraced), "false", "{}", language.name);
+    }
+}
+
+#[tokio::test]
+async fn what_a_call_adds_to_a_trace_is_limited() {
+    for (language, compiled) in plugins() {
+        let limits = PluginLimits { spans_max: 2, ..PluginLimits::DEFAULT };
+        let pool = pool_of(compiled, PluginSpec { limits, ..spec() });
+        for _ in 0..2 {
+            let (_, spans) = spans_of(&pool).await;
+            let names: Vec<&str> = spans.keys().map(String::as_str).collect();
+            assert_eq!((names, spans["outer"].attributes.len()), (vec!["outer"], 1), "{}", language.name);
+        }
+        let limits = PluginLimits { span_bytes_max: 1, ..PluginLimits::DEFAULT };
+        let (recorded, spans) = spans_of(&pool_of(compiled, PluginSpec { limits, ..spec() })).await;
+        assert_eq!((&*recorded, spans.len()), ("false", 0), "{}", language.name);
     }
 }

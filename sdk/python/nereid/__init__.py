@@ -17,7 +17,7 @@ tensor for the next request, because the host closes all of them when the call e
 Names come one by one, so that a change of the contract cannot silently become a change of this package.
 """
 
-from . import control, files, http, log, metrics, operations, state, tokenizers
+from . import control, files, http, log, metrics, operations, state, tokenizers, trace
 from .errors import Error
 from .export import Transform, transform
 from .infer import Pending, infer, model_ready, submit, wait_any
@@ -31,7 +31,8 @@ from .settings import ModelInfo, TensorInfo, instance_name, model, setting, sett
 from .tensor import Tensor
 
 __all__ = [
-    "ConfigDraft", "DEFERRED", "Error", "FullModel", "Inputs", "Model", "ModelInfo", "Pending", "Request", "Reschedule", "Response",
-    "Sender", "Sequence", "Tensor", "TensorDraft", "TensorInfo", "Transform", "control", "files", "http", "infer", "instance_name", "log", "metrics", "model",
-    "model_ready", "operations", "secret", "setting", "settings", "state", "submit", "tokenizers", "transform", "wait_any",
+    "ConfigDraft", "DEFERRED", "Error", "FullModel", "Inputs", "Model", "ModelInfo", "Pending", "Request", "Reschedule",
+    "Response", "Sender", "Sequence", "Tensor", "TensorDraft", "TensorInfo", "Transform", "control", "files", "http", "infer",
+    "instance_name", "log", "metrics", "model", "model_ready", "operations", "secret", "setting", "settings", "state", "submit",
+    "tokenizers", "trace", "transform", "wait_any",
 ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from wit_world.imports import serving
 
-from . import tensor, values
+from . import tensor, trace, values
 from .errors import Error, raised_by_host
 from .sender import Sender
 
@@ -81,6 +81,10 @@ class Request:
     def cancelled(self) -> bool:
         """Whether the client is gone, so that nobody will read the answer."""
         return self._handle.cancelled()
+
+    def span(self, name: str, **attributes) -> trace.Span:
+        """Begins a span of this request, of a batch for example; see `nereid.trace`."""
+        return trace.span_of(self._handle, name, attributes)
 
     def sender(self) -> Sender:
         """Takes the request's sender, once: whoever holds it owes the client its end. Only in a `nereid.Model`, whose outcome

@@ -13,7 +13,7 @@ def from_host(parameters: list) -> dict:
 
 
 def to_host(parameters: dict) -> list:
-    return [types.Parameter(name, _value(name, value)) for name, value in parameters.items()]
+    return [types.Parameter(name, value_to_host(name, value)) for name, value in parameters.items()]
 
 
 def options(**given) -> list:
@@ -21,7 +21,7 @@ def options(**given) -> list:
     return to_host({name.replace("_", "-"): value for name, value in given.items() if value is not None})
 
 
-def _value(name: str, value):
+def value_to_host(name: str, value):
     # `bool` first: it is a kind of `int`.
     if isinstance(value, bool):
         return types.Value_Boolean(value)

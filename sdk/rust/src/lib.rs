@@ -52,13 +52,14 @@ mod settings;
 pub mod state;
 mod tensor;
 pub mod tokenizers;
+pub mod trace;
 mod value;
 
 #[doc(hidden)]
 pub use crate::{
     agent::act_exported,
     export::run_exported,
-    full_model::{complete_exported, is_ready_exported, drain_exported},
+    full_model::{complete_exported, drain_exported, is_ready_exported},
     model::{execute_exported, finalise_exported, initialise_exported},
 };
 pub use crate::{

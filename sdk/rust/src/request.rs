@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::{
     Error, Sender, Sequence, Tensor, Value,
-    bindings::nereid::plugin::{serving, tensors::Named},
+    bindings::nereid::plugin::{serving, tensors::Named, tracing},
     named,
+    trace::Span,
 };
 
 /// One request, for the length of the call.
@@ -58,6 +59,11 @@ impl Request {
     /// The priority that the client gave: 1 is the most urgent, 0 the model's default.
     pub fn priority(&self) -> u64 {
         self.handle.priority()
+    }
+
+    /// Begins a span of this request, of a batch for example; see [`crate::trace`].
+    pub fn span(&self, name: &str) -> Span {
+        Span::new(tracing::Span::begin_for(&self.handle, name))
     }
 
     /// Takes the request's sender, once. Only in `Model::execute`, whose outcome must then be `Deferred` or `Reschedule`.

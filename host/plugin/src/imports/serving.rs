@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nereid_inference::{CheckedRequest, InferError, NamedTensor, Parameters, SequenceFlags};
+use nereid_inference::{CheckedRequest, InferError, NamedTensor, Parameters, RequestTrace, SequenceFlags};
 use wasmtime::component::Resource;
 
 use crate::{
@@ -29,6 +29,7 @@ pub struct RequestHandle {
     sequence: Option<SequenceFlags>,
     priority: u64,
     tenant: Option<Arc<str>>,
+    trace: Option<Arc<dyn RequestTrace>>,
     /// Where its sender lies; `None` in a plugin that answers by returning.
     slot: Option<Arc<SenderSlot>>,
 }
@@ -49,8 +50,14 @@ impl RequestHandle {
             sequence: request.sequence.clone(),
             priority: request.priority,
             tenant: request.tenant.as_ref().map(|tenant| tenant.name().clone()),
+            trace: request.trace.clone(),
             slot,
         }
+    }
+
+    /// Where its steps are told, when it is traced.
+    pub(crate) fn trace(&self) -> Option<Arc<dyn RequestTrace>> {
+        self.trace.clone()
     }
 
     fn input(&self, name: &str) -> Option<TensorHandle> {

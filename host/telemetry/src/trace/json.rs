@@ -2,8 +2,13 @@
 //!
 //! Values of `FP16` and `BF16` tensors are left out, as Triton does, and those of very large tensors.
 
-use std::fmt::{self, Display, Write as _};
+use std::{
+    borrow::Cow,
+    fmt::{self, Display, Write as _},
+    time::Instant,
+};
 
+use nereid_inference::ParameterValue;
 use nereid_tensor::{DataType, Element, Tensor};
 
 use super::{
@@ -39,9 +44,17 @@ fn write_request(out: &mut String, request: &TracedRequest) -> fmt::Result {
         write!(out, ",\"parent_id\":{}", request.parent_id)?;
     }
     out.push('}');
-    for (activity, at) in request.sorted_events() {
-        let (name, ns) = (activity.name(), monotonic_ns(at));
-        write!(out, ",\n{{\"id\":{id},\"timestamps\":[{{\"name\":\"{name}\",\"ns\":{ns}}}]}}")?;
+    for (name, at) in moments(request) {
+        write!(out, ",\n{{\"id\":{id},\"timestamps\":[{{\"name\":")?;
+        write_quoted(out, &name)?;
+        write!(out, ",\"ns\":{}}}]}}", monotonic_ns(at))?;
+    }
+    for span in request.sorted_spans().into_iter().filter(|span| !span.attributes.is_empty()) {
+        write!(out, ",\n{{\"id\":{id},\"span\":")?;
+        write_quoted(out, &span.name)?;
+        out.push_str(",\"attributes\":{");
+        write_attributes(out, &span.attributes)?;
+        out.push_str("}}");
     }
     for (activity, name, tensor) in &request.tensors {
         write!(out, ",\n{{\"id\":{id},\"activity\":\"{}\",\"tensor\":{{\"name\":", activity.name())?;
@@ -50,6 +63,38 @@ fn write_request(out: &mut String, request: &TracedRequest) -> fmt::Result {
         write_quoted(out, &values(tensor))?;
         let extents = joined(tensor.shape().iter());
         write!(out, ",\"shape\":\"{extents}\",\"dtype\":\"{}\"}}}}", tensor.data_type())?;
+    }
+    Ok(())
+}
+
+/// Moments by their names in time's order. Those of a model's own steps are called as Triton's custom activities are: the step's name
+/// with `_START` and `_END`, and an event by its own.
+fn moments(request: &TracedRequest) -> Vec<(Cow<'_, str>, Instant)> {
+    let mut moments: Vec<(Cow<'_, str>, Instant)> =
+        request.sorted_events().into_iter().map(|(activity, at)| (activity.name().into(), at)).collect();
+    for span in request.sorted_spans() {
+        moments.push((format!("{}_START", span.name).into(), span.started));
+        moments.extend(span.events.iter().map(|event| (event.name.as_str().into(), event.at)));
+        moments.push((format!("{}_END", span.name).into(), span.ended));
+    }
+    moments.sort_by_key(|(_, at)| *at);
+    moments
+}
+
+/// As members of an object.
+fn write_attributes(out: &mut String, attributes: &[(String, ParameterValue)]) -> fmt::Result {
+    for (index, (name, value)) in attributes.iter().enumerate() {
+        out.push_str(if index == 0 { "" } else { "," });
+        write_quoted(out, name)?;
+        out.push(':');
+        match value {
+            ParameterValue::Bool(value) => write!(out, "{value}")?,
+            ParameterValue::Int(value) => write!(out, "{value}")?,
+            ParameterValue::Uint(value) => write!(out, "{value}")?,
+            ParameterValue::Double(value) if value.is_finite() => write!(out, "{value}")?,
+            ParameterValue::Double(value) => write_quoted(out, &value.to_string())?,
+            ParameterValue::String(text) => write_quoted(out, text)?,
+        }
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use nereid_inference::{Activity, ModelIdentity, RequestTrace, TensorActivity};
+use nereid_inference::{Activity, ModelIdentity, RequestTrace, TensorActivity, TraceSpan};
 use nereid_tensor::Tensor;
 use opentelemetry::trace::SpanContext;
 use parking_lot::Mutex;
@@ -21,6 +21,9 @@ use super::{setting::Setting, writer::Sink};
 
 /// Requests, events and tensors remembered of one trace; an endless stream of responses must not fill the memory.
 const ENTRIES_MAX: usize = 16_384;
+
+/// Bytes of the texts of models' own steps remembered of one trace; a model that is executed again and again adds to them each time.
+const SPAN_TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// A trace that is complete.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub(crate) struct TracedRequest {
     pub(crate) request_id: String,
     pub(crate) events: Vec<(Activity, Instant)>,
     pub(crate) tensors: Vec<(TensorActivity, Arc<str>, Tensor)>,
+    /// Steps of the model's own, in the order in which they ended.
+    pub(crate) spans: Vec<TraceSpan>,
 }
 
 /// Gives every traced request of the process its number.
@@ -69,6 +74,7 @@ struct Recording {
 struct Noted {
     requests: Vec<TracedRequest>,
     entries: usize,
+    span_text_bytes: usize,
 }
 
 // === impl TraceIds ===
@@ -92,7 +98,7 @@ impl RequestRecorder {
     ) -> Self {
         let id = ids.next();
         let requests = vec![TracedRequest::new(id, 0, model.clone())];
-        let noted = Mutex::new(Noted { requests, entries: 0 });
+        let noted = Mutex::new(Noted { requests, ..Noted::default() });
         Self { recording: Arc::new(Recording { setting, sink, ids, continued, noted }), id, index: 0 }
     }
 
@@ -128,6 +134,24 @@ impl RequestTrace for RequestRecorder {
         }
     }
 
+    fn takes_spans(&self) -> bool {
+        self.recording.setting.level.timestamps
+    }
+
+    fn span(&self, span: TraceSpan) {
+        let mut noted = self.recording.noted.lock();
+        let text_bytes = noted.span_text_bytes + span.text_bytes();
+        // Its events are entries as others are.
+        let entries = noted.entries + 1 + span.events.len();
+        if entries <= ENTRIES_MAX
+            && text_bytes <= SPAN_TEXT_BYTES_MAX
+            && let Some(request) = noted.requests.get_mut(self.index)
+        {
+            request.spans.push(span);
+            (noted.entries, noted.span_text_bytes) = (entries, text_bytes);
+        }
+    }
+
     fn child(&self) -> Arc<dyn RequestTrace> {
         let id = self.recording.ids.next();
         let mut noted = self.recording.noted.lock();
@@ -156,10 +180,11 @@ impl Drop for Recording {
 // === impl Record ===
 
 impl Record {
-    /// Bytes of tensors that it keeps alive.
-    pub(crate) fn tensor_bytes(&self) -> usize {
+    /// Bytes of tensors that it keeps alive, and of the texts of models' own steps.
+    pub(crate) fn content_bytes(&self) -> usize {
         let tensors = self.requests.iter().flat_map(|request| &request.tensors);
-        tensors.map(|(_, _, tensor)| tensor.byte_size()).sum()
+        let spans = self.requests.iter().flat_map(|request| &request.spans);
+        tensors.map(|(_, _, tensor)| tensor.byte_size()).chain(spans.map(TraceSpan::text_bytes)).sum()
     }
 }
 
@@ -167,7 +192,22 @@ impl Record {
 
 impl TracedRequest {
     pub(crate) fn new(id: u64, parent_id: u64, model: ModelIdentity) -> Self {
-        Self { id, parent_id, model, request_id: String::new(), events: Vec::new(), tensors: Vec::new() }
+        Self {
+            id,
+            parent_id,
+            model,
+            request_id: String::new(),
+            events: Vec::new(),
+            tensors: Vec::new(),
+            spans: Vec::new(),
+        }
+    }
+
+    /// Steps of the model's own, each after the one that it is a part of.
+    pub(crate) fn sorted_spans(&self) -> Vec<&TraceSpan> {
+        let mut spans: Vec<&TraceSpan> = self.spans.iter().collect();
+        spans.sort_by_key(|span| span.id);
+        spans
     }
 
     /// The moments in their order.

@@ -1,11 +1,11 @@
-//! A trace as spans: `InferRequest`, below it a span per model, below that `compute`; every moment is an event of the span
-//! that it belongs to.
+//! A trace as spans: `InferRequest`, below it a span per model, below that `compute`, and below that the steps of the model's own;
+//! every moment is an event of the span that it belongs to.
 
 use std::{collections::HashMap, time::Instant};
 
-use nereid_inference::Activity;
+use nereid_inference::{Activity, ParameterValue, SpanId};
 use opentelemetry::{
-    Context, KeyValue,
+    Context, KeyValue, Value,
     trace::{Span as _, SpanBuilder, SpanContext, SpanKind, TraceContextExt as _, Tracer as _},
 };
 use opentelemetry_sdk::trace::SdkTracer;
@@ -35,9 +35,11 @@ pub(crate) fn write_spans(tracer: &SdkTracer, record: &Record) {
         let name = request.model.name.to_string();
         let model = spans.write(name, Some(above), &entered, attributes(request));
         let computed = moments(request, |activity| belongs_to(activity) == Place::Compute);
+        let mut around = model.clone();
         if !computed.is_empty() {
-            spans.write("compute".to_owned(), Some(model.clone()), &computed, vec![]);
+            around = spans.write("compute".to_owned(), Some(model.clone()), &computed, vec![]);
         }
+        spans.write_own(request, &around);
         models.insert(request.id, model);
     }
 }
@@ -96,9 +98,43 @@ fn attributes(request: &TracedRequest) -> Vec<KeyValue> {
     attributes
 }
 
+fn key_value((name, value): &(String, ParameterValue)) -> KeyValue {
+    let value = match value {
+        ParameterValue::Bool(value) => Value::from(*value),
+        ParameterValue::Int(value) => Value::from(*value),
+        // The protocol has no larger whole numbers.
+        ParameterValue::Uint(value) => {
+            i64::try_from(*value).map_or_else(|_| Value::from(value.to_string()), Value::from)
+        }
+        ParameterValue::Double(value) => Value::from(*value),
+        ParameterValue::String(text) => Value::from(text.clone()),
+    };
+    KeyValue::new(name.clone(), value)
+}
+
 // === impl Spans ===
 
 impl Spans<'_> {
+    /// The steps of the model's own.
+    fn write_own(&self, request: &TracedRequest, around: &SpanContext) {
+        let mut written: HashMap<SpanId, SpanContext> = HashMap::new();
+        for own in request.sorted_spans() {
+            let above = own.above.and_then(|above| written.get(&above)).unwrap_or(around);
+            let builder = SpanBuilder::from_name(own.name.clone())
+                .with_kind(SpanKind::Internal)
+                .with_start_time(self.time_of_day.of(own.started))
+                .with_attributes(own.attributes.iter().map(key_value));
+            let mut span =
+                self.tracer.build_with_context(builder, &Context::new().with_remote_span_context(above.clone()));
+            for event in &own.events {
+                let attributes = event.attributes.iter().map(key_value).collect();
+                span.add_event_with_timestamp(event.name.clone(), self.time_of_day.of(event.at), attributes);
+            }
+            written.insert(own.id, span.span_context().clone());
+            span.end_with_timestamp(self.time_of_day.of(own.ended));
+        }
+    }
+
     /// A span from the first of its moments to the last.
     fn write(
         &self,

@@ -1,5 +1,7 @@
 //! Traces from their settings to their files and spans.
 
+mod own_steps;
+
 use std::{
     fs,
     path::Path,

@@ -1,6 +1,6 @@
 //! The thread that turns complete traces into files or spans, and the way to it.
 //!
-//! The way is bounded, in traces and in bytes of tensors that they keep alive: beyond that a trace is left out and counted.
+//! The way is bounded, in traces and in bytes of the tensors and texts that they keep alive: beyond that a trace is left out and counted.
 //! Nobody who has a trace to deliver waits.
 
 use std::{
@@ -19,8 +19,8 @@ use super::{export::SpanExport, files::TraceFiles, recording::Record};
 /// Complete traces that wait to be written: a second of them at a thousand traced requests per second.
 const WAITING_TRACES_MAX: usize = 1_024;
 
-/// Bytes of tensors that those keep alive.
-const WAITING_TENSOR_BYTES_MAX: usize = 64 << 20;
+/// Bytes of tensors and texts that those keep alive.
+const WAITING_CONTENT_BYTES_MAX: usize = 64 << 20;
 
 /// How often at most the log says that traces are left out.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(5);
@@ -50,7 +50,7 @@ enum Message {
 #[derive(Debug, Default)]
 struct Load {
     traces: AtomicUsize,
-    tensor_bytes: AtomicUsize,
+    content_bytes: AtomicUsize,
     left_out: AtomicU64,
 }
 
@@ -72,12 +72,12 @@ fn run(output: &mut Output, received: &mpsc::Receiver<Message>, load: &Load) {
     while let Ok(message) = received.recv() {
         match message {
             Message::Trace(record) => {
-                let tensor_bytes = record.tensor_bytes();
+                let content_bytes = record.content_bytes();
                 output.add(&record);
                 // The setting may go with the record, and says so through the channel.
                 drop(record);
                 load.traces.fetch_sub(1, Relaxed);
-                load.tensor_bytes.fetch_sub(tensor_bytes, Relaxed);
+                load.content_bytes.fetch_sub(content_bytes, Relaxed);
             }
             Message::Retire(setting_id) => output.retire(setting_id),
             Message::Close => return,
@@ -95,14 +95,14 @@ fn run(output: &mut Output, received: &mpsc::Receiver<Message>, load: &Load) {
 impl Sink {
     /// Takes a trace, or leaves it out when too much waits already.
     pub(crate) fn deliver(&self, record: Record) {
-        let tensor_bytes = record.tensor_bytes();
+        let content_bytes = record.content_bytes();
         let traces = self.load.traces.fetch_add(1, Relaxed);
-        let waiting_bytes = self.load.tensor_bytes.fetch_add(tensor_bytes, Relaxed);
+        let waiting_bytes = self.load.content_bytes.fetch_add(content_bytes, Relaxed);
         let is_full = traces >= WAITING_TRACES_MAX
-            || waiting_bytes > 0 && waiting_bytes.saturating_add(tensor_bytes) > WAITING_TENSOR_BYTES_MAX;
+            || waiting_bytes > 0 && waiting_bytes.saturating_add(content_bytes) > WAITING_CONTENT_BYTES_MAX;
         if is_full || self.messages.send(Message::Trace(record)).is_err() {
             self.load.traces.fetch_sub(1, Relaxed);
-            self.load.tensor_bytes.fetch_sub(tensor_bytes, Relaxed);
+            self.load.content_bytes.fetch_sub(content_bytes, Relaxed);
             self.load.left_out.fetch_add(1, Relaxed);
         }
     }

@@ -24,5 +24,6 @@ const char *all_of_files(void);
 const char *all_of_secrets(void);
 const char *all_of_http(void);
 const char *all_of_control(void);
+const char *all_of_spans(const nereid_request *request);
 
 #endif

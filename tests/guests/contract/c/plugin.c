@@ -188,6 +188,7 @@ bool nereid_run(nereid_request *request, nereid_response *response) {
     if (strcmp(mode, "files") == 0) return said(response, x, all_of_files());
     if (strcmp(mode, "secrets") == 0) return said(response, x, all_of_secrets());
     if (strcmp(mode, "http") == 0) return said(response, x, all_of_http());
+    if (strcmp(mode, "spans") == 0) return said(response, x, all_of_spans(request));
     if (strcmp(mode, "control") == 0) return said(response, x, all_of_control());
     return with_the_input(mode, request, x, response);
 }

@@ -121,3 +121,19 @@ const char *all_of_control(void) {
     nereid_load("denied", NULL);
     return say(said, "%s", refused());
 }
+
+const char *all_of_spans(const nereid_request *request) {
+    nereid_span *outer = nereid_span_begin("outer");
+    nereid_span_set(outer, "number", nereid_integer(3));
+    nereid_span_set(outer, "word", nereid_text("x"));
+    nereid_span_set(outer, "sure", nereid_boolean(true));
+    nereid_span_event(outer, "half", &(nereid_parameter){"rows", nereid_integer(2)}, 1);
+    nereid_span *inner = nereid_span_child(outer, "inner");
+    nereid_span_set(inner, "share", nereid_number(0.5));
+    nereid_span_end(inner);
+    const char *said = yes(outer != NULL);
+    nereid_span_end(outer);
+    nereid_span_end(nereid_span_begin_for(request, "of-request"));
+    nereid_span_begin("open");
+    return said;
+}

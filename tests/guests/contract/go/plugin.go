@@ -54,6 +54,7 @@ var actions = map[string]action{
 	"secrets":    allOfSecrets,
 	"http":       allOfHTTP,
 	"control":    allOfControl,
+	"spans":      allOfSpans,
 	"garbage":    garbage,
 	"twice":      twice,
 	"accident":   func(*contract, *nereid.Request, *nereid.Tensor) (*nereid.Response, error) { return outside() },

@@ -122,3 +122,18 @@ func allOfControl(_ *contract, _ *nereid.Request, x *nereid.Tensor) (*nereid.Res
 	}
 	return said(x, append(words, refused(control.Load("denied", "")))...)
 }
+
+func allOfSpans(_ *contract, request *nereid.Request, x *nereid.Tensor) (*nereid.Response, error) {
+	outer := nereid.BeginSpan("outer")
+	outer.Set("number", 3)
+	outer.Set("word", "x")
+	outer.Set("sure", true)
+	outer.Event("half", nereid.Parameters{"rows": 2})
+	inner := outer.Child("inner")
+	inner.Set("share", 0.5)
+	inner.End()
+	outer.End()
+	request.BeginSpan("of-request").End()
+	nereid.BeginSpan("open")
+	return said(x, outer.Recorded())
+}

@@ -3,7 +3,7 @@
 
 import {
   PluginError, Tensor, control, files, http, infer, log, metrics, model, operations, plugin, secretText, setting, state, submit,
-  tokenizers, waitAny,
+  tokenizers, trace, waitAny,
 } from "nereid";
 
 class Contract {
@@ -135,6 +135,19 @@ const MODES = {
     control.load("other");
     control.unload("other");
     return said(x, ...entries, refused(() => control.load("denied")));
+  },
+
+  spans(x, request) {
+    const recorded = trace.within("outer", { number: 3, word: "x", sure: true }, (outer) => {
+      outer.event("half", { rows: 2 });
+      const inner = outer.child("inner");
+      inner.set("share", 0.5);
+      inner.end();
+      return outer.recorded;
+    });
+    request.span("of-request").end();
+    trace.span("open");
+    return said(x, recorded);
   },
 
   trap: (x) => ({ X: failOnPurpose(x) }),

@@ -2,7 +2,7 @@
 list that all languages share."""
 
 import nereid
-from nereid import control, files, http, metrics, operations, state, tokenizers
+from nereid import control, files, http, metrics, operations, state, tokenizers, trace
 
 
 class Contract(nereid.Transform):
@@ -122,6 +122,16 @@ class Contract(nereid.Transform):
         control.load("other")
         control.unload("other")
         return said(x, *entries, refused(lambda: control.load("denied")))
+
+    def mode_spans(self, request, x):
+        with trace.span("outer", number=3, word="x", sure=True) as outer:
+            outer.event("half", rows=2)
+            with outer.child("inner") as inner:
+                inner.set("share", 0.5)
+            recorded = outer.recorded
+        request.span("of-request").end()
+        trace.span("open")
+        return said(x, recorded)
 
     def mode_trap(self, request, x):
         return fail_on_purpose(x)

@@ -64,6 +64,7 @@ impl Transform for Contract {
             "secrets" => Ok(said(x, &reach::secrets()?)),
             "control" => Ok(said(x, &reach::control()?)),
             "http" => Ok(said(x, &reach::http()?)),
+            "spans" => Ok(said(x, &[reach::spans(request)])),
             "trap" => Ok(Response::new().output("X", fail_on_purpose(x))),
             "cancelled" => {
                 while !request.is_cancelled() {}

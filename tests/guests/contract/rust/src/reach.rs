@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use nereid_sdk::{
-    Error, ErrorCode, control, files, http,
+    Error, ErrorCode, Request, Value, control, files, http,
     metrics::{Counter, Gauge, Histogram},
-    secret, setting, state,
+    secret, setting, state, trace,
 };
 
 pub(crate) fn state() -> Result<[String; 12], Error> {
@@ -90,6 +90,18 @@ pub(crate) fn control() -> Result<[String; 2], Error> {
     control::load("other", None)?;
     control::unload("other", false)?;
     Ok([entries.join(" "), refused(control::load("denied", None))])
+}
+
+pub(crate) fn spans(request: &Request) -> String {
+    let outer = trace::span("outer").with("number", 3_i64).with("word", "x").with("sure", true);
+    outer.event("half", &[("rows", Value::Int(2))]);
+    drop(outer.child("inner").with("share", 0.5));
+    let recorded = outer.is_recorded();
+    drop(outer);
+    drop(request.span("of-request"));
+    // The host ends it, because nobody does.
+    std::mem::forget(trace::span("open"));
+    recorded.to_string()
 }
 
 fn text(bytes: &[u8]) -> String {
