@@ -70,8 +70,11 @@ const NN_VERSION: &str = "0.2.0-rc-2024-10-28";
 /// The version of WASI whose interfaces the others are; patches only add.
 const WASI_VERSION: &str = "0.2.";
 
+/// Those of the interfaces that a batching strategy may import: two of them for their types.
+const FOR_STRATEGIES: [&str; 3] = ["types", "tensors", "logging"];
+
 /// The interfaces of which a plugin exports one.
-const EXPORTED: [&str; 3] = [TRANSFORM, MODEL, AGENT];
+const EXPORTED: [&str; 4] = [TRANSFORM, MODEL, AGENT, BATCHING];
 
 /// One request at a time.
 pub(crate) const TRANSFORM: &str = "transform";
@@ -81,6 +84,9 @@ pub(crate) const MODEL: &str = "model";
 
 /// Asked when models are loaded and unloaded.
 pub(crate) const AGENT: &str = "agent";
+
+/// Asked which requests share a batch.
+pub(crate) const BATCHING: &str = "batching";
 
 /// Compares a component's imports with the contract: by interface; functions and types are compared by wasmtime.
 pub(crate) fn check_imports(origin: &str, engine: &Engine, component: &Component) -> Result<(), PluginError> {
@@ -107,7 +113,7 @@ pub(crate) fn exported(origin: &str, engine: &Engine, component: &Component) -> 
             origin: origin.to_owned(),
             expected: EXPORTED.map(|interface| format!("{PACKAGE}/{interface}@{CONTRACT_VERSION}")).join(" or "),
             found: if exports.is_empty() { "no exports at all".to_owned() } else { exports.join(", ") },
-            advice: "Build it for the world transform-plugin, model-plugin or agent-plugin with a Nereid SDK"
+            advice: "Build it for the world transform-plugin, model-plugin, agent-plugin or batching-plugin with a Nereid SDK"
                 .to_owned(),
         }),
         _ => Err(PluginError::Exports {
@@ -116,6 +122,28 @@ pub(crate) fn exported(origin: &str, engine: &Engine, component: &Component) -> 
             found: exports.join(", "),
             advice: "A component is one plugin: build two".to_owned(),
         }),
+    }
+}
+
+/// Compares what a batching strategy imports with what it is offered: the log, and its language's runtime.
+pub(crate) fn check_strategy_imports(origin: &str, engine: &Engine, component: &Component) -> Result<(), PluginError> {
+    let component_type = component.component_type();
+    let names = component_type.imports(engine).map(|(name, _)| name);
+    let why = "a batching strategy has the log, and reaches nothing else";
+    let missing: Vec<String> =
+        names.filter(|name| !is_for_strategies(name)).map(|name| format!("  {name}: {why}")).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(PluginError::Imports { origin: origin.to_owned(), missing })
+}
+
+fn is_for_strategies(import: &str) -> bool {
+    let name = import.split_once('@').map_or(import, |(name, _)| name);
+    match name.split_once('/') {
+        Some((PACKAGE, interface)) => FOR_STRATEGIES.contains(&interface),
+        Some((package, _)) => package != HTTP && package != NN,
+        None => false,
     }
 }
 

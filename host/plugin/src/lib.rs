@@ -54,6 +54,7 @@ mod plugin;
 mod pool;
 mod reaper;
 mod sandbox;
+mod strategy;
 
 pub use crate::{
     agent::{AgentAction, AgentPlace, AgentTask, ask_agent},
@@ -75,4 +76,5 @@ pub use crate::{
     pool::SandboxPool,
     reaper::IdleSettings,
     state_store::StateStore,
+    strategy::{PluginStrategy, StrategyModel},
 };

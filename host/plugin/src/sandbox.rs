@@ -4,6 +4,7 @@
 //! or was abandoned in mid-call cannot be entered a second time.
 
 mod agent;
+mod batching;
 mod model;
 mod transform;
 
@@ -18,7 +19,10 @@ use std::{
 use nereid_telemetry::GuestEnd;
 use wasmtime::Store;
 
-pub(crate) use self::model::{Answer, Question};
+pub(crate) use self::{
+    batching::Step,
+    model::{Answer, Question},
+};
 use crate::{
     bindings::exports::nereid::plugin as exports,
     clock::CallClock,
@@ -49,6 +53,7 @@ enum Exported {
     Transform(exports::transform::Guest),
     Model(exports::model::Guest),
     Agent(exports::agent::Guest),
+    Batching(exports::batching::Guest),
 }
 
 /// Wakes a thread that waits for a future.
@@ -81,6 +86,7 @@ impl Sandbox {
             Exports::Transform(indices) => indices.load(&mut store, &instance).map(Exported::Transform),
             Exports::Model(indices) => indices.load(&mut store, &instance).map(Exported::Model),
             Exports::Agent(indices) => indices.load(&mut store, &instance).map(Exported::Agent),
+            Exports::Batching(indices) => indices.load(&mut store, &instance).map(Exported::Batching),
         });
         let exported = loaded.map_err(|error| explain(store.data_mut(), &error))?;
         let mut sandbox = Self { store, exported, invocations: 0, leaked_handles: 0 };

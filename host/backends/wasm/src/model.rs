@@ -12,7 +12,7 @@ use nereid_inference::{CheckedRequest, InferError, InferResponse, MemoryKind, Me
 use nereid_plugin::{ModelGuest, Outcome, Plugin, PluginKind, SandboxPool};
 use tokio::time::sleep;
 
-use crate::backend::agent_as_model;
+use crate::backend::not_a_model;
 
 /// Guests of one instance that run at the same time; as many as it keeps warm.
 const CONCURRENT_GUESTS_MAX: usize = 16;
@@ -54,7 +54,7 @@ impl LoadedModel for WasmModel {
         Ok(Instance::Task(match plugin.kind() {
             PluginKind::Transform => Box::new(TransformInstance { pool: SandboxPool::start(plugin, &spec.name)? }),
             PluginKind::Model => Box::new(ModelInstance { guest: ModelGuest::start(plugin, &spec.name)? }),
-            PluginKind::Agent => return Err(agent_as_model(&spec.name)),
+            kind @ (PluginKind::Agent | PluginKind::Batching) => return Err(not_a_model(&spec.name, kind)),
         }))
     }
 
