@@ -12,7 +12,10 @@ use nereid_telemetry::{Telemetry, check_metric_control};
 use tokio::runtime::Handle;
 
 use crate::{
-    InstanceRules, PipelineLimits, cache_use::CacheUse, ensemble::Ensemble, instances::wanted_instances,
+    InstanceRules, PipelineLimits,
+    cache_use::CacheUse,
+    ensemble::Ensemble,
+    instances::wanted_instances,
     model::BackendModel,
     scheduling::scheduler_settings,
     strategy::{self, StrategySources},

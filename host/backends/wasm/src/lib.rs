@@ -13,6 +13,7 @@ mod life_settings;
 mod limits_table;
 mod plugin_file;
 mod policy;
+mod scratch;
 mod strategies;
 
 pub use crate::{
