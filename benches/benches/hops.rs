@@ -134,6 +134,7 @@ fn ensemble_edge(criterion: &mut Criterion) {
         cache: None,
         memory: None,
         agents: None,
+        strategies: None,
     });
     let mut group = criterion.benchmark_group("ensemble_edge");
     for (name, config) in [

@@ -46,7 +46,7 @@ def agented(binary, tmp_path_factory):
         yield running
         running.terminate()
         assert running.wait() == 0
-    assert not list(scratch.glob("nereid-agent-*"))
+    assert not list(scratch.glob("nereid-agents-*"))
 
 
 @pytest.fixture
@@ -122,13 +122,13 @@ def test_an_agent_makes_a_model_readable_and_is_told_what_becomes_of_it(client, 
     np.testing.assert_array_equal(answer(client, "turned"), answer(client, "plain"))
     wait_for_log(agented, "agent t1 of turned was told Action::Load model=")
     wait_for_log(agented, "agent t1 of turned was told Action::LoadComplete")
-    assert len(list(agented.scratch.glob("nereid-agent-*"))) == 1
+    assert len(list(agented.scratch.glob("nereid-agents-*/made-*"))) == 1
     # The same files are not loaded again, and nobody is asked.
     client.raw.load_model("turned")
     assert agented.log_text().count("agent t1 of turned was told Action::Load model=") == 1
     client.raw.unload_model("turned")
     wait_for_log(agented, "agent t1 of turned was told Action::Unload")
-    wait_until(lambda: not list(agented.scratch.glob("nereid-agent-*")))
+    wait_until(lambda: not list(agented.scratch.glob("nereid-agents-*")))
     assert (agented.models / "turned/1/model.onnx").read_bytes() == turned
     # Left loaded: nothing may lie there when the server has ended.
     client.raw.load_model("turned")

@@ -28,7 +28,7 @@ const DIRECTION: [(&str, &[&str]); 38] = [
     ("backend-python", &["backend", "config", "telemetry"]),
     ("backend-repeat", &["backend"]),
     ("backend-tensorrt", &["backend", "gpu"]),
-    ("backend-wasm", &["backend", "plugin", "telemetry"]),
+    ("backend-wasm", &["backend", "config", "plugin", "telemetry"]),
     ("scheduler", &["backend", "telemetry"]),
     ("pipeline", &["scheduler", "cache", "gpu", "memory", "plugin", "telemetry"]),
     ("repository", &["config"]),

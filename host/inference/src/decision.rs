@@ -50,6 +50,8 @@ pub enum BatchReason {
     OtherShape,
     /// The next request leaves out other optional inputs.
     OtherInputs,
+    /// The batching strategy lets the next request wait.
+    Strategy,
     /// The model does not delay requests.
     NoDelay,
     /// Its oldest request has been delayed for as long as the model allows.
@@ -73,6 +75,8 @@ pub enum Awaited {
     Resources,
     /// A slot for its sequence.
     Slot,
+    /// An answer of the batching strategy.
+    Strategy,
 }
 
 // === impl BatchReason ===
@@ -88,6 +92,7 @@ impl BatchReason {
             Self::NoRoom => "no_room",
             Self::OtherShape => "other_shape",
             Self::OtherInputs => "other_inputs",
+            Self::Strategy => "strategy",
             Self::NoDelay => "no_delay",
             Self::DelayOver => "delay_over",
             Self::SlotsInUse => "slots_in_use",
@@ -107,6 +112,7 @@ impl Awaited {
             Self::Instance => "instance",
             Self::Resources => "resources",
             Self::Slot => "slot",
+            Self::Strategy => "strategy",
         }
     }
 }

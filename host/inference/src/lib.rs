@@ -9,6 +9,7 @@ pub mod config;
 pub mod limits;
 
 mod agents;
+mod batch_strategy;
 mod decision;
 mod diagnostics;
 mod error;
@@ -32,6 +33,7 @@ mod trace;
 
 pub use crate::{
     agents::{AgentedLoad, AgentedModel, RepositoryAgents},
+    batch_strategy::{BatchStrategies, BatchStrategy, Considering, InputProfile, RequestProfile, Verdict},
     config::ModelConfig,
     decision::{Awaited, BatchDecision, BatchReason, DecisionLog},
     diagnostics::{

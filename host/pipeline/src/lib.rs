@@ -23,6 +23,7 @@ mod recorder;
 mod roster;
 mod scheduling;
 mod sequences;
+mod strategy;
 mod swap_guard;
 mod warmup;
 
@@ -32,6 +33,7 @@ pub use crate::{
     instances::{INSTANCES_MAX, InstanceRules},
     limits::PipelineLimits,
     loader::{Loader, LoaderSettings},
+    strategy::StrategySources,
 };
 
 #[cfg(test)]

@@ -12,8 +12,14 @@ use nereid_telemetry::{Telemetry, check_metric_control};
 use tokio::runtime::Handle;
 
 use crate::{
-    InstanceRules, PipelineLimits, cache_use::CacheUse, ensemble::Ensemble, instances::wanted_instances,
-    model::BackendModel, scheduling::scheduler_settings, swap_guard,
+    InstanceRules, PipelineLimits,
+    cache_use::CacheUse,
+    ensemble::Ensemble,
+    instances::wanted_instances,
+    model::BackendModel,
+    scheduling::scheduler_settings,
+    strategy::{self, StrategySources},
+    swap_guard,
 };
 
 /// The word that a configuration's `platform` has for ensembles.
@@ -46,6 +52,8 @@ pub struct LoaderSettings {
     pub memory: Option<MemoryBudget>,
     /// Who is asked before models are loaded that name agents.
     pub agents: Option<Arc<dyn RepositoryAgents>>,
+    /// Where batching strategies come from; `None` leaves batches to rows and shapes.
+    pub strategies: Option<StrategySources>,
 }
 
 // === impl Loader ===
@@ -155,6 +163,8 @@ impl ModelLoader for Loader {
         self.check_decoupled(&source.config, backend)?;
         swap_guard::settings(&source.config, backend.guards_swaps())?;
         wanted_instances(&source.config)?;
+        let strategies = self.0.strategies.as_ref().and_then(|sources| sources.folder.as_deref());
+        strategy::find(source, strategies, backend.name())?;
         scheduler_settings(source).map(|_| ())
     }
 

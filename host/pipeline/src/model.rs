@@ -29,7 +29,7 @@ use crate::{
     recorder::{Recorder, ResponseCounter},
     roster::{Maker, Roster},
     scheduling::scheduler_settings,
-    swap_guard,
+    strategy, swap_guard,
     warmup::Warmup,
 };
 
@@ -79,7 +79,11 @@ impl BackendModel {
         let labels = OutputLabels::read(&source)?;
         let warmup = Warmup::read(&source)?;
         let LoaderSettings { telemetry, rules, runtime, limits, cache, memory, .. } = loader;
-        let settings = SchedulerSettings { rate_limiter: rules.rate_limiter.clone(), ..scheduler_settings(&source)? };
+        let settings = SchedulerSettings {
+            rate_limiter: rules.rate_limiter.clone(),
+            strategy: strategy::load(loader.strategies.as_ref(), &source, backend.name())?,
+            ..scheduler_settings(&source)?
+        };
         let files = cache.as_ref().and_then(|cache| cache.look(&source));
         let preserve_order = settings.preserve_order;
         let wanted = wanted_instances(&source.config)?;
@@ -97,6 +101,7 @@ impl BackendModel {
         let metrics = telemetry.model(&source.identity, &source.config);
         let decisions = Decisions::new(source.identity.clone(), limits.decisions_max);
         let recorder = Recorder::new(metrics, source.config.is_decoupled()).keeping(decisions);
+        settings.strategy.iter().for_each(|_| recorder.count_strategy());
         let recorder = Arc::new(recorder.watched(guard.map(|guard| guard.window)));
         let observer: Arc<dyn Observer> = recorder.clone();
         let maker = Maker {

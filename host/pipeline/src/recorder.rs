@@ -9,10 +9,10 @@ use std::{
 use nereid_gpu::Gpus;
 use nereid_inference::{
     BatchDecision, BatchStatistics, DecisionLog, DurationStatistic, InferStatistics, ModelIdentity, ModelStatistics,
-    ResponseObserver, ResponseOutcome, ResponseRecord, ResponseStatistics, Tally,
+    ResponseObserver, ResponseOutcome, ResponseRecord, ResponseStatistics, Tally, Verdict,
 };
-use nereid_scheduler::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord};
-use nereid_telemetry::{CacheHit, ModelMetrics, RequestDurations, Telemetry};
+use nereid_scheduler::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord, StrategyEnd};
+use nereid_telemetry::{CacheHit, ModelMetrics, RequestDurations, StrategyAnswer, Telemetry};
 use parking_lot::Mutex;
 
 use crate::{decisions::Decisions, gpu_metrics::GpuMetrics, swap_guard::RecentTally};
@@ -106,6 +106,11 @@ impl Recorder {
         self.decisions.as_ref().map(Decisions::read).unwrap_or_default()
     }
 
+    /// From now on the answers of a batching strategy are counted too.
+    pub(crate) fn count_strategy(&self) {
+        self.metrics.count_strategy();
+    }
+
     /// From now on hits and misses are counted too.
     pub(crate) fn count_cache(&self) {
         self.metrics.count_cache();
@@ -174,6 +179,15 @@ impl Observer for Recorder {
         if let Some(decisions) = &self.decisions {
             decisions.note(decision);
         }
+    }
+
+    fn strategy_asked(&self, end: StrategyEnd) {
+        self.metrics.record_strategy(match end {
+            StrategyEnd::Answered(Verdict::Joins) => StrategyAnswer::Joins,
+            StrategyEnd::Answered(Verdict::Stays) => StrategyAnswer::Stays,
+            StrategyEnd::Answered(Verdict::Failed) => StrategyAnswer::Failed,
+            StrategyEnd::Overdue => StrategyAnswer::Overdue,
+        });
     }
 
     fn batch_executed(&self, execution: &ExecutionRecord) {

@@ -89,6 +89,7 @@ impl World {
             cache,
             memory,
             agents: None,
+            strategies: None,
         });
         Self { service, models, loader, telemetry }
     }

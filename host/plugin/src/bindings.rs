@@ -15,6 +15,7 @@ wasmtime::component::bindgen!({
             include nereid:plugin/transform-plugin@1.0.0;
             include nereid:plugin/full-model-plugin@1.0.0;
             include nereid:plugin/agent-plugin@1.0.0;
+            include nereid:plugin/batching-plugin@1.0.0;
         }
     ",
     world: "nereid:host/everything",

@@ -44,6 +44,7 @@ pub(crate) enum Exports {
     Transform(exports::transform::GuestIndices),
     Model(exports::model::GuestIndices),
     Agent(exports::agent::GuestIndices),
+    Batching(exports::batching::GuestIndices),
 }
 
 /// What it exports besides, each if it does.
@@ -63,6 +64,8 @@ pub enum PluginKind {
     Model,
     /// No model: asked when models are loaded and unloaded.
     Agent,
+    /// No model: asked which requests of one share a batch.
+    Batching,
 }
 
 /// Feeds what wasmtime wants hashed into a cryptographic hash.
@@ -85,11 +88,15 @@ impl PluginEngine {
         let exports = match contract::exported(origin, self.engine(), &component)? {
             contract::MODEL => exports::model::GuestIndices::new(&pre).map(Exports::Model),
             contract::AGENT => exports::agent::GuestIndices::new(&pre).map(Exports::Agent),
+            contract::BATCHING => exports::batching::GuestIndices::new(&pre).map(Exports::Batching),
             _ => exports::transform::GuestIndices::new(&pre).map(Exports::Transform),
         };
         let exports = exports.map_err(misfit)?;
         let has = |interface: &str| contract::exports(self.engine(), &component, interface);
         let additional = AdditionalExports::of(&pre, has).map_err(misfit)?;
+        if matches!(exports, Exports::Batching(_)) {
+            contract::check_strategy_imports(origin, self.engine(), &component)?;
+        }
         component.initialize_copy_on_write_image().map_err(PluginError::engine)?;
         let digest = blake3::hash(bytes).to_hex().as_str().into();
         let calls_servers = contract::calls_servers(self.engine(), &component);
@@ -174,6 +181,7 @@ impl PluginKind {
             Self::Transform => "transform-plugin",
             Self::Model => "model-plugin",
             Self::Agent => "agent-plugin",
+            Self::Batching => "batching-plugin",
         }
     }
 
@@ -182,6 +190,7 @@ impl PluginKind {
         match interface {
             contract::MODEL => Self::Model,
             contract::AGENT => Self::Agent,
+            contract::BATCHING => Self::Batching,
             _ => Self::Transform,
         }
     }
@@ -217,6 +226,7 @@ impl CompiledPlugin {
             Exports::Transform(_) => PluginKind::Transform,
             Exports::Model(_) => PluginKind::Model,
             Exports::Agent(_) => PluginKind::Agent,
+            Exports::Batching(_) => PluginKind::Batching,
         }
     }
 

@@ -71,8 +71,11 @@ const NN_VERSION: &str = "0.2.0-rc-2024-10-28";
 /// The version of WASI whose interfaces the others are; patches only add.
 const WASI_VERSION: &str = "0.2.";
 
+/// Those of the interfaces that a batching strategy may import: two of them for their types.
+const FOR_STRATEGIES: [&str; 3] = ["types", "tensors", "logging"];
+
 /// The interfaces of which a plugin exports one.
-const EXPORTED: [&str; 3] = [TRANSFORM, MODEL, AGENT];
+const EXPORTED: [&str; 4] = [TRANSFORM, MODEL, AGENT, BATCHING];
 
 /// What a plugin may export besides, and beside which of them.
 pub(crate) const ADDITIONAL: [(&str, &[&str]); 3] =
@@ -95,6 +98,9 @@ pub(crate) const MODEL: &str = "model";
 
 /// Asked when models are loaded and unloaded.
 pub(crate) const AGENT: &str = "agent";
+
+/// Asked which requests share a batch.
+pub(crate) const BATCHING: &str = "batching";
 
 /// Compares a component's imports with the contract: by interface; functions and types are compared by wasmtime.
 pub(crate) fn check_imports(origin: &str, engine: &Engine, component: &Component) -> Result<(), PluginError> {
@@ -130,8 +136,8 @@ pub(crate) fn exported(origin: &str, engine: &Engine, component: &Component) -> 
             origin: origin.to_owned(),
             expected: EXPORTED.map(|interface| format!("{PACKAGE}/{interface}@{CONTRACT_VERSION}")).join(" or "),
             found: if exports.is_empty() { "no exports at all".to_owned() } else { exports.join(", ") },
-            advice: "Build it for one of the worlds transform-plugin, model-plugin, full-model-plugin and agent-plugin, with a \
-                     Nereid SDK"
+            advice: "Build it for one of the worlds transform-plugin, model-plugin, full-model-plugin, agent-plugin and \
+                     batching-plugin, with a Nereid SDK"
                 .to_owned(),
         }),
         _ => Err(PluginError::Exports {
@@ -146,6 +152,28 @@ pub(crate) fn exported(origin: &str, engine: &Engine, component: &Component) -> 
 /// Whether a component exports this interface.
 pub(crate) fn exports(engine: &Engine, component: &Component, interface: &str) -> bool {
     component.component_type().exports(engine).any(|(name, _)| is_export(name, interface))
+}
+
+/// Compares what a batching strategy imports with what it is offered: the log, and its language's runtime.
+pub(crate) fn check_strategy_imports(origin: &str, engine: &Engine, component: &Component) -> Result<(), PluginError> {
+    let component_type = component.component_type();
+    let names = component_type.imports(engine).map(|(name, _)| name);
+    let why = "a batching strategy has the log, and reaches nothing else";
+    let missing: Vec<String> =
+        names.filter(|name| !is_for_strategies(name)).map(|name| format!("  {name}: {why}")).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(PluginError::Imports { origin: origin.to_owned(), missing })
+}
+
+fn is_for_strategies(import: &str) -> bool {
+    let name = import.split_once('@').map_or(import, |(name, _)| name);
+    match name.split_once('/') {
+        Some((PACKAGE, interface)) => FOR_STRATEGIES.contains(&interface),
+        Some((package, _)) => package != HTTP && package != NN,
+        None => false,
+    }
 }
 
 /// Whether a component can make requests to other servers.

@@ -56,6 +56,7 @@ mod pool;
 mod reaper;
 mod sandbox;
 mod seat;
+mod strategy;
 
 pub use crate::{
     agent::{AgentAction, AgentPlace, AgentTask, ask_agent},
@@ -78,4 +79,5 @@ pub use crate::{
     pool::SandboxPool,
     reaper::IdleSettings,
     state_store::StateStore,
+    strategy::{PluginStrategy, StrategyModel},
 };

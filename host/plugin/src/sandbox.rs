@@ -5,6 +5,7 @@
 
 mod agent;
 mod apart;
+mod batching;
 mod model;
 mod transform;
 
@@ -19,7 +20,10 @@ use std::{
 use nereid_telemetry::GuestEnd;
 use wasmtime::{Store, component::Instance};
 
-pub(crate) use self::model::{Answer, Question};
+pub(crate) use self::{
+    batching::Step,
+    model::{Answer, Question},
+};
 use crate::{
     bindings::exports::nereid::plugin as exports,
     clock::CallClock,
@@ -51,6 +55,7 @@ enum Exported {
     Transform(exports::transform::Guest),
     Model(exports::model::Guest),
     Agent(exports::agent::Guest),
+    Batching(exports::batching::Guest),
 }
 
 /// What it may export besides.
@@ -101,6 +106,7 @@ impl Sandbox {
                 Exports::Transform(indices) => indices.load(&mut store, &instance).map(Exported::Transform),
                 Exports::Model(indices) => indices.load(&mut store, &instance).map(Exported::Model),
                 Exports::Agent(indices) => indices.load(&mut store, &instance).map(Exported::Agent),
+                Exports::Batching(indices) => indices.load(&mut store, &instance).map(Exported::Batching),
             };
             Ok((exported?, Additional::load(plugin.compiled.additional(), &mut store, &instance)?))
         });

@@ -164,6 +164,7 @@ fn loader(backend: WasmBackend, runtime: &Handle) -> Arc<Loader> {
         cache: None,
         memory: None,
         agents: None,
+        strategies: None,
     })
 }
 

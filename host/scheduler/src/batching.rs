@@ -5,9 +5,9 @@
 
 use std::time::Instant;
 
-use nereid_inference::BatchReason;
+use nereid_inference::{BatchReason, RequestProfile};
 
-use crate::SchedulerSettings;
+use crate::{SchedulerSettings, counsel::Advice};
 
 /// What a batching decision needs to know of a request.
 pub(crate) trait Batchable {
@@ -20,6 +20,11 @@ pub(crate) trait Batchable {
     /// Whether the two have the same inputs; what makes two requests that do not fit apart is looked at only then.
     fn has_inputs_of(&self, _other: &Self) -> bool {
         true
+    }
+
+    /// What a batching strategy is told of it.
+    fn profile(&self) -> RequestProfile {
+        RequestProfile { rows: self.rows(), ..RequestProfile::default() }
     }
 
     /// Whether nobody waits for the answer any more.
@@ -39,6 +44,10 @@ impl<T: Batchable> Batchable for &T {
         (**self).has_inputs_of(other)
     }
 
+    fn profile(&self) -> RequestProfile {
+        (**self).profile()
+    }
+
     fn is_cancelled(&self) -> bool {
         (**self).is_cancelled()
     }
@@ -51,21 +60,27 @@ pub(crate) enum Decision {
     Run { requests: usize, reason: BatchReason },
     /// Look again at this time, or when another request arrives.
     Wait { until: Instant },
+    /// Whether request `index` joins those before it is for the batching strategy to say.
+    Ask { index: usize },
     /// There is nothing.
     Nothing,
 }
 
 /// Decides over `waiting`, given in the order in which they should run, with their times of arrival, while an instance is
-/// idle.
+/// idle. `advice` is what the strategy has said of each, by its number; nothing where there is none.
 pub(crate) fn decide<T: Batchable>(
     settings: &SchedulerSettings,
     now: Instant,
     mut waiting: impl Iterator<Item = (T, Instant)>,
+    advice: impl Fn(usize) -> Advice,
 ) -> Decision {
     let Some((first, mut oldest)) = waiting.next() else { return Decision::Nothing };
     let Some(batching) = &settings.batching else {
         return Decision::Run { requests: 1, reason: BatchReason::Unbatched };
     };
+    if advice(0) == Advice::Unknown {
+        return Decision::Ask { index: 0 };
+    }
 
     let rows_max = settings.batch_rows_max;
     let largest = batching.preferred_rows.last().copied().unwrap_or(rows_max);
@@ -86,6 +101,14 @@ pub(crate) fn decide<T: Batchable>(
         if closed.is_some() {
             break;
         }
+        match advice(requests) {
+            Advice::Join => {}
+            Advice::Stay => {
+                closed = Some(BatchReason::Strategy);
+                break;
+            }
+            Advice::Unknown => return Decision::Ask { index: requests },
+        }
         (rows, requests) = (together, requests + 1);
         // One that is past its queue time runs last and has waited longest.
         oldest = oldest.min(arrived);
@@ -105,6 +128,11 @@ pub(crate) fn decide<T: Batchable>(
         None if until > now => Decision::Wait { until },
         None => Decision::Run { requests, reason: BatchReason::DelayOver },
     }
+}
+
+/// Where nobody is asked.
+pub(crate) fn everybody_joins(_index: usize) -> Advice {
+    Advice::Join
 }
 
 /// What keeps the next request out of a batch that begins with `first`.
@@ -162,7 +190,7 @@ mod tests {
         let start = *START;
         let requests: Vec<Request> = requests.iter().map(|(rows, shape)| Request(*rows, *shape)).collect();
         let waiting = requests.iter().enumerate().map(|(index, request)| (request, start + MS * index as u32));
-        assert_eq!(decide(&settings, start + waited, waiting), expected);
+        assert_eq!(decide(&settings, start + waited, waiting, everybody_joins), expected);
     }
 
     static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
@@ -182,7 +210,7 @@ mod tests {
     fn without_a_delay_a_request_goes_even_if_it_came_after_the_clock_was_read() {
         let settings = settings(&[], Duration::ZERO);
         let waiting = [(Request(1, 'a'), *START + MS)];
-        assert_eq!(decide(&settings, *START, waiting.into_iter()), run(1, BatchReason::NoDelay));
+        assert_eq!(decide(&settings, *START, waiting.into_iter(), everybody_joins), run(1, BatchReason::NoDelay));
     }
 
     #[test]
@@ -215,5 +243,28 @@ mod tests {
     #[test]
     fn a_batch_larger_than_every_preferred_size_goes_at_once() {
         check(&[4], 5 * MS, Duration::ZERO, &[(3, 'a'), (3, 'a')], run(2, BatchReason::AbovePreferred));
+    }
+
+    /// What a strategy says of three requests: y joins, n stays, ? is not known.
+    #[track_caller]
+    fn check_advice(preferred: &[u64], said: &str, expected: Decision) {
+        let waiting = [0, 1, 2].map(|_| (Request(1, 'a'), *START));
+        let advice = |index| match said.as_bytes()[index] {
+            b'y' => Advice::Join,
+            b'n' => Advice::Stay,
+            _ => Advice::Unknown,
+        };
+        assert_eq!(decide(&settings(preferred, 5 * MS), *START, waiting.into_iter(), advice), expected);
+    }
+
+    #[test]
+    fn a_strategy_closes_a_batch_and_nothing_is_decided_before_it_has_spoken() {
+        check_advice(&[], "yyy", Decision::Wait { until: *START + 5 * MS });
+        check_advice(&[], "yn?", run(1, BatchReason::Strategy));
+        check_advice(&[], "yyn", run(2, BatchReason::Strategy));
+        check_advice(&[], "nn?", run(1, BatchReason::Strategy));
+        check_advice(&[], "???", Decision::Ask { index: 0 });
+        check_advice(&[2], "yy?", Decision::Ask { index: 2 });
+        check_advice(&[2], "yyn", run(2, BatchReason::Preferred));
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use nereid_backend::Batch;
-use nereid_inference::{CheckedRequest, ResponseSender, SequenceFlags, response_channel};
+use nereid_inference::{CheckedRequest, RequestProfile, ResponseSender, SequenceFlags, response_channel};
 use nereid_tensor::Shape;
 
 use crate::{
@@ -85,6 +85,10 @@ impl Batchable for Job {
     fn has_inputs_of(&self, other: &Self) -> bool {
         let (mine, theirs) = (&self.request.get().inputs, &other.request.get().inputs);
         mine.len() == theirs.len() && mine.iter().zip(theirs).all(|(mine, theirs)| mine.name == theirs.name)
+    }
+
+    fn profile(&self) -> RequestProfile {
+        RequestProfile::of(&self.request)
     }
 
     fn is_cancelled(&self) -> bool {

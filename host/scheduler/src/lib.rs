@@ -10,6 +10,7 @@
 
 mod batching;
 mod brevity;
+mod counsel;
 mod forms;
 mod host_policy;
 mod job;
@@ -27,7 +28,7 @@ pub use crate::{
     forms::RaggedInputs,
     host_policy::{CoreSet, HostPolicies, HostPolicy},
     limiter::{Demand, Resource, Scope, Supply},
-    observer::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord},
+    observer::{ExecutionRecord, FailureReason, Observer, Outcome, RequestRecord, StrategyEnd},
     sequence::{
         CorrelationInput, DirectSettings, ITERATIVE_STEPS_MAX, SequenceSettings, SequenceStrategy, SequenceTensors,
         Signal, SignalKind, StateInput,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nereid_backend::Timeline;
-use nereid_inference::{Activity, BatchDecision, RequestTrace};
+use nereid_inference::{Activity, BatchDecision, RequestTrace, Verdict};
 
 /// Keeps statistics; called on the thread that executes, so it must be quick.
 pub trait Observer: Send + Sync {
@@ -18,6 +18,17 @@ pub trait Observer: Send + Sync {
 
     /// A request has been answered, or will be by a sender that the backend took, or will be executed again.
     fn request_finished(&self, request: &RequestRecord);
+
+    /// The batching strategy was asked about a request.
+    fn strategy_asked(&self, _end: StrategyEnd) {}
+}
+
+/// What came of a question to the batching strategy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StrategyEnd {
+    Answered(Verdict),
+    /// The batch did not wait for the answer any longer.
+    Overdue,
 }
 
 /// One call of a backend.

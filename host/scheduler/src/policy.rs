@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use nereid_inference::{Awaited, BatchReason, SequenceId};
+use nereid_inference::{Awaited, BatchReason, SequenceId, Verdict};
 
-use crate::queue::Wish;
+use crate::{counsel::StrategyCall, queue::Wish};
 
 /// Index of an instance.
 pub(crate) type InstanceIndex = usize;
@@ -37,6 +37,8 @@ pub(crate) enum Event<T> {
     Granted(InstanceIndex),
     /// An instance is to leave; what it executes now is finished.
     InstanceRetired(InstanceIndex),
+    /// The batching strategy has answered the question of this number.
+    Advised { number: u64, verdict: Verdict },
     /// The time that [`Actions::wake_at`] named has come.
     Wake,
     /// No more requests will come.
@@ -56,6 +58,8 @@ pub(crate) struct Actions<T> {
     pub(crate) gone: Vec<InstanceIndex>,
     /// What limited instances ask of the limiter.
     pub(crate) claims: Vec<Claim>,
+    /// What the batching strategy is asked and told.
+    pub(crate) calls: Vec<StrategyCall>,
     /// When to ask again even if nothing happens.
     pub(crate) wake_at: Option<Instant>,
     /// The number of requests in the queue, when it has changed; what the pending gauge shows.
@@ -116,6 +120,7 @@ impl<T> Actions<T> {
             cancelled: vec![],
             gone: vec![],
             claims: vec![],
+            calls: vec![],
             wake_at: None,
             waiting: None,
             restarted: None,
@@ -129,6 +134,7 @@ impl<T> Actions<T> {
         self.cancelled.extend(later.cancelled);
         self.gone.extend(later.gone);
         self.claims.extend(later.claims);
+        self.calls.extend(later.calls);
         self.wake_at = later.wake_at;
         self.waiting = later.waiting.or(self.waiting);
         self.restarted = later.restarted.or_else(|| self.restarted.take());

@@ -52,6 +52,15 @@ pub(crate) struct Waiting<T> {
     deadline: Option<Instant>,
 }
 
+// === impl Ticket ===
+
+impl Ticket {
+    /// What stays the same when the request is moved.
+    pub(crate) fn number(self) -> u64 {
+        self.number
+    }
+}
+
 // === impl Queue ===
 
 impl<T> Queue<T> {

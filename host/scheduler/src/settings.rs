@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use nereid_inference::BatchStrategy;
+
 use crate::{RaggedInputs, RateLimiter, SequenceSettings};
 
 /// Requests that may wait for one model when its configuration names no `max_queue_size`. At a millisecond per
@@ -19,6 +21,8 @@ pub struct SchedulerSettings {
     pub batch_rows_max: u64,
     /// `None` runs one request per execution.
     pub batching: Option<BatchingSettings>,
+    /// Has a say in the batches of independent requests; `None` leaves them to rows and shapes.
+    pub strategy: Option<Arc<dyn BatchStrategy>>,
     /// Inputs whose shape does not keep requests apart.
     pub ragged_inputs: RaggedInputs,
     pub queue: QueueSettings,
@@ -87,6 +91,7 @@ impl SchedulerSettings {
         Self {
             batch_rows_max: 1,
             batching: None,
+            strategy: None,
             ragged_inputs: RaggedInputs::default(),
             queue: QueueSettings::default(),
             preserve_order: false,

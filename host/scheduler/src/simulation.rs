@@ -54,6 +54,14 @@ pub(crate) trait Play: Sized {
     /// How many requests wait.
     fn waiting_count(&self) -> usize;
 
+    /// When somebody besides instances and timers does something next.
+    fn actors_act_at(&self) -> Option<Instant> {
+        None
+    }
+
+    /// They do what they do by now.
+    fn let_actors_act(&mut self) {}
+
     /// Requests were executed; returns those that are handed back.
     fn executed(&mut self, ids: &[usize]) -> Vec<Self::Item>;
 
@@ -103,10 +111,11 @@ pub(crate) trait Play: Sized {
 
     /// Goes on to the next thing that is due, or a little further.
     fn pass_time(&mut self, step_us_max: u64) {
+        let actors_act_at = self.actors_act_at();
         let stage = self.stage();
         let next_end = stage.busy.values().map(|(end, _)| *end).min();
         let idle_step = stage.now + MICROSECOND * stage.random.below(step_us_max) as u32;
-        let due = next_end.into_iter().chain(stage.wake_at).min().unwrap_or(idle_step);
+        let due = next_end.into_iter().chain(stage.wake_at).chain(actors_act_at).min().unwrap_or(idle_step);
         let goal = if stage.random.chance(50) { due } else { idle_step.min(due) };
         stage.now = goal.max(stage.now);
         // Now and then a request is quicker than the thread that notices what is due.
@@ -128,6 +137,7 @@ pub(crate) trait Play: Sized {
             let returned = self.executed(&ids);
             self.tell(Event::InstanceIdle { instance, returned });
         }
+        self.let_actors_act();
         self.wake_if_due();
     }
 
@@ -143,8 +153,11 @@ pub(crate) trait Play: Sized {
     /// No more requests come; everything that was admitted is still executed.
     fn drain(&mut self) {
         self.tell(Event::Drain);
-        while let Some(end) = self.stage().busy.values().map(|(end, _)| *end).min() {
-            self.stage().now = end;
+        loop {
+            let actors_act_at = self.actors_act_at();
+            let ends = self.stage().busy.values().map(|(end, _)| *end);
+            let Some(next) = ends.chain(actors_act_at).min() else { break };
+            self.stage().now = next.max(self.stage().now);
             self.run_what_is_due();
         }
         assert!(self.stage().policy.is_drained(), "drained, and requests are left");

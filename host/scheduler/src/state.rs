@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use nereid_inference::{Awaited, BatchReason};
+use nereid_inference::{Awaited, BatchReason, Verdict};
 
 use crate::{
     SchedulerSettings,
-    batching::{Batchable, Decision, decide},
+    batching::{Batchable, Decision, decide, everybody_joins},
+    counsel::{Counsel, PATIENCE},
     policy::{Actions, Cause, Event, InstanceIndex, Policy, Refusal, Run},
     queue::{Queue, Ticket, Wish},
     roster::{Presence, Roster},
@@ -16,6 +17,8 @@ use crate::{
 pub(crate) struct State<T> {
     settings: SchedulerSettings,
     queue: Queue<T>,
+    /// What the batching strategy says, where there is one.
+    counsel: Option<Counsel>,
     roster: Roster,
     life: Life,
     /// The number of waiting requests that was reported last.
@@ -39,6 +42,7 @@ impl<T: Batchable + Send> Policy<T> for State<T> {
             Event::InstanceAdded { instance, is_limited } => self.add_instance(now, instance, is_limited),
             Event::Granted(instance) => self.grant(now, instance),
             Event::InstanceRetired(instance) => self.retire_instance(now, instance),
+            Event::Advised { number, verdict } => self.advise(now, number, verdict),
             Event::Wake => self.wake(now),
             Event::Drain => self.drain(now),
         }
@@ -52,16 +56,19 @@ impl<T: Batchable + Send> Policy<T> for State<T> {
 impl<T: Batchable> State<T> {
     pub(crate) fn new(settings: SchedulerSettings, instances: usize) -> Self {
         let queue = Queue::new(settings.queue.clone());
-        Self { settings, queue, roster: Roster::new(instances), life: Life::Serving, reported_waiting: 0 }
+        let counsel = settings.strategy.is_some().then(|| Counsel::new(PATIENCE));
+        Self { settings, queue, counsel, roster: Roster::new(instances), life: Life::Serving, reported_waiting: 0 }
     }
 
     /// A request arrives.
     ///
     /// With an idle instance, an empty queue and nothing to wait for, the request goes straight to the instance.
     pub(crate) fn arrive(&mut self, now: Instant, item: T, wish: Wish) -> Actions<T> {
-        if self.queue.is_empty()
+        if self.counsel.is_none()
+            && self.queue.is_empty()
             && let Some(instance) = self.roster.next()
-            && let Decision::Run { reason, .. } = decide(&self.settings, now, std::iter::once((&item, now)))
+            && let Decision::Run { reason, .. } =
+                decide(&self.settings, now, std::iter::once((&item, now)), everybody_joins)
         {
             let is_alone = self.roster.is_idle();
             self.roster.take();
@@ -100,6 +107,14 @@ impl<T: Batchable> State<T> {
     pub(crate) fn retire_instance(&mut self, now: Instant, instance: InstanceIndex) -> Actions<T> {
         let presence = self.roster.retire(instance);
         Actions { gone: gone(instance, presence), ..self.advance(now, Awaited::Company) }
+    }
+
+    /// The batching strategy has answered.
+    fn advise(&mut self, now: Instant, number: u64, verdict: Verdict) -> Actions<T> {
+        if let Some(counsel) = &mut self.counsel {
+            counsel.answered(number, verdict);
+        }
+        self.advance(now, Awaited::Strategy)
     }
 
     /// The time that [`Actions::wake_at`] named has come.
@@ -141,10 +156,10 @@ impl<T: Batchable> State<T> {
         let mut batch_due = None;
         while let Some(instance) = self.roster.next() {
             self.drop_cancelled_head(&mut actions.cancelled);
-            let waiting = self.queue.iter().map(|(_, waiting)| (&waiting.item, waiting.arrived));
-            match decide(&self.settings, now, waiting) {
+            match self.decide(now) {
                 Decision::Run { requests, reason } => {
                     let requests = self.take(requests, &mut actions.cancelled);
+                    self.counsel.iter_mut().for_each(Counsel::sent);
                     if !requests.is_empty() {
                         self.roster.take();
                         let cause = self.cause(now, reason, awaited);
@@ -155,11 +170,14 @@ impl<T: Batchable> State<T> {
                     batch_due = Some(until);
                     break;
                 }
-                Decision::Nothing => break,
+                Decision::Ask { .. } | Decision::Nothing => break,
             }
         }
         if self.roster.has_limited() {
             self.claim(now, &mut actions, &mut batch_due);
+        }
+        if self.counsel.is_some() {
+            self.consult(now, &mut actions, &mut batch_due);
         }
         actions.wake_at = batch_due.into_iter().chain(self.queue.next_deadline()).min();
         actions.waiting = (self.queue.len() != self.reported_waiting).then_some(self.queue.len());
@@ -170,12 +188,39 @@ impl<T: Batchable> State<T> {
     /// Limited instances ask while those who still wait could run at once: a batch that is not due yet asks for nothing.
     fn claim(&mut self, now: Instant, actions: &mut Actions<T>, batch_due: &mut Option<Instant>) {
         self.drop_cancelled_head(&mut actions.cancelled);
-        let waiting = self.queue.iter().map(|(_, waiting)| (&waiting.item, waiting.arrived));
-        let decision = decide(&self.settings, now, waiting);
+        let decision = self.decide(now);
         if let Decision::Wait { until } = decision {
             *batch_due = Some(until);
         }
         actions.claims = self.roster.claim(matches!(decision, Decision::Run { .. }));
+    }
+
+    /// What an idle instance should do now.
+    fn decide(&mut self, now: Instant) -> Decision {
+        let waiting = self.queue.iter().map(|(_, waiting)| (&waiting.item, waiting.arrived));
+        let Some(counsel) = &mut self.counsel else {
+            return decide(&self.settings, now, waiting, everybody_joins);
+        };
+        counsel.look(now, self.queue.iter().map(|(ticket, _)| ticket.number()));
+        decide(&self.settings, now, waiting, |index| counsel.advice(index))
+    }
+
+    /// Asks the batching strategy about the next request, whether or not an instance is idle; a batch that waits for an answer goes
+    /// without one some day.
+    fn consult(&mut self, now: Instant, actions: &mut Actions<T>, batch_due: &mut Option<Instant>) {
+        self.drop_cancelled_head(&mut actions.cancelled);
+        let decision = self.decide(now);
+        let Some(counsel) = &mut self.counsel else { return };
+        let next = match decision {
+            Decision::Ask { index } => self.queue.iter().nth(index),
+            _ => None,
+        };
+        match next {
+            Some((ticket, waiting)) => counsel.ask(now, ticket.number(), || waiting.item.profile()),
+            None => counsel.settled(),
+        }
+        *batch_due = (*batch_due).or(counsel.overdue_at());
+        actions.calls = counsel.take_calls();
     }
 
     /// Takes the first `count` requests out, cancelled ones apart.

@@ -8,10 +8,12 @@
 
 mod affinity;
 mod alarm;
+mod conclude;
 mod decisions;
 mod finish;
 mod instances;
 mod rate_limiter;
+mod strategy;
 
 use std::{
     any::Any,
@@ -39,12 +41,13 @@ use self::{
     alarm::{Alarm, keep_time},
     instances::{BlockingSlot, Slot, Slots},
     rate_limiter::Access,
+    strategy::Adviser,
 };
 use crate::{
-    FailureReason, Observer, Outcome, RaggedInputs, RequestRecord, SchedulerSettings, SequenceSettings,
+    FailureReason, Observer, RaggedInputs, SchedulerSettings, SequenceSettings,
     batching::Batchable,
     job::{Job, Origin},
-    policy::{Actions, Event, InstanceIndex, Policy, Refusal, Run},
+    policy::{Actions, Event, InstanceIndex, Policy, Run},
     queue::Wish,
     sequence::{SequenceIds, SequencePolicy},
     state::State,
@@ -64,6 +67,8 @@ struct Shared {
     observer: Arc<dyn Observer>,
     runtime: Handle,
     alarm: Arc<Alarm>,
+    /// The batching strategy; `None` when there is none.
+    adviser: Option<Adviser>,
     brief_execution_max: Duration,
     order: Option<Order>,
     /// What asks for limited instances; `None` when none is.
@@ -97,9 +102,11 @@ impl Scheduler {
     ) -> Result<Self, InferError> {
         let keeps_time = settings.queue.keeps_time()
             || settings.sequences.is_some()
+            || settings.strategy.is_some()
             || settings.batching.as_ref().is_some_and(|batching| !batching.delay_max.is_zero());
         let brief_execution_max = settings.brief_execution_max;
         let sequences = settings.sequences.clone();
+        let adviser = settings.strategy.clone().map(Adviser::new);
         let limited = settings.rate_limiter.clone().map(Access::new);
         let order = settings.preserve_order.then(|| Order::new(sequences.is_some()));
         let ragged_inputs = settings.ragged_inputs.clone();
@@ -119,6 +126,7 @@ impl Scheduler {
             observer,
             runtime,
             alarm,
+            adviser,
             brief_execution_max,
             order,
             limited,
@@ -184,12 +192,13 @@ impl Shared {
             return self.decide_limited(limited, now, Some(event));
         }
         let mut policy = self.policy.lock();
-        let actions = policy.on(now, event);
-        self.follow(&actions);
+        let mut actions = policy.on(now, event);
+        self.follow(&mut actions);
         actions
     }
 
-    fn follow(&self, actions: &Actions<Job>) {
+    fn follow(&self, actions: &mut Actions<Job>) {
+        self.note_calls(actions);
         self.alarm.set(actions.wake_at);
         if let Some(waiting) = actions.waiting {
             self.observer.waiting_changed(waiting);
@@ -214,6 +223,7 @@ impl Shared {
         for (job, refusal) in refused {
             self.refuse(job, refusal);
         }
+        self.ask_strategy();
         for job in cancelled {
             let text = if job.sender.is_cancelled() { "the client is gone" } else { "the sequence was cancelled" };
             self.conclude(job, InferError::cancelled(text), FailureReason::Cancelled);
@@ -309,44 +319,6 @@ impl Shared {
             None => self.dismiss_if_drained(),
         }
         own
-    }
-
-    /// Answers a request that the policy does not execute, in Triton's words.
-    fn refuse(&self, job: Job, refusal: Refusal) {
-        let prefixed = |text: &str| InferError::unavailable(format!("{}{text}", job.request.get().error_prefix()));
-        let (error, reason) = match (refusal, &self.sequences) {
-            (Refusal::QueueFull, _) => (prefixed("Exceeds maximum queue size"), FailureReason::Rejected),
-            (Refusal::Expired, _) => (prefixed("Request timeout expired"), FailureReason::Rejected),
-            (Refusal::SequenceExpired, _) => {
-                let text = "timeout of the corresponding sequence has been expired";
-                (InferError::unavailable(text), FailureReason::Rejected)
-            }
-            (Refusal::NotStarted, Some(sequences)) => (sequences.not_started(&job.request), FailureReason::Other),
-            (Refusal::NotStarted, None) => (InferError::internal("the model has no sequences"), FailureReason::Other),
-        };
-        self.conclude(job, error, reason);
-    }
-
-    /// Answers a request that never ran.
-    fn conclude(&self, job: Job, error: InferError, reason: FailureReason) {
-        let record = RequestRecord {
-            outcome: Outcome::Failure(reason),
-            rows: job.request.batch_size(),
-            received: job.request.get().received,
-            queued: job.origin.queued,
-            execution: None,
-            ended: Instant::now(),
-        };
-        self.report(&job.request, &record);
-        job.sender.respond(Err(error));
-    }
-
-    /// Counts a request, and tells its trace.
-    fn report(&self, request: &CheckedRequest, record: &RequestRecord) {
-        self.observer.request_finished(record);
-        if let Some(trace) = &request.get().trace {
-            record.report(&**trace);
-        }
     }
 
     /// Lets the threads go once no request can come any more.

@@ -11,9 +11,10 @@ use nereid_backend_python::{PythonBackend, PythonLimits, PythonPorts, PythonSett
 use nereid_backend_pytorch::{PytorchBackend, PytorchSettings};
 use nereid_backend_repeat::{RepeatBackend, SquareBackend};
 use nereid_backend_tensorrt::{TensorrtBackend, TensorrtSettings};
-use nereid_backend_wasm::{PluginPolicy, PluginPorts, PluginSettings, WasmAgents, WasmBackend};
+use nereid_backend_wasm::{PluginPolicy, PluginPorts, PluginSettings, WasmAgents, WasmBackend, WasmStrategies};
 use nereid_gpu::Gpus;
 use nereid_inference::RepositoryAgents;
+use nereid_pipeline::StrategySources;
 use nereid_telemetry::Telemetry;
 
 use crate::{
@@ -45,6 +46,10 @@ pub(crate) fn backends(
     };
     let plugins = Arc::new(WasmBackend::new(plugin_settings, ports));
     let agents = Arc::new(WasmAgents::new(plugins.clone(), arguments.agent_directory.clone()));
+    let strategies = StrategySources {
+        strategies: Arc::new(WasmStrategies::new(plugins.clone())),
+        folder: arguments.batch_strategy_directory.clone(),
+    };
     let list: Vec<Arc<dyn Backend>> = vec![
         Arc::new(IdentityBackend::new(gpus.clone())),
         Arc::new(RepeatBackend),
@@ -58,13 +63,14 @@ pub(crate) fn backends(
         Arc::new(PythonBackend::new(settings.python, python_limits, python_ports)),
         plugins,
     ];
-    Ok(Backends { list, agents })
+    Ok(Backends { list, agents, strategies })
 }
 
 /// What models are loaded with.
 pub(crate) struct Backends {
     pub(crate) list: Vec<Arc<dyn Backend>>,
     pub(crate) agents: Arc<dyn RepositoryAgents>,
+    pub(crate) strategies: StrategySources,
 }
 
 /// What `--backend-config` says, backend by backend.

@@ -44,7 +44,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, ServerError>
     let telemetry = Telemetry::new(MetricsSettings::default());
     let gpus = Gpus::discover(&GpuSettings::default());
     let limits = (operator.plugins, PythonLimits::default(), &gpus);
-    let Backends { list: backends, agents } =
+    let Backends { list: backends, agents, strategies } =
         backends(&arguments.backends, PluginPorts::default(), limits, &telemetry)?;
     let loader = Loader::new(LoaderSettings {
         backends,
@@ -56,6 +56,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, ServerError>
         cache: None,
         memory: None,
         agents: Some(agents),
+        strategies: Some(strategies),
     });
     let findings = nereid_repository::check(&settings(arguments), &*loader)?;
 

@@ -45,7 +45,7 @@ impl Host {
     ) -> Result<Self, ServerError> {
         let ports = PluginPorts::default();
         let limits = arguments.limits()?;
-        let Backends { list: backends, agents } =
+        let Backends { list: backends, agents, strategies } =
             backends(&arguments.backends, ports.clone(), (policy, limits.python, &gpus), telemetry)?;
         let gpu_rules = GpuRules { gpus: gpus.clone(), load_limits: arguments.gpu.load_limits() };
         let loader = Loader::new(LoaderSettings {
@@ -58,6 +58,7 @@ impl Host {
             cache,
             memory,
             agents: Some(agents),
+            strategies: Some(strategies),
         });
         let settings = RepositorySettings { limits: limits.repository, ..repository_settings(&arguments.models) };
         let repository = Repository::new(settings, loader);

@@ -22,6 +22,7 @@ use crate::{
     memory_metrics::{MEMORY_FAMILIES, MemoryReading},
     model_metrics::{FailureReason, Series},
     page::{Head, Sample, Value, family_of},
+    strategy_metrics::{self, StrategyAnswer},
     summaries::Stage,
 };
 
@@ -166,6 +167,13 @@ const MODEL_FAMILIES: &[ModelFamily] = &[
         },
     },
     ModelFamily {
+        head: Head::counter(
+            "nereid_batch_strategy_answers_total",
+            "What a batching strategy said of requests that could join a batch; failed and overdue ones were left to rows and shapes",
+        ),
+        samples: strategy_answers,
+    },
+    ModelFamily {
         head: Head::counter("nv_cache_num_hits_per_model", "Number of cache hits per model"),
         samples: |series| cached(series, |cache| counted(series, &cache.hits.count)),
     },
@@ -284,6 +292,15 @@ fn microseconds(series: &Series, nanoseconds: &AtomicU64) -> Vec<Sample> {
 /// Nothing for a model that does not cache.
 fn cached(series: &Series, samples: impl FnOnce(&CacheSeries) -> Vec<Sample>) -> Vec<Sample> {
     series.cache.get().map(samples).unwrap_or_default()
+}
+
+/// Every answer has its series from the start; nothing for a model without a strategy.
+fn strategy_answers(series: &Series) -> Vec<Sample> {
+    let sample = |(answer, count): (StrategyAnswer, f64)| Sample {
+        labels: Some(series.labels.with(strategy_metrics::LABEL, answer.label())),
+        value: Value::Number(count),
+    };
+    series.strategy.get().map(|answers| answers.read().map(sample).collect()).unwrap_or_default()
 }
 
 /// Every reason has its series from the start, so that a rate over a failure that never happened is 0, not absent.

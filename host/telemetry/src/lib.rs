@@ -20,6 +20,7 @@ mod model_metrics;
 mod page;
 mod plugin_guests;
 mod plugin_usage;
+mod strategy_metrics;
 mod summaries;
 mod telemetry;
 mod tenant_metrics;
@@ -37,6 +38,7 @@ pub use crate::{
     model_metrics::{FailureReason, ModelMetrics, RequestDurations},
     plugin_guests::{GuestEnd, GuestFigures},
     plugin_usage::{ModelUsage, PluginUsage, Usage},
+    strategy_metrics::StrategyAnswer,
     telemetry::Telemetry,
     tenant_metrics::TenantSource,
     trace::{OpenTelemetryOptions, TraceError, TraceOptions, Traces},

@@ -26,6 +26,7 @@ use crate::{
     cache_metrics::{CacheHit, CacheSeries},
     first_response::FirstResponseHistogram,
     metrics_settings::MetricsSettings,
+    strategy_metrics::{StrategyAnswer, StrategyAnswers},
     summaries::Summaries,
 };
 
@@ -84,6 +85,8 @@ pub(crate) struct Series {
     pub(crate) cache: OnceLock<CacheSeries>,
     /// Of a GPU's: those of the model.
     pub(crate) of_model: Option<Arc<Series>>,
+    /// Set by the first generation that has a batching strategy.
+    pub(crate) strategy: OnceLock<StrategyAnswers>,
 }
 
 /// Label names and values in the order in which they are printed.
@@ -167,6 +170,18 @@ impl ModelMetrics {
         self.series.batch_sizes.observe(rows);
     }
 
+    /// The model has a batching strategy: its answers have series from now on.
+    pub fn count_strategy(&self) {
+        self.series.strategy.get_or_init(StrategyAnswers::default);
+    }
+
+    /// Counts what came of a question to it.
+    pub fn record_strategy(&self, answer: StrategyAnswer) {
+        if let Some(answers) = self.series.strategy.get() {
+            answers.record(answer);
+        }
+    }
+
     /// Changes the number of requests that wait for an execution.
     pub fn add_pending(&self, change: i64) {
         self.series.requests_pending.fetch_add(change, Relaxed);
@@ -235,6 +250,7 @@ impl Series {
             summaries,
             cache: OnceLock::new(),
             of_model: None,
+            strategy: OnceLock::new(),
         }
     }
 }

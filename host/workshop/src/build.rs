@@ -11,9 +11,6 @@ use nereid_toolchains::{
 
 use crate::{WorkshopError, homes::Homes, kit, language::Language, world};
 
-/// Where a server looks for the component, in the model's folder.
-pub(crate) const COMPONENT: &str = "1/model.wasm";
-
 /// A component that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Built {
@@ -28,7 +25,10 @@ pub struct Built {
 pub fn build(folder: &Path, output: Option<&Path>, homes: &Homes) -> Result<Built, WorkshopError> {
     let language = Language::of_folder(folder)?;
     let home = homes.of(language)?;
-    let file = output.map_or_else(|| folder.join(COMPONENT), Path::to_path_buf);
+    let file = match output {
+        Some(output) => output.to_owned(),
+        None => folder.join(world::of_folder(folder, language)?.component()),
+    };
     if let Some(parent) = file.parent() {
         fs::create_dir_all(parent).map_err(|source| WorkshopError::Write { path: parent.to_owned(), source })?;
     }
@@ -74,7 +74,7 @@ fn compile(language: Language, home: &Home, folder: &Path, fresh: &Path) -> Resu
     let unpacked = if own.is_dir() { None } else { Some(unpack(language)?) };
     let root = unpacked.as_ref().map_or(folder.as_path(), |unpacked| unpacked.path());
     let (sdk, wit) = (root.join("sdk").join(language.name()), root.join("wit"));
-    let world = world::of_folder(&folder, language)?.name();
+    let world = world::of_folder(&folder, language)?.in_contract();
     let sources = Sources { plugin: &folder, sdk: &sdk, wit: &wit, world };
     match language {
         Language::JavaScript => javascript::componentize(home, &sources, &fresh)?,

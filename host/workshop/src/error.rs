@@ -16,6 +16,8 @@ pub enum WorkshopError {
     Name { name: String, problem: String },
     #[error("{} is there already: choose another name, or remove it first", folder.display())]
     Exists { folder: PathBuf },
+    #[error("a plugin for the world '{world}' is begun in Rust: --lang rust; {language} has no SDK for it yet")]
+    OnlyRust { world: &'static str, language: &'static str },
     #[error(
         "{} holds no plugin: there is no Cargo.toml, plugin.py, plugin.js, plugin.c or plugin.go; 'nereid plugin new' begins one", folder.display()
     )]

@@ -17,6 +17,9 @@ const CARGO_LOCK: &str = include_str!("../../../plugins/Cargo.lock");
 /// The manifest that the SDK of Rust has outside this repository, whose workspace it belongs to.
 const SDK_MANIFEST: &str = "sdk.toml";
 
+/// All that a template which is no model has of that of models.
+const CARGO_MANIFEST: &str = "Cargo.toml";
+
 /// The name that the templates give to their model.
 const TEMPLATE_NAME: &str = "double";
 
@@ -33,14 +36,18 @@ pub(crate) type File = (PathBuf, String);
 /// Every file of a new plugin's folder.
 pub(crate) fn plugin(language: Language, world: World, name: &str) -> Vec<File> {
     let mut files: Vec<File> = Vec::new();
-    let overlay = format!("sdk/{}/template_model/", language.name());
-    if world == World::Model {
-        files.extend(below(&overlay).map(|(path, text)| (path.into(), text.to_owned())));
-    }
+    let named = |path: &str, text: &str| match NAMING_FILES.contains(&path) {
+        true => text.replace(TEMPLATE_NAME, name),
+        false => text.to_owned(),
+    };
+    // That of the smallest world has no folder of its own.
+    let overlay = format!("sdk/{}/template_{}/", language.name(), world.name());
+    files.extend(below(&overlay).map(|(path, text)| (path.into(), named(path, text))));
     for (path, text) in below(&format!("sdk/{}/template/", language.name())) {
         let is_replaced = files.iter().any(|(there, _)| there == Path::new(path));
-        if !is_replaced && path != SDK_MANIFEST {
-            let text = if NAMING_FILES.contains(&path) { text.replace(TEMPLATE_NAME, name) } else { text.to_owned() };
+        let is_of_models = world.is_for_rust_alone() && path != CARGO_MANIFEST;
+        if !is_replaced && !is_of_models && path != SDK_MANIFEST {
+            let text = named(path, text);
             // Tensors of a model that batches have the batch in front.
             let text = if world == World::Model { text.replace(ROW_SHAPE, BATCH_SHAPE) } else { text };
             files.push((path.into(), text));
@@ -49,7 +56,7 @@ pub(crate) fn plugin(language: Language, world: World, name: &str) -> Vec<File> 
     if language == Language::Rust {
         files.push(("Cargo.lock".into(), CARGO_LOCK.to_owned()));
     }
-    files.push((".gitignore".into(), "/1/\n/target/\n__pycache__/\nnode_modules/\n".to_owned()));
+    files.push((".gitignore".into(), "/1/\n/agent.wasm\n/target/\n__pycache__/\nnode_modules/\n".to_owned()));
     files.extend(sdk(language));
     files
 }
@@ -153,6 +160,22 @@ mod tests {
             assert!(text(&files(World::Model), "config.pbtxt").contains("max_batch_size: 8"));
             assert!(text(&files(World::Model), "README.md").contains(BATCH_SHAPE));
             assert!(text(&files(World::Transform), "README.md").contains(ROW_SHAPE));
+        }
+    }
+
+    #[test]
+    fn what_is_no_model_has_no_cases_of_one() {
+        for (world, expected) in [
+            (World::Agent, ["Cargo.toml", "README.md", "plugin.toml", "src/lib.rs"].as_slice()),
+            (World::Batching, &["Cargo.toml", "README.md", "batchstrategy.toml", "config.pbtxt", "src/lib.rs"]),
+        ] {
+            let files = plugin(Language::Rust, world, "thing");
+            let own = names(&files).into_iter().filter(|name| !name.starts_with("sdk/") && !name.starts_with("wit/"));
+            let mut own: Vec<String> = own.filter(|name| name != "Cargo.lock" && name != ".gitignore").collect();
+            own.sort();
+            assert_eq!(own, expected);
+            assert!(text(&files, "Cargo.toml").contains("name = \"thing\""));
+            assert!(text(&files, "README.md").starts_with("# thing: a"));
         }
     }
 

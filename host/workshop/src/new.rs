@@ -66,6 +66,9 @@ const NOT_CRATES: [&str; 45] = [
 pub fn new(language: Language, world: World, folder: &Path) -> Result<PathBuf, WorkshopError> {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     check_name(name, language)?;
+    if language != Language::Rust && world.is_for_rust_alone() {
+        return Err(WorkshopError::OnlyRust { world: world.name(), language: language.name() });
+    }
     make_folder(folder)?;
     kit::write(folder, &kit::plugin(language, world, name))?;
     Ok(folder.to_owned())
@@ -123,6 +126,10 @@ mod tests {
         let error = new(Language::Rust, World::Transform, &there).unwrap_err();
         assert!(error.to_string().contains("is there already"), "{error}");
         assert_eq!(fs::read_to_string(there.join("plugin.py")).unwrap(), "mine");
+        let in_python = folder.path().join("agent");
+        let error = new(Language::Python, World::Agent, &in_python).unwrap_err();
+        assert!(error.to_string().contains("begun in Rust: --lang rust; python has no SDK for it"), "{error}");
+        assert!(!in_python.exists());
         let refused = folder.path().join("2x");
         new(Language::Python, World::Model, &refused).unwrap_err();
         assert!(!refused.exists());

@@ -17,6 +17,8 @@ pub enum World {
     Model,
     /// The whole life of a model.
     FullModel,
+    Agent,
+    Batching,
 }
 
 /// Folders of a plugin that no source of its own lies in.
@@ -27,6 +29,9 @@ const NEVER_SOURCE: [&str; 6] = ["sdk", "wit", "tests", "target", "node_modules"
 /// # Errors
 /// One cannot be read.
 pub(crate) fn of_folder(folder: &Path, language: Language) -> Result<World, WorkshopError> {
+    if language == Language::Rust {
+        return rust_world(folder);
+    }
     for world in [World::FullModel, World::Model] {
         let is_found = match language {
             Language::JavaScript => exports(&read(&folder.join(language.telling_file()))?, world),
@@ -39,6 +44,16 @@ pub(crate) fn of_folder(folder: &Path, language: Language) -> Result<World, Work
         }
     }
     Ok(World::Transform)
+}
+
+/// Of the macros that make a component, those for what is no model are looked for: it lies elsewhere.
+fn rust_world(folder: &Path) -> Result<World, WorkshopError> {
+    let calls = |name: &'static str| move |source: &str| source.lines().any(|line| line.trim_start().starts_with(name));
+    if any_source(folder, "rs", &calls("export_agent!"))? {
+        return Ok(World::Agent);
+    }
+    let forms_batches = any_source(folder, "rs", &calls("export_batching!"))?;
+    Ok(if forms_batches { World::Batching } else { World::Transform })
 }
 
 /// Whether a source file says it; those in folders of the plugin's own too.
@@ -112,12 +127,38 @@ fn has_word(code: &str, word: &str) -> bool {
 // === impl World ===
 
 impl World {
-    /// In the contract.
-    pub(crate) fn name(self) -> &'static str {
+    /// Its name in the contract.
+    pub(crate) fn in_contract(self) -> &'static str {
         match self {
             Self::Transform => PluginKind::Transform.world(),
             Self::Model => PluginKind::Model.world(),
             Self::FullModel => "full-model-plugin",
+            Self::Agent => PluginKind::Agent.world(),
+            Self::Batching => PluginKind::Batching.world(),
+        }
+    }
+
+    /// The word that commands take, and the end of the name of its template's folder; a full model begins as a model.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Transform => "transform",
+            Self::Model | Self::FullModel => "model",
+            Self::Agent => "agent",
+            Self::Batching => "batching",
+        }
+    }
+
+    /// Whether the SDKs of other languages cannot build it.
+    pub(crate) fn is_for_rust_alone(self) -> bool {
+        matches!(self, Self::Agent | Self::Batching)
+    }
+
+    /// Where a server looks for the component, in the plugin's folder.
+    pub fn component(self) -> &'static str {
+        match self {
+            Self::Transform | Self::Model | Self::FullModel => "1/model.wasm",
+            Self::Agent => "agent.wasm",
+            Self::Batching => "1/batchstrategy.wasm",
         }
     }
 }
@@ -129,7 +170,13 @@ impl FromStr for World {
         match text {
             "transform" => Ok(Self::Transform),
             "model" => Ok(Self::Model),
-            _ => Err("expected 'transform' (a function for each request) or 'model' (whole batches)".to_owned()),
+            "agent" => Ok(Self::Agent),
+            "batching" => Ok(Self::Batching),
+            _ => Err(
+                "expected 'transform' (a function for each request), 'model' (whole batches), 'agent' (asked when models are loaded) or \
+                 'batching' (says which requests share a batch)"
+                    .to_owned(),
+            ),
         }
     }
 }
@@ -174,6 +221,21 @@ mod tests {
             &[("plugin.py", "import nereid"), ("sdk/python/nereid/x.py", "class Echo(nereid.Model): pass")],
             World::Transform,
         );
+    }
+
+    #[test]
+    fn rust_says_what_is_no_model_with_its_macro() {
+        let check = |text: &str, expected| {
+            check(
+                Language::Rust,
+                &[("Cargo.toml", ""), ("src/lib.rs", text), ("sdk/rust/src/x.rs", "export_agent!(X);")],
+                expected,
+            );
+        };
+        check("struct X;\nexport_agent!(X);\n", World::Agent);
+        check("export_batching!(X);\n", World::Batching);
+        check("export_model!(X);\n", World::Transform);
+        check("// export_agent!(X) would make an agent\n", World::Transform);
     }
 
     #[test]

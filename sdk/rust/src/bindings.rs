@@ -81,3 +81,19 @@ pub mod agent {
         },
     });
 }
+
+/// What a batching strategy exports; of what others import it has the log.
+pub mod batching {
+    wit_bindgen::generate!({
+        world: "batching-plugin",
+        path: "../../wit",
+        pub_export_macro: true,
+        export_macro_name: "export_batching_bindings",
+        default_bindings_module: "nereid_sdk::bindings::batching",
+        with: {
+            "nereid:plugin/types@1.0.0": super::nereid::plugin::types,
+            "nereid:plugin/tensors@1.0.0": super::nereid::plugin::tensors,
+            "nereid:plugin/logging@1.0.0": super::nereid::plugin::logging,
+        },
+    });
+}

@@ -31,6 +31,7 @@
 //! unit test in functions over slices and numbers.
 
 mod agent;
+mod batching;
 #[doc(hidden)]
 pub mod bindings;
 pub mod control;
@@ -58,12 +59,14 @@ mod value;
 #[doc(hidden)]
 pub use crate::{
     agent::act_exported,
+    batching::{initialise_strategy, with_strategy},
     export::run_exported,
     full_model::{complete_exported, drain_exported, is_ready_exported},
     model::{execute_exported, finalise_exported, initialise_exported},
 };
 pub use crate::{
     agent::{AgentAction, AgentModel, AgentPlace, RepositoryAgent},
+    batching::{BatchCorrelationId, BatchInput, BatchModel, BatchRequest, BatchStrategy},
     bindings::nereid::plugin::{
         logging::Level,
         serving::{Sequence, SequenceId},

@@ -1,13 +1,14 @@
 //! Repository agents that are components: `FOLDER/NAME/agent.wasm`, with a `plugin.toml` beside it like any plugin's.
 //!
-//! Promises: an agent sees the model's directory and writes into a folder of its own, which is removed when the model is gone; one
+//! Promises: an agent sees the model's directory and writes into a folder of its own, which is removed when the model is gone, and what a
+//! killed server left with the next load; one
 //! that was told of a load that began is told how it ended. Every question compiles nothing anew, and costs a guest.
 
 use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
     thread,
 };
 
@@ -21,7 +22,7 @@ use nereid_plugin::{
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use crate::backend::WasmBackend;
+use crate::{backend::WasmBackend, scratch::Scratch};
 
 /// An agent's component in its folder.
 const AGENT_FILE: &str = "agent.wasm";
@@ -37,6 +38,8 @@ const FOLDERS_MAX: usize = 10_000;
 pub struct WasmAgents {
     backend: Arc<WasmBackend>,
     folder: Option<PathBuf>,
+    /// Where agents write; it is there while something is in it.
+    scratch: Mutex<Weak<Scratch>>,
 }
 
 /// What one load keeps: who is to be told, and what was made.
@@ -45,8 +48,14 @@ struct Load {
     model: AgentedModel,
     directory: PathBuf,
     /// Removed with it.
-    made: Vec<TempDir>,
+    made: Vec<Made>,
     stage: Mutex<Stage>,
+}
+
+/// A folder that an agent wrote into, before what it lies in.
+struct Made {
+    _folder: TempDir,
+    _scratch: Arc<Scratch>,
 }
 
 /// What the agents know of the load.
@@ -74,7 +83,21 @@ struct Agent {
 impl WasmAgents {
     /// Agents in this folder, with the limits, grants and engine of the backend's plugins; without a folder there are none.
     pub fn new(backend: Arc<WasmBackend>, folder: Option<PathBuf>) -> Self {
-        Self { backend, folder }
+        Self { backend, folder, scratch: Mutex::default() }
+    }
+
+    fn scratch(&self) -> Result<Arc<Scratch>, InferError> {
+        let mut scratch = self.scratch.lock();
+        if let Some(scratch) = scratch.upgrade() {
+            return Ok(scratch);
+        }
+        let parent = std::env::temp_dir();
+        let made = Scratch::make(&parent).map(Arc::new).map_err(|error| {
+            let text = format!("agents have no folder to write to in '{}': {error}", parent.display());
+            InferError::internal(text).with_source(error)
+        })?;
+        *scratch = Arc::downgrade(&made);
+        Ok(made)
     }
 
     fn find(&self, name: &str, parameters: BTreeMap<String, String>) -> Result<Agent, InferError> {
@@ -115,8 +138,9 @@ impl RepositoryAgents for WasmAgents {
             model.agents.iter().map(|agent| self.find(&agent.name, agent.parameters.clone())).collect();
         let directory = model.directory.clone();
         let mut load = Load { agents: Vec::new(), model, directory, made: Vec::new(), stage: Mutex::new(Stage::Asked) };
-        for agent in agents? {
-            if let Err(error) = load.ask(agent) {
+        let (agents, scratch) = (agents?, self.scratch()?);
+        for agent in agents {
+            if let Err(error) = load.ask(agent, &scratch) {
                 load.failed();
                 return Err(error);
             }
@@ -129,10 +153,11 @@ impl RepositoryAgents for WasmAgents {
 
 impl Load {
     /// Asks one more agent.
-    fn ask(&mut self, agent: Agent) -> Result<(), InferError> {
+    fn ask(&mut self, agent: Agent, scratch: &Arc<Scratch>) -> Result<(), InferError> {
         let refused = |error: InferError| error.prefixed(&format!("repository agent '{}': ", agent.name));
-        let out =
-            self.out().map_err(|error| refused(InferError::internal(format!("no folder to write to: {error}"))))?;
+        let out = self
+            .out(scratch)
+            .map_err(|error| refused(InferError::internal(format!("no folder to write to: {error}"))))?;
         let mut folders = vec![self.model_folder().map_err(refused)?];
         folders.push(open(OUT_PATH, out.path(), true).map_err(refused)?);
         let place = agent.act(AgentAction::Load, &self.model, folders);
@@ -141,14 +166,14 @@ impl Load {
         let place = place.map_err(|error| error.prefixed(&format!("repository agent '{name}': ")))?;
         if place == AgentPlace::Replaced {
             out.path().clone_into(&mut self.directory);
-            self.made.push(out);
+            self.made.push(Made { _folder: out, _scratch: scratch.clone() });
         }
         Ok(())
     }
 
     /// An empty folder with the folders that the model has, because not every language can make some.
-    fn out(&self) -> io::Result<TempDir> {
-        let out = tempfile::Builder::new().prefix("nereid-agent-").tempdir()?;
+    fn out(&self, scratch: &Scratch) -> io::Result<TempDir> {
+        let out = scratch.folder()?;
         let mut left = vec![PathBuf::new()];
         let mut count = 0;
         while let Some(inside) = left.pop() {

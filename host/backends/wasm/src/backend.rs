@@ -251,7 +251,7 @@ fn check_kind(config: &ModelConfig, kind: PluginKind) -> Result<(), InferError> 
         PluginKind::Transform if config.is_decoupled() => Some("model_transaction_policy { decoupled: true }"),
         PluginKind::Transform if iterates => Some("sequence_batching { iterative_sequence: true }"),
         PluginKind::Transform => None,
-        PluginKind::Agent => return Err(agent_as_model(&config.name)),
+        PluginKind::Agent | PluginKind::Batching => return Err(not_a_model(&config.name, kind)),
     };
     needs.map_or(Ok(()), |field| {
         Err(InferError::invalid_argument(format!(
@@ -262,11 +262,17 @@ fn check_kind(config: &ModelConfig, kind: PluginKind) -> Result<(), InferError> 
     })
 }
 
-/// What is asked of a component that answers no requests.
-pub(crate) fn agent_as_model(model: &str) -> InferError {
+/// What is to be done with a component that answers no requests.
+pub(crate) fn not_a_model(model: &str, kind: PluginKind) -> InferError {
+    let advice = match kind {
+        PluginKind::Batching => {
+            "call it batchstrategy.wasm, and put it into the folder of the model whose batches it is to form"
+        }
+        _ => "put it into the folder of --repoagent-directory, and name it in model_repository_agents",
+    };
+    let world = kind.world();
     InferError::invalid_argument(format!(
-        "model '{model}': this component is built for the world agent-plugin, which serves no requests: put it into the folder of \
-         --repoagent-directory, and name it in model_repository_agents"
+        "model '{model}': this component is built for the world {world}, which serves no requests: {advice}"
     ))
 }
 

@@ -14,10 +14,13 @@ mod life_settings;
 mod limits_table;
 mod plugin_file;
 mod policy;
+mod scratch;
+mod strategies;
 
 pub use crate::{
     agents::WasmAgents,
     backend::{PluginPorts, PluginSettings, WasmBackend},
     limits_table::LimitsTable,
     policy::{AllowedFolder, Ceiling, PluginPolicy, SecretSource, TenantPlugins},
+    strategies::WasmStrategies,
 };

@@ -12,7 +12,7 @@ use nereid_inference::{CheckedRequest, InferError, InferResponse, MemoryKind, Me
 use nereid_plugin::{ModelGuest, Outcome, Plugin, PluginKind, SandboxPool};
 use tokio::time::sleep;
 
-use crate::backend::agent_as_model;
+use crate::backend::not_a_model;
 
 /// Guests of one instance that run at the same time; as many as it keeps warm.
 const CONCURRENT_GUESTS_MAX: usize = 16;
@@ -58,7 +58,7 @@ impl LoadedModel for WasmModel {
                 guest.ask_first();
                 Box::new(ModelInstance { guest })
             }
-            PluginKind::Agent => return Err(agent_as_model(&spec.name)),
+            kind @ (PluginKind::Agent | PluginKind::Batching) => return Err(not_a_model(&spec.name, kind)),
         }))
     }
 

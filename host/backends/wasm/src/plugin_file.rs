@@ -61,8 +61,15 @@ pub(crate) struct FolderEntry {
 /// # Errors
 /// The file cannot be read or says something unknown; the text names file, line and column.
 pub(crate) fn read(model_directory: &Path) -> Result<PluginFile, InferError> {
-    let path = model_directory.join(FILE_NAME);
-    match fs::read_to_string(&path) {
+    read_file(&model_directory.join(FILE_NAME))
+}
+
+/// That file, or the empty one.
+///
+/// # Errors
+/// As of [`read`].
+pub(crate) fn read_file(path: &Path) -> Result<PluginFile, InferError> {
+    match fs::read_to_string(path) {
         Ok(text) => parse(&path.display().to_string(), &text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(PluginFile::default()),
         Err(error) => {

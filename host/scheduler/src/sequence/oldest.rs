@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::{Chosen, Pick, Sequenced, bench::Bench};
 use crate::{
     SchedulerSettings,
-    batching::{Decision, decide},
+    batching::{Decision, decide, everybody_joins},
 };
 
 /// Decides for an idle instance.
@@ -16,12 +16,12 @@ pub(super) fn pick<T: Sequenced>(settings: &SchedulerSettings, now: Instant, ben
         let arrived = candidate.queued.arrived;
         (candidate, arrived)
     });
-    match decide(settings, now, candidates) {
+    match decide(settings, now, candidates, everybody_joins) {
         Decision::Run { requests, reason } => {
             let rows = bench.candidates().take(requests).map(|candidate| Some(candidate.slot)).collect();
             Pick::Run(Chosen { rows, reason })
         }
         Decision::Wait { until } => Pick::Wait { until },
-        Decision::Nothing => Pick::Nothing,
+        Decision::Ask { .. } | Decision::Nothing => Pick::Nothing,
     }
 }

@@ -71,7 +71,7 @@ impl<T: Sequenced + Send> Policy<T> for SequencePolicy<T> {
             Event::Arrive { .. } => Awaited::Nothing,
             Event::InstanceIdle { .. } | Event::InstanceAdded { .. } => Awaited::Instance,
             Event::Granted(_) => Awaited::Resources,
-            Event::InstanceRetired(_) | Event::Wake | Event::Drain => Awaited::Company,
+            Event::Advised { .. } | Event::InstanceRetired(_) | Event::Wake | Event::Drain => Awaited::Company,
         };
         match event {
             Event::Arrive { item, wish } => self.arrive(now, item, wish, &mut actions),
@@ -84,6 +84,8 @@ impl<T: Sequenced + Send> Policy<T> for SequencePolicy<T> {
             }
             Event::Granted(instance) => self.grant(instance, &mut actions),
             Event::InstanceRetired(instance) => self.retire_instance(instance, &mut actions),
+            // Requests of sequences are put together by their slots: nobody is asked.
+            Event::Advised { .. } => {}
             Event::Wake => self.changed.extend(self.due.iter().map(|(_, instance)| *instance)),
             Event::Drain => self.drain(now, &mut actions),
         }

@@ -15,6 +15,10 @@ pub(crate) enum Expected {
     Wait {
         until: Instant,
     },
+    /// The batching strategy has not said yet whether this one joins.
+    Ask {
+        place: usize,
+    },
     Nothing,
 }
 
@@ -27,8 +31,13 @@ pub(crate) struct Candidate {
     pub(crate) arrived: Instant,
 }
 
-/// The decision over candidates in the order in which they should run.
-pub(crate) fn batching(settings: &SchedulerSettings, now: Instant, candidates: &[Candidate]) -> Expected {
+/// The decision over candidates in the order in which they should run, of which a strategy may have said whether they join.
+pub(crate) fn batching(
+    settings: &SchedulerSettings,
+    now: Instant,
+    candidates: &[Candidate],
+    advice: impl Fn(usize) -> Option<bool>,
+) -> Expected {
     let Some(first) = candidates.first() else { return Expected::Nothing };
     let Some(batching) = &settings.batching else { return Expected::Run { requests: 1 } };
     let mut sums: Vec<u64> = Vec::new();
@@ -36,6 +45,12 @@ pub(crate) fn batching(settings: &SchedulerSettings, now: Instant, candidates: &
         sums.push(sums.last().unwrap_or(&0) + candidate.rows);
     }
     let fitting = sums.iter().filter(|sum| **sum <= settings.batch_rows_max).count().max(1);
+    let first_without_a_yes = (0..fitting).find(|place| advice(*place) != Some(true));
+    let fitting = match first_without_a_yes {
+        Some(place) if advice(place).is_none() => return Expected::Ask { place },
+        Some(place) => place,
+        None => fitting,
+    };
     let preferred = (1..=fitting).rev().find(|count| batching.preferred_rows.contains(&sums[count - 1]));
     if let Some(requests) = preferred {
         return Expected::Run { requests };

@@ -2,9 +2,12 @@
 //! machine in virtual time. The invariants: no request is lost or answered twice; one is refused exactly when its level is
 //! full, and expires exactly when its time is over; batches are those that the [`oracle`](super::oracle) calls for, when it
 //! calls for them, so that nobody is overtaken by a less urgent or a younger request; a cancelled request is never executed;
-//! the timer is set for what comes next, and for nothing else; answers come in order when that is asked for.
+//! the timer is set for what comes next, and for nothing else; answers come in order when that is asked for; a batching
+//! strategy is asked about who could join next, and whatever it does, nobody waits for it for ever.
 
 mod causes;
+mod queues;
+mod strategy;
 
 use std::{
     sync::{
@@ -15,8 +18,14 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use nereid_inference::{InferResponse, ResponseOrder, ResponseSender, ResponseStream, response_channel};
+use nereid_inference::{
+    InferResponse, RequestProfile, ResponseOrder, ResponseSender, ResponseStream, response_channel,
+};
 
+use self::{
+    queues::{allowed_wait, queue_settings},
+    strategy::{Actor, Unasked},
+};
 use super::{Candidate, Expected, MICROSECOND, Play, Random, SEEDS, STEPS, Stage, batching, for_every_seed};
 use crate::{
     BatchingSettings, ExpiryAction, PrioritySettings, QueuePolicy, QueueSettings, RaggedInputs, SchedulerSettings,
@@ -68,6 +77,8 @@ struct World {
     /// Whether input `A` may differ within a batch.
     is_ragged: bool,
     requests: Vec<Known>,
+    /// The batching strategy.
+    actor: Option<Actor>,
     order: Option<ResponseOrder>,
     /// How many answers from the first on have been read.
     read: usize,
@@ -86,6 +97,10 @@ impl Batchable for Request {
         self.ragged_inputs.may_share(shapes(self), shapes(other))
     }
 
+    fn profile(&self) -> RequestProfile {
+        RequestProfile { id: self.id.to_string(), rows: self.rows, ..RequestProfile::default() }
+    }
+
     fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
@@ -101,6 +116,15 @@ impl Play for World {
 
     fn waiting_count(&self) -> usize {
         self.waiting().count()
+    }
+
+    fn actors_act_at(&self) -> Option<Instant> {
+        let actor = self.actor.as_ref()?;
+        actor.answers_at().into_iter().chain(actor.overdue_at()).min()
+    }
+
+    fn let_actors_act(&mut self) {
+        self.hear_the_strategy();
     }
 
     fn executed(&mut self, ids: &[usize]) -> Vec<Request> {
@@ -123,9 +147,10 @@ impl Play for World {
                     batch_due = Some(until);
                     break;
                 }
-                Expected::Nothing => break,
+                Expected::Ask { .. } | Expected::Nothing => break,
             }
         }
+        let batch_due = batch_due.or(self.check_calls(actions.calls, &mut cancelled));
         assert!(runs.next().is_none(), "executes more than it should");
         let told: Vec<usize> = actions.cancelled.iter().map(|request| request.id).collect();
         assert_eq!(told, cancelled, "cancelled wrongly");
@@ -149,7 +174,9 @@ impl World {
         let preserve_order = queue.priorities.is_none() && !delays(&queue.default) && random.chance(50);
         let is_ragged = random.chance(40);
         let ragged_inputs = RaggedInputs::new(is_ragged.then(|| "A".into()));
+        let actor = random.chance(40).then(|| Actor::new(&mut random));
         let settings = SchedulerSettings {
+            strategy: actor.as_ref().map(|_| Arc::new(Unasked) as _),
             batch_rows_max,
             batching,
             ragged_inputs,
@@ -163,6 +190,7 @@ impl World {
             order: settings.preserve_order.then(ResponseOrder::default),
             settings,
             is_ragged,
+            actor,
             requests: vec![],
             read: 0,
             is_draining: false,
@@ -238,13 +266,9 @@ impl World {
     fn decision(&mut self, cancelled: &mut Vec<usize>) -> Option<Expected> {
         let staying = self.stage.instances.difference(&self.stage.leaving);
         staying.into_iter().find(|instance| !self.stage.busy.contains_key(instance))?;
-        while let Some(head) = self.queue().first().map(|head| head.id)
-            && self.requests[head].request.is_cancelled()
-        {
-            self.settle(head, Fate::Waiting, Fate::Cancelled);
-            cancelled.push(head);
-        }
-        Some(batching(&self.settings, self.stage.now, &self.queue()))
+        self.drop_cancelled_head(cancelled);
+        let queue = self.queue();
+        Some(self.batching(&queue))
     }
 
     /// The first `requests` of the queue go now, cancelled ones apart.
@@ -259,6 +283,7 @@ impl World {
             batch.into_iter().partition(|id| self.requests[*id].request.is_cancelled());
         dropped.iter().for_each(|id| self.settle(*id, Fate::Waiting, Fate::Cancelled));
         cancelled.extend(dropped);
+        self.actor.iter_mut().for_each(Actor::sent);
         if batch.is_empty() {
             return;
         }
@@ -337,30 +362,6 @@ impl World {
     }
 }
 
-/// How long a request may wait: as long as the model says, or less if it asks for that and may.
-fn allowed_wait(policy: &QueuePolicy, asked: Option<Duration>) -> Option<Duration> {
-    let asked = asked.filter(|asked| policy.allow_timeout_override && *asked > Duration::ZERO);
-    [policy.timeout, asked].into_iter().flatten().min()
-}
-
-fn queue_policy(random: &mut Random) -> QueuePolicy {
-    QueuePolicy {
-        requests_max: 1 + random.below(40) as usize,
-        timeout: random.chance(50).then(|| MICROSECOND * (1 + random.below(2_000)) as u32),
-        allow_timeout_override: random.chance(50),
-        expiry_action: if random.chance(70) { ExpiryAction::Reject } else { ExpiryAction::Delay },
-    }
-}
-
-fn queue_settings(random: &mut Random) -> QueueSettings {
-    let default = queue_policy(random);
-    let levels = 1 + random.below(4);
-    let policies = (1..=levels).filter(|_| random.chance(50)).collect::<Vec<_>>();
-    let policies = policies.into_iter().map(|level| (level, queue_policy(random))).collect();
-    let priorities = PrioritySettings { levels, default_level: 1 + random.below(levels), policies };
-    QueueSettings { default, priorities: random.chance(50).then_some(priorities) }
-}
-
 fn simulate(seed: u64, start: Instant) {
     let mut world = World::new(seed, start);
     for _ in 0..STEPS {
@@ -379,6 +380,7 @@ fn simulate(seed: u64, start: Instant) {
     }
     world.drain();
     assert!(world.requests.iter().all(|known| known.sender.is_none()), "a request was lost");
+    world.check_strategy_is_done();
     world.check_order();
 }
 

@@ -84,8 +84,8 @@ impl Shared {
     /// As [`Shared::decide`], together with the limiter. Without an event it only looks what was granted.
     pub(super) fn decide_limited(&self, limited: &Access, now: Instant, event: Option<Event<Job>>) -> Actions<Job> {
         let mut policy = self.policy.lock();
-        let (actions, woken) = limited.decide(&mut **policy, now, event);
-        if let Some(actions) = &actions {
+        let (mut actions, woken) = limited.decide(&mut **policy, now, event);
+        if let Some(actions) = &mut actions {
             self.follow(actions);
         }
         drop(policy);

@@ -3,6 +3,7 @@
 mod limited;
 mod ragged;
 mod sequences;
+mod strategy;
 
 use std::{thread, time::Duration};
 
@@ -18,7 +19,10 @@ use nereid_tensor::{DataType, Tensor};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
-use crate::{BatchingSettings, Demand, ExecutionRecord, PrioritySettings, QueuePolicy, QueueSettings};
+use crate::{
+    BatchingSettings, Demand, ExecutionRecord, FailureReason, Outcome, PrioritySettings, QueuePolicy, QueueSettings,
+    RequestRecord, StrategyEnd,
+};
 
 /// Remembers what it was told.
 #[derive(Default)]
@@ -28,6 +32,7 @@ struct Notes {
     /// Of batches, then of requests.
     gpus: [Mutex<Vec<Option<i32>>>; 2],
     decisions: Mutex<Vec<BatchDecision>>,
+    strategy: Mutex<Vec<StrategyEnd>>,
 }
 
 impl Observer for Notes {
@@ -45,6 +50,10 @@ impl Observer for Notes {
     fn request_finished(&self, request: &RequestRecord) {
         self.outcomes.lock().push(request.outcome);
         self.gpus[1].lock().push(request.execution.and_then(|execution| execution.gpu));
+    }
+
+    fn strategy_asked(&self, end: StrategyEnd) {
+        self.strategy.lock().push(end);
     }
 }
 

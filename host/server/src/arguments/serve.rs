@@ -215,6 +215,11 @@ pub struct BackendArguments {
     /// Where repository agents are: DIR/NAME/agent.wasm, with a plugin.toml like any plugin's
     #[arg(long = "repoagent-directory", value_name = "DIR")]
     pub agent_directory: Option<PathBuf>,
+
+    /// Where the batching strategies of backends are: DIR/BACKEND/batchstrategy.wasm forms the batches of every model of that
+    /// backend that has none of its own
+    #[arg(long, value_name = "DIR")]
+    pub batch_strategy_directory: Option<PathBuf>,
 }
 
 /// What is logged.

@@ -18,7 +18,8 @@ pub(super) struct NewArguments {
     #[arg(long = "lang", value_name = "LANGUAGE")]
     language: Language,
 
-    /// What the plugin is: 'transform', a function for each request, or 'model', which gets whole batches (rust)
+    /// What the plugin is: 'transform', a function for each request, or 'model', which gets whole batches; in rust also 'agent', asked when
+    /// models are loaded, or 'batching', which says which requests share a batch
     #[arg(long, value_name = "WORLD", default_value = "transform")]
     world: World,
 }
@@ -27,9 +28,11 @@ pub(super) struct NewArguments {
 pub(super) fn run(arguments: &NewArguments) -> Result<ExitCode, ServerError> {
     let folder = nereid_workshop::new(arguments.language, arguments.world, &arguments.folder)?;
     println!("{} is begun; what comes next:", folder.display());
-    println!(
-        "  cd {}\n  nereid plugin build\n  nereid plugin test\n  nereid serve --model-repository=..",
-        folder.display()
-    );
+    let next = match arguments.world {
+        World::Transform | World::Model => "nereid plugin test\n  nereid serve --model-repository=..",
+        World::Agent => "nereid serve --model-repository=MODELS --repoagent-directory=..",
+        World::Batching => "nereid serve --model-repository=..",
+    };
+    println!("  cd {}\n  nereid plugin build\n  {next}", folder.display());
     Ok(ExitCode::SUCCESS)
 }

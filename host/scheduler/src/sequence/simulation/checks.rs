@@ -131,7 +131,7 @@ impl World {
             BatchReason::DelayOver => !delay.is_zero() && oldest + delay <= self.stage.now,
             BatchReason::SlotsInUse => self.is_direct() && !delay.is_zero(),
             BatchReason::Draining => true,
-            BatchReason::Unbatched | BatchReason::NoRoom | BatchReason::OtherInputs => false,
+            BatchReason::Unbatched | BatchReason::NoRoom | BatchReason::OtherInputs | BatchReason::Strategy => false,
         };
         assert!(is_true, "not true: {:?} of {rows} rows", run.cause);
         if run.cause.awaited == Awaited::Nothing {
@@ -176,10 +176,10 @@ impl World {
     /// What an idle instance with these candidates should execute now; `Err` has the time until which it should wait.
     fn expected_run(&self, candidates: &[Candidate]) -> Result<Vec<usize>, Option<Instant>> {
         let SequenceStrategy::Direct(direct) = &self.sequences.strategy else {
-            return match batching(&self.settings, self.stage.now, candidates) {
+            return match batching(&self.settings, self.stage.now, candidates, |_| Some(true)) {
                 Expected::Run { requests } => Ok(candidates[..requests].iter().map(|candidate| candidate.id).collect()),
                 Expected::Wait { until } => Err(Some(until)),
-                Expected::Nothing => Err(None),
+                Expected::Ask { .. } | Expected::Nothing => Err(None),
             };
         };
         let oldest = candidates.first().ok_or(None)?;

@@ -24,6 +24,7 @@ impl World {
             BatchReason::Preferred => preferred.contains(&rows) && rows < self.settings.batch_rows_max,
             BatchReason::AbovePreferred => preferred.last().is_some_and(|largest| rows > *largest),
             BatchReason::NoRoom | BatchReason::OtherShape => others_wait,
+            BatchReason::Strategy => self.actor.is_some() && others_wait,
             BatchReason::NoDelay => delay.is_zero() && !self.is_draining,
             BatchReason::DelayOver => !delay.is_zero() && oldest + delay <= self.stage.now,
             BatchReason::Draining => self.is_draining,
