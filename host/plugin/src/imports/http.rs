@@ -82,7 +82,7 @@ impl WasiHttpView for PluginState {
 impl PluginState {
     fn outbound_call(&self) -> Option<OutboundCall> {
         self.call.serving.as_ref().map(|serving| OutboundCall {
-            usage: self.spec.usage.of_tenant(serving.tenant.as_ref().map(|tenant| tenant.name())),
+            usage: self.usage_of_caller(),
             deadline: self.call.clock.deadline(),
         })
     }
