@@ -186,6 +186,12 @@ fn version_text(version: Option<u64>) -> String {
     version.map(|version| version.to_string()).unwrap_or_default()
 }
 
+/// A connection that ends is a status too; what ended it lies below.
 fn refused(status: Status) -> ClientError {
-    ClientError::Refused { status: format!("{:?}", status.code()), message: status.message().to_owned() }
+    let cause = std::error::Error::source(&status).map(root_cause);
+    let message = match cause {
+        Some(cause) if cause != status.message() => format!("{}: {cause}", status.message()),
+        _ => status.message().to_owned(),
+    };
+    ClientError::Refused { status: format!("{:?}", status.code()), message }
 }

@@ -51,7 +51,7 @@ fn only_artefact(cache: &Path) -> PathBuf {
     artefact
 }
 
-/// The engine of a server, as its code says, with one thing changed.
+/// What an engine makes of a component that is like a server's but for this change.
 fn artefact_of(change: impl FnOnce(&mut Config), component: &[u8]) -> Vec<u8> {
     let mut config = Config::new();
     config.epoch_interruption(true);

@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(needs(&imports), [("models", false, 2)]);
     }
 
-    /// The lines are what `plugin.toml` understands; `backends/wasm` reads them in a test of its own.
+    /// That `plugin.toml` understands the lines is tested where it is read (`tests/clients/test_plugin_reach_command.py`).
     #[test]
     fn an_example_begins_with_its_key() {
         assert!(RULES.iter().all(|rule| rule.example.starts_with(&format!("{} = ", rule.key))));
