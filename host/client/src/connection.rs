@@ -5,11 +5,7 @@ use std::time::Duration;
 use nereid_inference::NamedTensor;
 
 use crate::{
-    description::Description,
-    destination::Destination,
-    endpoint::Protocol,
-    error::ClientError,
-    grpc::GrpcClient,
+    description::Description, destination::Destination, endpoint::Protocol, error::ClientError, grpc::GrpcClient,
     http::HttpClient,
 };
 

@@ -150,7 +150,10 @@ mod tests {
         let path = folder.path().join("a.pem");
         let roots = |path: &Path| TlsFiles { roots: Some(path.to_owned()), identity: None };
         assert!(destination("http://x", TlsFiles::default()).encryption("http/1.1").unwrap().is_none());
-        check_refused(&destination("grpc://x", roots(&path)), "grpc://x:8001 is not encrypted, and certificates are given");
+        check_refused(
+            &destination("grpc://x", roots(&path)),
+            "grpc://x:8001 is not encrypted, and certificates are given",
+        );
         check_refused(&destination("grpcs://x", roots(&path)), "the root certificate '");
         fs::write(&path, "nothing").unwrap();
         check_refused(&destination("https://x", roots(&path)), "there is no 'BEGIN CERTIFICATE' in it");

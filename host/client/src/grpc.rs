@@ -57,7 +57,8 @@ impl GrpcClient {
         };
         let connector = Connector(destination.encryption("h2")?);
         let scheme = if endpoint.is_encrypted { "https" } else { "http" };
-        let channel = ChannelEndpoint::from_shared(format!("{scheme}://{}", endpoint.authority)).map_err(unreachable)?;
+        let channel =
+            ChannelEndpoint::from_shared(format!("{scheme}://{}", endpoint.authority)).map_err(unreachable)?;
         let channel = channel.connect_timeout(timeout).connect_with_connector(connector).await.map_err(unreachable)?;
         let client = GrpcInferenceServiceClient::new(channel.clone());
         let client = client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);

@@ -6,10 +6,7 @@ mod wire;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::{
-    client::legacy::Client,
-    rt::TokioExecutor,
-};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use nereid_inference::NamedTensor;
 use nereid_protocol::http::INFERENCE_HEADER_CONTENT_LENGTH;
 use nereid_tensor::{Shape, Tensor};

@@ -133,7 +133,12 @@ impl Call {
             }
             Err(error) => format!("which models are ready is not known: {error}"),
         };
-        ClientError::UnknownModel { model: self.model.clone(), endpoint: self.destination.endpoint.clone(), message, ready }
+        ClientError::UnknownModel {
+            model: self.model.clone(),
+            endpoint: self.destination.endpoint.clone(),
+            message,
+            ready,
+        }
     }
 
     /// Classes are asked for output by output.

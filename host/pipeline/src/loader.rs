@@ -4,16 +4,22 @@ use std::sync::Arc;
 
 use nereid_backend::{Backend, BatchForms};
 use nereid_inference::{
-    InferError, ModelConfig, ModelIdentity, ModelLoader, ModelSource, RepositoryAgents, ServedModel, ServiceHandle, Signature,
-    UsableGpus,
+    InferError, ModelConfig, ModelIdentity, ModelLoader, ModelSource, RepositoryAgents, ServedModel, ServiceHandle,
+    Signature, UsableGpus,
 };
 use nereid_memory::MemoryBudget;
 use nereid_telemetry::{Telemetry, check_metric_control};
 use tokio::runtime::Handle;
 
 use crate::{
-    InstanceRules, PipelineLimits, cache_use::CacheUse, ensemble::Ensemble, instances::wanted_instances,
-    kept_requests::{self, Shelves}, model::BackendModel, scheduling::scheduler_settings, swap_guard,
+    InstanceRules, PipelineLimits,
+    cache_use::CacheUse,
+    ensemble::Ensemble,
+    instances::wanted_instances,
+    kept_requests::{self, Shelves},
+    model::BackendModel,
+    scheduling::scheduler_settings,
+    swap_guard,
 };
 
 /// The word that a configuration's `platform` has for ensembles.
@@ -91,7 +97,8 @@ impl Loader {
         if !config.is_decoupled() || backend.supports_decoupled() {
             return Ok(());
         }
-        let able = self.settings.backends.iter().filter(|backend| backend.supports_decoupled()).map(|backend| backend.name());
+        let able =
+            self.settings.backends.iter().filter(|backend| backend.supports_decoupled()).map(|backend| backend.name());
         Err(InferError::unsupported(format!(
             "model '{}' has model_transaction_policy {{ decoupled: true }}, but the backend '{}' gives exactly one \
              response to a request; remove it, or use one of the backends {}",

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Instant};
 use nereid_backend::Backend;
 use nereid_inference::{
     CheckedRequest, DecisionLog, Generation, InferError, InferRequest, ModelConfig, ModelIdentity, ModelSource,
-    ModelStatistics, Reshapes, ResponseObserver, ResponseSender, ResponseStream, SequenceId, ServedModel, Signature, SwapGuardSettings,
-    Tally, response_channel,
+    ModelStatistics, Reshapes, ResponseObserver, ResponseSender, ResponseStream, SequenceId, ServedModel, Signature,
+    SwapGuardSettings, Tally, response_channel,
 };
 use nereid_scheduler::{Observer, Scheduler, SchedulerSettings, on_cores};
 use parking_lot::Mutex;
@@ -89,8 +89,7 @@ impl BackendModel {
         })??;
         memory.iter_mut().for_each(MemoryUse::shared_part_is_loaded);
         let warmup = warmup.with_traffic(shelf.requests(), &source)?;
-        let keeping = (loaded.may_repeat_requests(), limits.kept_request_bytes_max);
-        let keeper = Keeper::new(shelf, &source.config, keeping)?;
+        let keeper = Keeper::new(shelf, &source.config, (loaded.may_repeat_requests(), limits.kept_request_bytes_max))?;
         let metrics = telemetry.model(&source.identity, &source.config);
         let decisions = Decisions::new(source.identity.clone(), limits.decisions_max);
         let recorder = Recorder::new(metrics, source.config.is_decoupled()).keeping(decisions);

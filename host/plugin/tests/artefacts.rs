@@ -47,7 +47,8 @@ async fn serve(cache: &Path, bytes: &[u8]) -> Result<Vec<f32>, String> {
 }
 
 fn only_artefact(cache: &Path) -> PathBuf {
-    let [artefact] = fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>().try_into().unwrap();
+    let [artefact] =
+        fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>().try_into().unwrap();
     artefact
 }
 

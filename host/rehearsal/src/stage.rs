@@ -9,7 +9,9 @@ use std::{
 
 use nereid_backend_wasm::{PluginPolicy, PluginPorts, PluginSettings, WasmBackend};
 use nereid_client::RemoteModels;
-use nereid_inference::{InferRequest, InferResponse, InferenceService, ModelControl, ModelState, ServedModel, ServiceHandle};
+use nereid_inference::{
+    InferRequest, InferResponse, InferenceService, ModelControl, ModelState, ServedModel, ServiceHandle,
+};
 use nereid_pipeline::{InstanceRules, Loader, LoaderSettings, PipelineLimits};
 use nereid_plugin::{CallListener, CallReport};
 use nereid_repository::{ControlMode, Repository, RepositoryLimits, RepositorySettings};
@@ -154,7 +156,8 @@ fn backend(
     let ports = PluginPorts::default();
     ports.service.set(&(stand_ins.clone() as Arc<dyn InferenceService>));
     ports.control.set(&(control.clone() as Arc<dyn ModelControl>));
-    let settings = PluginSettings { policy: policy.into(), listener: Some(listener), ..PluginSettings::new(cache_directory) };
+    let settings =
+        PluginSettings { policy: policy.into(), listener: Some(listener), ..PluginSettings::new(cache_directory) };
     WasmBackend::new(settings, ports)
 }
 

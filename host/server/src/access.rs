@@ -38,8 +38,12 @@ impl Access {
     /// # Errors
     /// One of the files cannot be used.
     pub(crate) fn assemble(arguments: &AccessArguments, operator: &OperatorRules) -> Result<Self, ServerError> {
-        let key_file =
-            arguments.api_key_file.as_deref().map(|path| KeyFile::load(path, &operator.tenants)).transpose()?.map(Arc::new);
+        let key_file = arguments
+            .api_key_file
+            .as_deref()
+            .map(|path| KeyFile::load(path, &operator.tenants))
+            .transpose()?
+            .map(Arc::new);
         let http_tls = arguments.http_tls()?.map(|files| load(files, &["h2", "http/1.1"])).transpose()?;
         let grpc_tls = arguments.grpc_tls()?.map(|files| load(files, &["h2"])).transpose()?;
         let policy = |surface| {

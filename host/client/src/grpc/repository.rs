@@ -52,7 +52,8 @@ impl GrpcClient {
         let file = |(path, content): (&String, &Vec<u8>)| {
             (format!("file:{path}"), parameter(ParameterChoice::BytesParam(content.clone().into())))
         };
-        let config = parcel.config.clone().map(|config| ("config".to_owned(), parameter(ParameterChoice::StringParam(config))));
+        let config =
+            parcel.config.clone().map(|config| ("config".to_owned(), parameter(ParameterChoice::StringParam(config))));
         let overlay = ("overlay".to_owned(), parameter(ParameterChoice::BoolParam(true)));
         let parameters = parcel.files.iter().map(file).chain(config).chain([overlay]).collect();
         let message = RepositoryModelLoadRequest { model_name: model.to_owned(), parameters, ..Default::default() };

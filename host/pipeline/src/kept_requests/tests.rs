@@ -143,5 +143,7 @@ fn the_parameter_decides_and_else_the_plugin() {
         ..config(requests)
     };
     assert_eq!(keeps(&of_sequences(None), true), Ok(0));
-    assert!(keeps(&of_sequences(Some("1")), true).unwrap_err().contains("a request means nothing without those before it"));
+    assert!(
+        keeps(&of_sequences(Some("1")), true).unwrap_err().contains("a request means nothing without those before it")
+    );
 }

@@ -125,7 +125,8 @@ fn samples_run_on_both_kinds_of_instances_and_failures_fail_the_load() {
 fn a_request_of_the_generation_before_is_tried_when_it_fits_and_its_failure_says_what_to_do() {
     let runtime = Runtime::new().unwrap();
     let source = source(echo("m", 2));
-    let requests = || vec![InferRequest::new(vec![tensor("X", &[1.0, 2.0])]), InferRequest::new(vec![tensor("X", &[1.0])])];
+    let requests =
+        || vec![InferRequest::new(vec![tensor("X", &[1.0, 2.0])]), InferRequest::new(vec![tensor("X", &[1.0])])];
     let warmup = Warmup::read(&source).unwrap().with_traffic(requests(), &source).unwrap();
     assert_eq!(warmup.samples.len(), 1, "the other one is of another signature");
     let run = |behaviour| {

@@ -164,11 +164,7 @@ impl PluginState {
     }
 
     /// The model that an admitted call goes to.
-    pub(super) fn find_called(
-        &self,
-        model: &str,
-        version: Option<u64>,
-    ) -> Result<Arc<dyn ServedModel>, InferError> {
+    pub(super) fn find_called(&self, model: &str, version: Option<u64>) -> Result<Arc<dyn ServedModel>, InferError> {
         self.usage_of_caller().called_model();
         self.spec.service.get()?.model(model, version)
     }

@@ -52,7 +52,8 @@ mod tests {
             state: GenerationState::RolledBack { reason: "slow".to_owned() },
         };
         let history = ModelHistory { model: "n::m".to_owned(), generations: vec![record] };
-        let version = |version: &str, blake3: &str| GenerationVersion { version: version.into(), blake3: blake3.into() };
+        let version =
+            |version: &str, blake3: &str| GenerationVersion { version: version.into(), blake3: blake3.into() };
         let expected = Generation {
             number: 3,
             time_us: 7,

@@ -40,7 +40,11 @@ pub(super) fn run(arguments: &TestArguments) -> Result<ExitCode, ServerError> {
 /// How many failed.
 async fn play(arguments: &TestArguments) -> Result<usize, ServerError> {
     let server = match &arguments.server {
-        Some(endpoint) => Some(RemoteModels::open(&Destination::open(endpoint.clone()), CONNECT_TIMEOUT).await.map_err(RehearsalError::from)?),
+        Some(endpoint) => Some(
+            RemoteModels::open(&Destination::open(endpoint.clone()), CONNECT_TIMEOUT)
+                .await
+                .map_err(RehearsalError::from)?,
+        ),
         None => None,
     };
     let trial = &arguments.trial;
