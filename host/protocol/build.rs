@@ -2,13 +2,14 @@
 
 use std::error::Error;
 
-const SERVICE: &str = "proto/grpc_service.proto";
+const SERVICES: [&str; 2] = ["grpc_service.proto", "generations.proto"];
+const FOLDER: &str = "proto";
 const MODEL_CONFIG: &str = "../config/proto/model_config.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed={SERVICE}");
+    println!("cargo::rerun-if-changed={FOLDER}");
     println!("cargo::rerun-if-changed={MODEL_CONFIG}");
-    let descriptors = protox::compile(["grpc_service.proto"], ["proto", "../config/proto"])?;
+    let descriptors = protox::compile(SERVICES, [FOLDER, "../config/proto"])?;
 
     let mut config = prost_build::Config::new();
     // Maps in the order of their keys, so that the same request always reads the same; bytes as views of the message.

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 from builds import CONFIG, build, write_builds
-from clients import Client
+from certificates import Authority
+from clients import PROTOCOLS, Client
 from server import run_to_end
 
 GUARD = 'parameters {{ key: "swap_guard_seconds" value: {{ string_value: "{}" }} }}\n'
@@ -21,16 +22,23 @@ def start(start_server, models):
     return lambda *flags: start_server(models, "--model-control-mode=explicit", "--load-model=*", *flags)
 
 
-@pytest.fixture
-def command(binary):
-    """Runs one of the commands against a server."""
+class Command:
+    """Runs one of the commands against a server, over one of the protocols."""
 
-    def run(server, *words, fails: bool = False) -> str:
-        ended = run_to_end(binary, "plugin", *map(str, words), f"--url=http://{server.http_url}", seconds=120)
+    def __init__(self, binary, protocol: str, *flags: str):
+        self.binary, self.protocol, self.flags = binary, protocol, flags
+
+    def __call__(self, server, *words, fails: bool = False) -> str:
+        address = {"http": server.http_url, "https": server.http_url, "grpc": server.grpc_url, "grpcs": server.grpc_url}
+        url = f"--url={self.protocol}://{address[self.protocol]}"
+        ended = run_to_end(self.binary, "plugin", *map(str, words), url, *self.flags, seconds=120)
         assert (ended.returncode != 0) == fails, ended.stdout + ended.stderr
         return ended.stdout + ended.stderr
 
-    return run
+
+@pytest.fixture(params=PROTOCOLS)
+def command(request, binary):
+    return Command(binary, request.param)
 
 
 def answering(server, model: str = "plain") -> int:
@@ -53,13 +61,13 @@ def test_a_build_is_pushed_seen_and_taken_back(start, models, command, tmp_path)
     assert "plain: generation 2 answers (version 1 " in shown and "is compared with the one before" in shown, shown
     assert answering(server) == 2
     first, second = rows(command(server, "history", "plain"))
-    assert (first[0], first[2], second[0], second[2], second[4]) == ("1", "start", "2", "http", "watched")
+    assert (first[0], first[2], second[0], second[2], second[4]) == ("1", "start", "2", command.protocol, "watched")
     assert first[3] != second[3] and second[1].endswith("s ago"), (first, second)
     assert "plain: generation" in command(server, "rollback", "plain")
     assert answering(server) == 1
     assert rows(command(server, "history", "plain"))[1][4].startswith("rolled_back")
     shown = command(server, "rollback", "plain", fails=True)
-    assert "error: the server answered with 4" in shown, shown
+    assert "has no generation before the one it serves" in shown, shown
 
 
 def test_what_does_not_load_changes_nothing_and_says_why(start, models, command, tmp_path):
@@ -74,7 +82,7 @@ def test_what_does_not_load_changes_nothing_and_says_why(start, models, command,
     shown = command(server, "push", "nothing", tmp_path / "odd.wasm", fails=True)
     assert "there is nothing of model 'nothing' to lay files over" in shown, shown
     shown = command(server, "history", "nothing", fails=True)
-    assert "the server answered with 404" in shown, shown
+    assert "Request for unknown model: 'nothing' is not found" in shown, shown
 
 
 def test_whoever_watches_hears_how_it_went(start, models, command, tmp_path):
@@ -118,7 +126,79 @@ def test_a_server_that_is_away_or_forbids_it_is_named(start_server, models, comm
     (tmp_path / "second.wasm").write_bytes(build(2))
     shown = command(server, "push", "plain", tmp_path / "second.wasm", fails=True)
     assert "explicit model load / unload is not allowed" in shown, shown
-    ended = run_to_end(binary, "plugin", "history", "plain", "--url=http://127.0.0.1:1")
-    assert ended.returncode == 1 and "no server answers at http://127.0.0.1:1" in ended.stderr
-    ended = run_to_end(binary, "plugin", "history", "plain", "--url=grpc://127.0.0.1:1")
-    assert "this is done over HTTP" in ended.stderr
+    away = f"{command.protocol}://127.0.0.1:1"
+    ended = run_to_end(binary, "plugin", "history", "plain", f"--url={away}")
+    assert ended.returncode == 1 and f"no server answers at {away}" in ended.stderr
+
+
+# --- Keys and certificates
+
+
+@pytest.fixture
+def authority(tmp_path) -> Authority:
+    return Authority(tmp_path, "authority")
+
+
+def encrypted(authority: Authority, protocol: str, *more: str) -> list[str]:
+    """The flags of a server that encrypts one of its protocols."""
+    pair = authority.sign("server")
+    flags = {"http": ["--http-use-ssl"], "grpc": ["--grpc-use-ssl=true"]}[protocol]
+    return flags + [f"--{protocol}-server-cert={pair.certificate}", f"--{protocol}-server-key={pair.key}", *more]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_an_encrypted_server_is_recognised_by_its_authority(start_server, models, binary, authority, tmp_path, protocol):
+    write_builds(models, "plain", GUARD.format(3600))
+    root = authority.root if protocol == "http" else None
+    flags = encrypted(authority, protocol)
+    server = start_server(models, "--model-control-mode=explicit", "--load-model=*", *flags, root=root)
+    (tmp_path / "second.wasm").write_bytes(build(2))
+    command = Command(binary, protocol + "s", f"--ca-file={authority.root}")
+    assert "plain: generation 2 answers" in command(server, "push", "plain", tmp_path / "second.wasm")
+    assert "plain: generation 1 answers" in command(server, "rollback", "plain")
+    assert [row[4].split(":")[0] for row in rows(command(server, "history", "plain"))] == ["serving", "rolled_back"]
+    ended = run_to_end(binary, "infer", "plain", "-i", "X=0", "-o", "BUILD", f"--ca-file={authority.root}", f"--url={protocol}s://{getattr(server, protocol + '_url')}")
+    assert ended.returncode == 0 and "BUILD" in ended.stdout, ended.stderr
+    stranger = Command(binary, protocol + "s", f"--ca-file={Authority(tmp_path, 'stranger').root}")
+    shown = stranger(server, "history", "plain", fails=True)
+    assert f"no server answers at {protocol}s://" in shown and "certificate" in shown, shown
+    shown = Command(binary, protocol, f"--ca-file={authority.root}")(server, "history", "plain", fails=True)
+    assert "is not encrypted, and certificates are given for it: write https:// or grpcs://" in shown, shown
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_server_that_wants_to_know_who_asks_is_shown_a_certificate(start_server, models, binary, authority, protocol):
+    write_builds(models, "plain")
+    mutual = f"--{protocol}-use-ssl-mutual=true"
+    flags = [mutual, *encrypted(authority, protocol, f"--{protocol}-root-cert={authority.root}")]
+    mine = authority.sign("operator")
+    root, pair = (authority.root, mine) if protocol == "http" else (None, None)
+    server = start_server(models, "--model-control-mode=explicit", "--load-model=*", *flags, root=root, pair=pair)
+    shows = [f"--client-certificate={mine.certificate}", f"--client-key={mine.key}"]
+    command = Command(binary, protocol + "s", f"--ca-file={authority.root}", *shows)
+    assert rows(command(server, "history", "plain"))[0][4] == "serving"
+    nobody = Command(binary, protocol + "s", f"--ca-file={authority.root}")
+    assert "certificate" in nobody(server, "history", "plain", fails=True).lower()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_key_opens_what_it_is_for(start_server, models, binary, tmp_path, protocol):
+    write_builds(models, "plain")
+    keys = {}
+    entries = []
+    for name, categories in (("reader", "statistics,health"), ("operator", "statistics,model-repository,model-config,health")):
+        made = run_to_end(binary, "api-key", "new", f"--name={name}", f"--categories={categories}")
+        keys[name] = tmp_path / name
+        keys[name].write_text(made.stderr.split()[-1] + "\n")
+        entries.append(made.stdout)
+    (tmp_path / "keys.toml").write_text("\n".join(['open = ["health"]', *entries]))
+    # The suite's own look at readiness has no key: health is for everybody.
+    server = start_server(models, "--model-control-mode=explicit", "--load-model=*", f"--api-key-file={tmp_path / 'keys.toml'}")
+    (tmp_path / "second.wasm").write_bytes(build(2))
+    operator = Command(binary, protocol, f"--api-key-file={keys['operator']}")
+    assert "plain: generation 2 answers" in operator(server, "push", "plain", tmp_path / "second.wasm")
+    reader = Command(binary, protocol, f"--api-key-file={keys['reader']}")
+    assert len(rows(reader(server, "history", "plain"))) == 2
+    assert "reader" in reader(server, "rollback", "plain", fails=True)
+    assert "key" in Command(binary, protocol)(server, "history", "plain", fails=True)
+    assert "plain: generation 1 answers" in operator(server, "rollback", "plain")

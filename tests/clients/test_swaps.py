@@ -17,8 +17,10 @@ from tritonclient.utils import InferenceServerException
 
 SWAPS = int(os.environ.get("NEREID_SWAPS", "100"))
 SEQUENCES = "sequence_batching { max_sequence_idle_microseconds: 60000000 }\n"
-# Longer than any test: whoever is watched is watched to the end.
-LONG_GUARD = 'parameters { key: "swap_guard_seconds" value: { string_value: "3600" } }\n'
+# Longer than any test: whoever is watched is watched to the end. What is wrong with a build is not found before it serves.
+LONG_GUARD = """parameters { key: "swap_guard_seconds" value: { string_value: "3600" } }
+parameters { key: "swap_warmup_requests" value: { string_value: "0" } }
+"""
 SEQUENCE_LENGTH = 12
 
 

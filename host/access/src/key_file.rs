@@ -81,6 +81,10 @@ impl Reload for KeyFile {
         self.0.name()
     }
 
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
     fn look(&self, forced: bool) -> Look {
         self.0.look(forced)
     }

@@ -28,7 +28,7 @@ pub use crate::{
     new_key::{NewKey, NewKeyError},
     on_account::OnAccount,
     policy::{Denial, Policy},
-    reload::{FILE_BYTES_MAX, Look, Reload},
+    reload::{FILE_BYTES_MAX, Followed, Look, Reload},
     restriction::{RestrictionError, Restrictions, Surface},
     tls::{HANDSHAKE_MAX, Tls, TlsError, TlsFiles},
 };

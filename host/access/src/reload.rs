@@ -4,7 +4,12 @@
 //! used leaves the old value in place and is told once per change; the stamps are taken before the files are read, so
 //! that what is written in between is seen by the next look.
 
-use std::{fmt, fs, os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc};
+use std::{
+    fmt, fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -16,6 +21,9 @@ pub const FILE_BYTES_MAX: u64 = 1 << 20;
 pub trait Reload: Send + Sync {
     /// What it is, for the log: `API keys of 'keys.toml'`.
     fn name(&self) -> &str;
+
+    /// The file that it is made of, or the first of several.
+    fn path(&self) -> &Path;
 
     /// Looks whether the files have changed, and takes them over when they have. `forced` reads them in any case.
     fn look(&self, forced: bool) -> Look;
@@ -30,8 +38,8 @@ pub enum Look {
     Refused(String),
 }
 
-/// A value made of files.
-pub(crate) struct Followed<T, E> {
+/// A value made of files, or what reading them has done.
+pub struct Followed<T, E> {
     name: String,
     files: Vec<PathBuf>,
     read: Box<dyn Fn() -> Result<T, E> + Send + Sync>,
@@ -55,7 +63,7 @@ impl<T, E: fmt::Display> Followed<T, E> {
     ///
     /// # Errors
     /// What `read` says.
-    pub(crate) fn new(
+    pub fn new(
         name: String,
         files: Vec<PathBuf>,
         read: impl Fn() -> Result<T, E> + Send + Sync + 'static,
@@ -78,6 +86,10 @@ impl<T, E: fmt::Display> Followed<T, E> {
 impl<T: Send + Sync, E: fmt::Display> Reload for Followed<T, E> {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn path(&self) -> &Path {
+        self.files.first().map_or(Path::new(""), PathBuf::as_path)
     }
 
     fn look(&self, forced: bool) -> Look {

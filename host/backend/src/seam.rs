@@ -79,6 +79,12 @@ pub trait LoadedModel: Send + Sync {
     /// under way may still be executed. Called once, within the runtime; never blocks.
     fn retire(&self) {}
 
+    /// Whether a request may be executed once more without anybody outside of this server noticing. Then the last one that was
+    /// answered is tried on the generation that takes this one's place, unless the configuration says otherwise.
+    fn may_repeat_requests(&self) -> bool {
+        false
+    }
+
     /// The BLAKE3 hash of the model's own file, in hexadecimal digits, for the model's history; `None` where the backend does
     /// not read the file as a whole anyway.
     fn digest(&self) -> Option<&str> {

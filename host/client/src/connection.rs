@@ -5,11 +5,7 @@ use std::time::Duration;
 use nereid_inference::NamedTensor;
 
 use crate::{
-    arguments::HeaderArgument,
-    description::Description,
-    endpoint::{Endpoint, Protocol},
-    error::ClientError,
-    grpc::GrpcClient,
+    description::Description, destination::Destination, endpoint::Protocol, error::ClientError, grpc::GrpcClient,
     http::HttpClient,
 };
 
@@ -43,15 +39,10 @@ pub(crate) struct Answer {
 
 impl Connection {
     /// Over gRPC connects; over HTTP the first call does.
-    pub(crate) async fn open(
-        endpoint: &Endpoint,
-        headers: &[HeaderArgument],
-        timeout: Duration,
-    ) -> Result<Self, ClientError> {
-        let (endpoint, headers) = (endpoint.clone(), headers.to_vec());
-        match endpoint.protocol {
-            Protocol::Http => Ok(Self::Http(HttpClient::new(endpoint, headers))),
-            Protocol::Grpc => Ok(Self::Grpc(GrpcClient::connect(endpoint, headers, timeout).await?)),
+    pub(crate) async fn open(destination: &Destination, timeout: Duration) -> Result<Self, ClientError> {
+        match destination.endpoint.protocol {
+            Protocol::Http => Ok(Self::Http(HttpClient::new(destination)?)),
+            Protocol::Grpc => Ok(Self::Grpc(GrpcClient::connect(destination, timeout).await?)),
         }
     }
 

@@ -6,6 +6,7 @@ use std::{fmt, str::FromStr};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     pub protocol: Protocol,
+    pub is_encrypted: bool,
     /// `host:port`.
     pub authority: String,
 }
@@ -24,11 +25,12 @@ impl FromStr for Endpoint {
 
     fn from_str(url: &str) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-        let (protocol, port) = match scheme {
-            "http" => (Protocol::Http, 8000),
-            "grpc" => (Protocol::Grpc, 8001),
-            "https" | "grpcs" => return Err(format!("'{scheme}' is not offered: this client does not encrypt")),
-            _ => return Err("expected http://HOST:PORT or grpc://HOST:PORT".to_owned()),
+        let (protocol, is_encrypted, port) = match scheme {
+            "http" => (Protocol::Http, false, 8000),
+            "https" => (Protocol::Http, true, 8000),
+            "grpc" => (Protocol::Grpc, false, 8001),
+            "grpcs" => (Protocol::Grpc, true, 8001),
+            _ => return Err("expected http://HOST:PORT or grpc://HOST:PORT; https:// and grpcs:// encrypt".to_owned()),
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.is_empty() || authority.contains(['/', '?', '#', '@']) {
@@ -41,15 +43,17 @@ impl FromStr for Endpoint {
             None if address.host() == authority => format!("{authority}:{port}"),
             None => return Err(no_address()),
         };
-        Ok(Self { protocol, authority })
+        Ok(Self { protocol, is_encrypted, authority })
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.protocol {
-            Protocol::Http => "http",
-            Protocol::Grpc => "grpc",
+        let scheme = match (self.protocol, self.is_encrypted) {
+            (Protocol::Http, false) => "http",
+            (Protocol::Http, true) => "https",
+            (Protocol::Grpc, false) => "grpc",
+            (Protocol::Grpc, true) => "grpcs",
         };
         write!(f, "{scheme}://{}", self.authority)
     }
@@ -71,12 +75,13 @@ mod tests {
         check("10.0.0.1:9000", Ok("http://10.0.0.1:9000"));
         check("http://[::1]:9000/", Ok("http://[::1]:9000"));
         check("grpc://gpu-7", Ok("grpc://gpu-7:8001"));
+        check("https://[::1]", Ok("https://[::1]:8000"));
+        check("grpcs://gpu-7:9", Ok("grpcs://gpu-7:9"));
     }
 
     #[test]
     fn what_is_no_address_is_refused() {
-        check("ftp://x", Err("expected http://HOST:PORT or grpc://HOST:PORT"));
-        check("https://x", Err("'https' is not offered: this client does not encrypt"));
+        check("ftp://x", Err("expected http://HOST:PORT or grpc://HOST:PORT; https:// and grpcs:// encrypt"));
         check("http://x/v2", Err("expected http://HOST:PORT and nothing behind it"));
         check("grpc://", Err("expected grpc://HOST:PORT and nothing behind it"));
         check("http://x:y", Err("'x:y' is no HOST:PORT"));

@@ -1,8 +1,13 @@
 //! The protocol over gRPC, streams of decoupled models included.
 
+mod repository;
+
 use std::{str::FromStr as _, time::Duration};
 
-use nereid_grpc::generated::grpc_inference_service_client::GrpcInferenceServiceClient;
+use nereid_grpc::{
+    generated::grpc_inference_service_client::GrpcInferenceServiceClient,
+    generated_generations::model_generations_client::ModelGenerationsClient,
+};
 use nereid_inference::NamedTensor;
 use nereid_protocol::grpc::proto::{
     InferParameter, ModelConfigRequest, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
@@ -21,7 +26,9 @@ use tonic::{
 use crate::{
     arguments::HeaderArgument,
     connection::{Answer, InferCall},
+    connector::Connector,
     description::{Description, Layout, TensorDescription},
+    destination::Destination,
     endpoint::Endpoint,
     error::ClientError,
     http::root_cause,
@@ -35,26 +42,27 @@ pub(crate) struct GrpcClient {
     endpoint: Endpoint,
     headers: Vec<HeaderArgument>,
     client: GrpcInferenceServiceClient<Channel>,
+    generations: ModelGenerationsClient<Channel>,
 }
 
 // === impl GrpcClient ===
 
 impl GrpcClient {
     /// Connects, or says why not.
-    pub(crate) async fn connect(
-        endpoint: Endpoint,
-        headers: Vec<HeaderArgument>,
-        timeout: Duration,
-    ) -> Result<Self, ClientError> {
+    pub(crate) async fn connect(destination: &Destination, timeout: Duration) -> Result<Self, ClientError> {
+        let Destination { endpoint, headers, .. } = destination.clone();
         let unreachable = |error: tonic::transport::Error| ClientError::Unreachable {
             endpoint: endpoint.clone(),
             reason: root_cause(&error),
         };
-        let channel = ChannelEndpoint::from_shared(format!("http://{}", endpoint.authority)).map_err(unreachable)?;
-        let channel = channel.connect_timeout(timeout).connect().await.map_err(unreachable)?;
-        let client = GrpcInferenceServiceClient::new(channel);
+        let connector = Connector(destination.encryption("h2")?);
+        let scheme = if endpoint.is_encrypted { "https" } else { "http" };
+        let channel =
+            ChannelEndpoint::from_shared(format!("{scheme}://{}", endpoint.authority)).map_err(unreachable)?;
+        let channel = channel.connect_timeout(timeout).connect_with_connector(connector).await.map_err(unreachable)?;
+        let client = GrpcInferenceServiceClient::new(channel.clone());
         let client = client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self { endpoint, headers, client })
+        Ok(Self { endpoint, headers, client, generations: ModelGenerationsClient::new(channel) })
     }
 
     pub(crate) async fn describe(&self, model: &str, version: Option<u64>) -> Result<Description, ClientError> {
@@ -117,6 +125,7 @@ impl GrpcClient {
         Ok(())
     }
 
+    /// A message with the headers of every request.
     fn request<T>(&self, message: T) -> Result<tonic::Request<T>, ClientError> {
         let mut request = tonic::Request::new(message);
         for HeaderArgument { name, value } in &self.headers {
@@ -178,6 +187,12 @@ fn version_text(version: Option<u64>) -> String {
     version.map(|version| version.to_string()).unwrap_or_default()
 }
 
+/// A connection that ends is a status too; what ended it lies below.
 fn refused(status: Status) -> ClientError {
-    ClientError::Refused { status: format!("{:?}", status.code()), message: status.message().to_owned() }
+    let cause = std::error::Error::source(&status).map(root_cause);
+    let message = match cause {
+        Some(cause) if cause != status.message() => format!("{}: {cause}", status.message()),
+        _ => status.message().to_owned(),
+    };
+    ClientError::Refused { status: format!("{:?}", status.code()), message }
 }

@@ -1,14 +1,12 @@
 //! The protocol over HTTP: JSON for what describes, binary tensors for what is inferred.
 
+mod repository;
 mod wire;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use nereid_inference::NamedTensor;
 use nereid_protocol::http::INFERENCE_HEADER_CONTENT_LENGTH;
 use nereid_tensor::{Shape, Tensor};
@@ -20,7 +18,9 @@ use self::wire::{ConfigAnswer, InferAnswer, MetadataAnswer, OutputAnswer};
 use crate::{
     arguments::HeaderArgument,
     connection::{Answer, InferCall},
+    connector::Connector,
     description::Description,
+    destination::Destination,
     endpoint::Endpoint,
     error::ClientError,
     literal,
@@ -33,7 +33,7 @@ const ANSWER_BYTES_MAX: usize = i32::MAX as usize;
 pub(crate) struct HttpClient {
     endpoint: Endpoint,
     headers: Vec<HeaderArgument>,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<Connector, Full<Bytes>>,
 }
 
 /// An answer that has arrived whole.
@@ -46,10 +46,14 @@ struct Arrived {
 // === impl HttpClient ===
 
 impl HttpClient {
-    pub(crate) fn new(endpoint: Endpoint, headers: Vec<HeaderArgument>) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        Self { endpoint, headers, client: Client::builder(TokioExecutor::new()).build(connector) }
+    /// Connects when it is first asked.
+    ///
+    /// # Errors
+    /// Certificates are given that cannot be used.
+    pub(crate) fn new(destination: &Destination) -> Result<Self, ClientError> {
+        let Destination { endpoint, headers, .. } = destination.clone();
+        let connector = Connector(destination.encryption("http/1.1")?);
+        Ok(Self { endpoint, headers, client: Client::builder(TokioExecutor::new()).build(connector) })
     }
 
     pub(crate) async fn describe(&self, model: &str, version: Option<u64>) -> Result<Description, ClientError> {
@@ -112,7 +116,7 @@ impl HttpClient {
         body: Bytes,
         header_bytes: Option<usize>,
     ) -> Result<Arrived, ClientError> {
-        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.endpoint.authority));
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.endpoint));
         if let Some(header_bytes) = header_bytes {
             request = request.header(INFERENCE_HEADER_CONTENT_LENGTH, header_bytes);
             request = request.header(CONTENT_TYPE, "application/octet-stream");
@@ -217,7 +221,7 @@ mod tests {
     use super::*;
 
     fn client() -> HttpClient {
-        HttpClient::new("127.0.0.1:1".parse().unwrap(), vec![])
+        HttpClient::new(&Destination::open("127.0.0.1:1".parse().unwrap())).unwrap()
     }
 
     /// Decodes an answer of a JSON header and binary tensors.

@@ -8,7 +8,9 @@
 
 mod arguments;
 mod connection;
+mod connector;
 mod description;
+mod destination;
 mod elements;
 mod endpoint;
 mod error;
@@ -28,6 +30,7 @@ mod shapes;
 
 pub use crate::{
     arguments::{HeaderArgument, InputArgument, ShapeArgument},
+    destination::{Destination, Identity, TlsFiles},
     endpoint::Endpoint,
     error::ClientError,
     latencies::Latencies,

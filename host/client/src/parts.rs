@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use nereid_inference::{NamedTensor, Signature, TensorSpec};
+use nereid_inference::{IndexEntry, ModelState, NamedTensor, Signature, TensorSpec};
 use nereid_tensor::Tensor;
 
 use crate::{
     arguments::InputArgument,
     connection::{Answer, Connection, InferCall},
     description::{Description, TensorDescription, dims_text},
+    destination::Destination,
     elements,
-    endpoint::Endpoint,
     error::ClientError,
     inputs::{self, InputArguments},
     output,
@@ -29,8 +29,8 @@ impl RemoteModels {
     ///
     /// # Errors
     /// Nobody answers there.
-    pub async fn open(endpoint: &Endpoint, timeout: Duration) -> Result<Self, ClientError> {
-        Ok(Self { connection: Connection::open(endpoint, &[], timeout).await? })
+    pub async fn open(destination: &Destination, timeout: Duration) -> Result<Self, ClientError> {
+        Ok(Self { connection: Connection::open(destination, timeout).await? })
     }
 
     /// The outputs of every response of the model to one request; `wanted` outputs, or all when it names none.
@@ -52,6 +52,39 @@ impl RemoteModels {
         };
         self.connection.infer(&call, &description, &mut each).await?;
         Ok(responses)
+    }
+
+    /// The models that the server knows, with their states.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or refuses to say.
+    pub async fn index(&self) -> Result<Vec<IndexEntry>, ClientError> {
+        match &self.connection {
+            Connection::Http(client) => client.index().await,
+            Connection::Grpc(client) => client.index().await,
+        }
+    }
+
+    /// Loads a model, with this configuration as JSON when there is one.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or does not load it.
+    pub async fn load(&self, model: &str, config: Option<String>) -> Result<(), ClientError> {
+        match &self.connection {
+            Connection::Http(client) => client.load(model, config).await,
+            Connection::Grpc(client) => client.load(model, config).await,
+        }
+    }
+
+    /// Unloads a model, and with `dependents` what only it needed.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or refuses.
+    pub async fn unload(&self, model: &str, dependents: bool) -> Result<(), ClientError> {
+        match &self.connection {
+            Connection::Http(client) => client.unload(model, dependents).await,
+            Connection::Grpc(client) => client.unload(model, dependents).await,
+        }
     }
 }
 
@@ -77,6 +110,13 @@ pub fn inputs_of(signature: &Signature, arguments: &[InputArgument]) -> Result<V
         is_decoupled: false,
     };
     inputs::build(InputArguments { inputs: arguments, shapes: &[], scale: Scale::None }, &description)
+}
+
+/// A row of a server's index. What is not known, an older server's word for example, is left out.
+pub(crate) fn index_entry(name: String, version: &str, state: &str, reason: String) -> IndexEntry {
+    let states = [ModelState::Ready, ModelState::Unavailable, ModelState::Loading, ModelState::Unloading];
+    let state = states.into_iter().find(|known| known.name() == state);
+    IndexEntry { name, version: version.parse().ok(), state, reason }
 }
 
 /// Type and shape: `FP32 [1,3]`.

@@ -10,10 +10,10 @@ use std::{
 use tokio::time::timeout;
 
 use crate::{
-    arguments::{HeaderArgument, InputArgument, ShapeArgument},
+    arguments::{InputArgument, ShapeArgument},
     connection::{Answer, Connection, InferCall},
     description::Description,
-    endpoint::Endpoint,
+    destination::Destination,
     error::ClientError,
     inputs::{self, InputArguments},
     latencies::Latencies,
@@ -27,7 +27,7 @@ const MODELS_LISTED_MAX: usize = 20;
 /// What the command line asks for.
 #[derive(Clone, Debug)]
 pub struct Call {
-    pub endpoint: Endpoint,
+    pub destination: Destination,
     pub model: String,
     pub version: Option<u64>,
     pub inputs: Vec<InputArgument>,
@@ -38,7 +38,6 @@ pub struct Call {
     pub classes: Option<u32>,
     pub json: bool,
     pub timeout: Duration,
-    pub headers: Vec<HeaderArgument>,
     /// How often, one after the other; only the last answer is shown.
     pub count: NonZeroU64,
 }
@@ -48,7 +47,7 @@ pub struct Call {
 /// # Errors
 /// Whatever went wrong, in one line.
 pub async fn run(call: &Call, output: &mut (dyn Write + Send)) -> Result<(), ClientError> {
-    let connection = call.limited(Connection::open(&call.endpoint, &call.headers, call.timeout)).await?;
+    let connection = call.limited(Connection::open(&call.destination, call.timeout)).await?;
     let description = match call.limited(connection.describe(&call.model, call.version)).await {
         Err(ClientError::Refused { message, .. }) => return Err(call.unknown_model(&connection, message).await),
         description => description?,
@@ -119,7 +118,7 @@ async fn repeated(
 
 impl Call {
     async fn limited<T>(&self, work: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
-        let late = |_| ClientError::Timeout { endpoint: self.endpoint.clone(), timeout: self.timeout };
+        let late = |_| ClientError::Timeout { endpoint: self.destination.endpoint.clone(), timeout: self.timeout };
         timeout(self.timeout, work).await.map_err(late)?
     }
 
@@ -134,7 +133,12 @@ impl Call {
             }
             Err(error) => format!("which models are ready is not known: {error}"),
         };
-        ClientError::UnknownModel { model: self.model.clone(), endpoint: self.endpoint.clone(), message, ready }
+        ClientError::UnknownModel {
+            model: self.model.clone(),
+            endpoint: self.destination.endpoint.clone(),
+            message,
+            ready,
+        }
     }
 
     /// Classes are asked for output by output.

@@ -1,5 +1,5 @@
-//! The gRPC frontend: Triton's `inference.GRPCInferenceService` and `grpc.health.v1.Health` over the ports of
-//! `nereid-inference`.
+//! The gRPC frontend: Triton's `inference.GRPCInferenceService`, our `nereid.ModelGenerations` and `grpc.health.v1.Health` over the
+//! ports of `nereid-inference`.
 //!
 //! Promises: every RPC ends with an answer or a status, whatever the models or the clients do; a panic answers the
 //! request that met it; a client that goes away cancels what it asked for.
@@ -15,6 +15,7 @@ mod diagnostics;
 mod error;
 mod forwarding;
 mod frontend;
+mod generations;
 mod greeting;
 mod health;
 mod incoming;
@@ -38,6 +39,12 @@ mod trace;
 #[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub)]
 pub mod generated {
     include!(concat!(env!("OUT_DIR"), "/inference.rs"));
+}
+
+/// The generated trait of Nereid's own service, and a client of it.
+#[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub)]
+pub mod generated_generations {
+    include!(concat!(env!("OUT_DIR"), "/nereid.rs"));
 }
 
 pub use crate::{

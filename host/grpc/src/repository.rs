@@ -16,6 +16,9 @@ use nereid_protocol::grpc::{
 
 use crate::{frontend::Running, panic::panicked};
 
+/// Who asks, in histories.
+pub(crate) const REQUESTED_BY: &str = "grpc";
+
 pub(crate) async fn index(
     running: &Running,
     request: RepositoryIndexRequest,
@@ -28,7 +31,7 @@ pub(crate) async fn load(
     request: RepositoryModelLoadRequest,
 ) -> Result<RepositoryModelLoadResponse, InferError> {
     let (model_name, overrides) = decode_load_request(request)?;
-    let overrides = LoadOverrides { requested_by: "grpc".to_owned(), ..overrides };
+    let overrides = LoadOverrides { requested_by: REQUESTED_BY.to_owned(), ..overrides };
     blocking(running, move |control| control.load(&model_name, overrides)).await?;
     Ok(RepositoryModelLoadResponse {})
 }
@@ -42,7 +45,8 @@ pub(crate) async fn unload(
     Ok(RepositoryModelUnloadResponse {})
 }
 
-async fn blocking<T, F>(running: &Running, work: F) -> Result<T, InferError>
+/// Calls the repository where blocking is allowed.
+pub(crate) async fn blocking<T, F>(running: &Running, work: F) -> Result<T, InferError>
 where
     T: Send + 'static,
     F: FnOnce(&dyn ModelControl) -> Result<T, InferError> + Send + 'static,

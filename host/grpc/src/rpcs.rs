@@ -28,6 +28,8 @@ pub(crate) const RPCS: &[(&str, Category)] = &[
     ("/inference.GRPCInferenceService/CudaSharedMemoryUnregister", Category::SharedMemory),
     ("/inference.GRPCInferenceService/TraceSetting", Category::Trace),
     ("/inference.GRPCInferenceService/LogSettings", Category::Logging),
+    ("/nereid.ModelGenerations/History", Category::Statistics),
+    ("/nereid.ModelGenerations/RollBack", Category::ModelRepository),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Category::Metadata),
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Category::Metadata),
 ];

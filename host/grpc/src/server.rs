@@ -13,6 +13,8 @@ use crate::{
     deadline::Deadline,
     frontend::{GrpcFrontend, Running},
     generated::grpc_inference_service_server::GrpcInferenceServiceServer,
+    generated_generations::model_generations_server::ModelGenerationsServer,
+    generations::GenerationRpcs,
     health::StandardHealth,
     incoming::incoming,
     panic::CatchPanic,
@@ -60,7 +62,9 @@ fn routes(running: Arc<Running>) -> io::Result<Routes> {
     if settings.compress_responses {
         inference = inference.send_compressed(CompressionEncoding::Gzip);
     }
-    let routes = Routes::new(HealthServer::new(StandardHealth(running))).add_service(inference);
+    let generations = ModelGenerationsServer::new(GenerationRpcs(running.clone()));
+    let health = HealthServer::new(StandardHealth(running));
+    let routes = Routes::new(health).add_service(inference).add_service(generations);
     let routes = if has_reflection { add_reflection(routes)? } else { routes };
     Ok(routes.prepare())
 }

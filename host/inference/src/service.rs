@@ -175,6 +175,10 @@ pub trait ModelLoader: Send + Sync {
         None
     }
 
+    /// What was kept of a model's traffic is not tried on the generation that is loaded next: somebody wants that one back,
+    /// whatever the one that serves has answered since.
+    fn forget_traffic(&self, _model: &ModelIdentity) {}
+
     /// Loads one version and starts its instances. May take seconds; blocks.
     ///
     /// # Errors

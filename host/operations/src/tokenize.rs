@@ -66,6 +66,8 @@ pub struct Encoded {
     pub mask: Tensor,
     /// 0 for a first text, 1 for the second of a pair.
     pub type_ids: Tensor,
+    /// How many tokens there are in all rows, without what makes them equally long.
+    pub token_count: u64,
 }
 
 // === impl Tokenizer ===
@@ -168,6 +170,7 @@ impl Tokenizer {
             ids: tensor(|row| &row.ids, self.padding.pad_id)?,
             mask: tensor(|row| &row.mask, 0)?,
             type_ids: tensor(|row| &row.type_ids, self.padding.pad_type_id)?,
+            token_count: rows.iter().map(|row| row.ids.len() as u64).sum(),
         })
     }
 

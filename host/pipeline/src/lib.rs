@@ -13,6 +13,7 @@ mod fingerprint;
 mod gpu_metrics;
 mod gpu_rules;
 mod instances;
+mod kept_requests;
 mod labels;
 mod limits;
 mod loader;

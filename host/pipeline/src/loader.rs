@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use nereid_backend::{Backend, BatchForms};
 use nereid_inference::{
-    InferError, ModelConfig, ModelLoader, ModelSource, RepositoryAgents, ServedModel, ServiceHandle, Signature,
-    UsableGpus,
+    InferError, ModelConfig, ModelIdentity, ModelLoader, ModelSource, RepositoryAgents, ServedModel, ServiceHandle,
+    Signature, UsableGpus,
 };
 use nereid_memory::MemoryBudget;
 use nereid_telemetry::{Telemetry, check_metric_control};
@@ -16,6 +16,7 @@ use crate::{
     cache_use::CacheUse,
     ensemble::Ensemble,
     instances::wanted_instances,
+    kept_requests::{self, Shelves},
     model::BackendModel,
     scheduling::scheduler_settings,
     strategy::{self, StrategySources},
@@ -34,7 +35,11 @@ const PLATFORM_BACKENDS: [(&str, &str); 4] = [
 ];
 
 /// Loads models over a fixed list of backends.
-pub struct Loader(LoaderSettings);
+pub struct Loader {
+    settings: LoaderSettings,
+    /// What is kept of the models' traffic.
+    shelves: Shelves,
+}
 
 /// What a loader works with.
 pub struct LoaderSettings {
@@ -61,7 +66,7 @@ pub struct LoaderSettings {
 impl Loader {
     /// A loader with these settings.
     pub fn new(settings: LoaderSettings) -> Arc<Self> {
-        Arc::new(Self(settings))
+        Arc::new(Self { settings, shelves: Shelves::default() })
     }
 
     /// The backend that the configuration names, or that the version's files show.
@@ -80,14 +85,14 @@ impl Loader {
             (backend, _) => backend,
         };
         self.backend_named(name).ok_or_else(|| {
-            let known: Vec<&str> = self.0.backends.iter().map(|backend| backend.name()).collect();
+            let known: Vec<&str> = self.settings.backends.iter().map(|backend| backend.name()).collect();
             let text = "this server has the backends";
             invalid(format!("unable to find backend '{name}' for model '{}': {text} {}", config.name, known.join(", ")))
         })
     }
 
     fn backend_named(&self, name: &str) -> Option<&dyn Backend> {
-        self.0.backends.iter().find(|backend| backend.name() == name).map(|backend| &**backend)
+        self.settings.backends.iter().find(|backend| backend.name() == name).map(|backend| &**backend)
     }
 
     /// Only some backends give other than one response.
@@ -95,7 +100,8 @@ impl Loader {
         if !config.is_decoupled() || backend.supports_decoupled() {
             return Ok(());
         }
-        let able = self.0.backends.iter().filter(|backend| backend.supports_decoupled()).map(|backend| backend.name());
+        let able =
+            self.settings.backends.iter().filter(|backend| backend.supports_decoupled()).map(|backend| backend.name());
         Err(InferError::unsupported(format!(
             "model '{}' has model_transaction_policy {{ decoupled: true }}, but the backend '{}' gives exactly one \
              response to a request; remove it, or use one of the backends {}",
@@ -110,13 +116,13 @@ impl Loader {
         let has_file = |backend: &&Arc<dyn Backend>| {
             usual_files(&***backend).any(|filename| source.version_directory.join(filename).exists())
         };
-        if let Some(backend) = self.0.backends.iter().find(has_file) {
+        if let Some(backend) = self.settings.backends.iter().find(has_file) {
             return Ok(&**backend);
         }
         let name = &source.identity.name;
         let by_name = name.rsplit_once('.').and_then(|(_, backend)| self.backend_named(backend));
         by_name.ok_or_else(|| {
-            let files: Vec<&str> = self.0.backends.iter().flat_map(|backend| usual_files(&**backend)).collect();
+            let files: Vec<&str> = self.settings.backends.iter().flat_map(|backend| usual_files(&**backend)).collect();
             invalid(format!(
                 "Invalid model name: Could not determine backend for model '{name}' with no backend in model \
                  configuration. Expected model name of the form 'model.<backend_name>'. Write 'backend' into \
@@ -130,13 +136,13 @@ impl Loader {
 
 impl ModelLoader for Loader {
     fn gpus(&self, config: &ModelConfig) -> UsableGpus {
-        let ids: Vec<i32> = self.0.rules.gpus.gpus.all().iter().map(|gpu| gpu.ordinal()).collect();
+        let ids: Vec<i32> = self.settings.rules.gpus.gpus.all().iter().map(|gpu| gpu.ordinal()).collect();
         let are_preferred = !ids.is_empty() && self.backend_named(&config.backend).is_some_and(Backend::prefers_gpus);
         UsableGpus { ids, are_preferred }
     }
 
     fn agents(&self) -> Option<&dyn RepositoryAgents> {
-        self.0.agents.as_deref()
+        self.settings.agents.as_deref()
     }
 
     fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
@@ -162,24 +168,30 @@ impl ModelLoader for Loader {
         let backend = self.backend(source)?;
         self.check_decoupled(&source.config, backend)?;
         swap_guard::settings(&source.config, backend.guards_swaps())?;
+        kept_requests::wanted(&source.config)?;
         wanted_instances(&source.config)?;
         let strategies = self.0.strategies.as_ref().and_then(|sources| sources.folder.as_deref());
         strategy::find(source, strategies, backend.name())?;
         scheduler_settings(source).map(|_| ())
     }
 
+    fn forget_traffic(&self, model: &ModelIdentity) {
+        self.shelves.forget(model);
+    }
+
     fn load(&self, source: ModelSource) -> Result<Arc<dyn ServedModel>, InferError> {
-        let LoaderSettings { runtime, cache, .. } = &self.0;
+        let LoaderSettings { runtime, cache, .. } = &self.settings;
         let _within = runtime.enter();
         if cache.is_none() && source.config.caches_responses() {
             tracing::info!("model '{}' asks for the response cache, and --cache-config names none", source.identity);
         }
         if is_ensemble(&source.config) {
-            return Ok(Arc::new(Ensemble::load(source, &self.0)?));
+            return Ok(Arc::new(Ensemble::load(source, &self.settings)?));
         }
         let backend = self.backend(&source)?;
         self.check_decoupled(&source.config, backend)?;
-        Ok(Arc::new(BackendModel::load(source, backend, &self.0)?))
+        let shelf = self.shelves.of(&source.identity);
+        Ok(Arc::new(BackendModel::load(source, backend, (&self.settings, shelf))?))
     }
 }
 

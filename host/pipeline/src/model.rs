@@ -11,8 +11,8 @@ use std::{
 use nereid_backend::Backend;
 use nereid_inference::{
     CheckedRequest, DecisionLog, Generation, InferError, InferRequest, ModelConfig, ModelIdentity, ModelSource,
-    ModelStatistics, Reshapes, ResponseSender, ResponseStream, SequenceId, ServedModel, Signature, SwapGuardSettings,
-    Tally, response_channel,
+    ModelStatistics, Reshapes, ResponseObserver, ResponseSender, ResponseStream, SequenceId, ServedModel, Signature,
+    SwapGuardSettings, Tally, response_channel,
 };
 use nereid_scheduler::{Observer, Scheduler, SchedulerSettings, on_cores};
 use parking_lot::Mutex;
@@ -23,6 +23,7 @@ use crate::{
     entrance,
     fingerprint::VersionFiles,
     instances::{description, shared_cores, wanted_instances},
+    kept_requests::{Keeper, Shelf},
     labels::OutputLabels,
     loader::LoaderSettings,
     memory_use::MemoryUse,
@@ -53,6 +54,8 @@ struct Core {
     /// How it is watched when it takes another generation's place.
     guard: Option<SwapGuardSettings>,
     has_sequences: bool,
+    /// Keeps requests for the generation after it, when the model keeps any.
+    keeper: Option<Keeper>,
     /// Answers that are kept, when the model keeps any.
     caching: Option<Arc<Caching>>,
     /// Where a store is shared with other processes.
@@ -70,7 +73,7 @@ impl BackendModel {
     pub(crate) fn load(
         source: ModelSource,
         backend: &dyn Backend,
-        loader: &LoaderSettings,
+        (loader, shelf): (&LoaderSettings, Arc<Shelf>),
     ) -> Result<Self, InferError> {
         let started = Instant::now();
         let guard = swap_guard::settings(&source.config, backend.guards_swaps())?;
@@ -98,6 +101,8 @@ impl BackendModel {
             backend.load(&source)
         })??;
         memory.iter_mut().for_each(MemoryUse::shared_part_is_loaded);
+        let warmup = warmup.with_traffic(shelf.requests(), &source)?;
+        let keeper = Keeper::new(shelf, &source.config, (loaded.may_repeat_requests(), limits.kept_request_bytes_max))?;
         let metrics = telemetry.model(&source.identity, &source.config);
         let decisions = Decisions::new(source.identity.clone(), limits.decisions_max);
         let recorder = Recorder::new(metrics, source.config.is_decoupled()).keeping(decisions);
@@ -133,6 +138,7 @@ impl BackendModel {
             recorder,
             guard,
             has_sequences: source.config.sequences().is_some(),
+            keeper,
             caching,
             files,
             memory,
@@ -167,16 +173,17 @@ impl ServedModel for BackendModel {
         let received = request.received;
         match self.core.signature.check(request) {
             Ok(mut request) => {
-                let (mut sender, stream) = response_channel();
-                sender = entrance::trace(&request, &self.core.identity, sender);
+                let (sender, stream) = response_channel();
+                let mut sender = entrance::trace(&request, &self.core.identity, sender);
+                let observer = self.core.observer(&request);
                 if let Err(error) = entrance::reshape(self.core.reshapes.as_ref(), &mut request, &mut sender) {
                     sender.respond(Err(error));
                     return stream;
                 }
-                let recorder = &self.core.recorder;
-                if recorder.counts_responses() {
-                    sender.watch(ResponseCounter::new(recorder.clone(), request.get().received));
+                if let Some(observer) = observer {
+                    sender.watch(observer);
                 }
+                let recorder = &self.core.recorder;
                 let stream = match &self.core.memory {
                     None => stream,
                     Some(memory) => match memory.admit(&self.core.identity, &mut request) {
@@ -244,6 +251,19 @@ impl ServedModel for BackendModel {
 }
 
 // === impl Core ===
+
+impl Core {
+    /// Who is told of the responses of a request.
+    fn observer(&self, request: &CheckedRequest) -> Option<Arc<dyn ResponseObserver>> {
+        let counter = self.recorder.counts_responses().then(|| -> Arc<dyn ResponseObserver> {
+            ResponseCounter::new(self.recorder.clone(), request.get().received)
+        });
+        match &self.keeper {
+            None => counter,
+            Some(keeper) => keeper.watch(request, counter),
+        }
+    }
+}
 
 impl Generation for Core {
     fn guard(&self) -> Option<SwapGuardSettings> {

@@ -3,6 +3,7 @@
 //!
 //! Promises: the samples are checked like clients' requests and run on each instance, each as often as it says; a
 //! failure fails the load. They appear in no statistics. Costs the time of the executions, during the load.
+//! Besides those of the configuration they are requests that the generation before has answered (`kept_requests.rs`).
 //! Source: `ModelWarmup` of Triton's model configuration.
 
 mod data;
@@ -28,11 +29,19 @@ pub(crate) struct Warmup {
 
 #[derive(Debug)]
 struct Sample {
-    name: String,
+    origin: Origin,
     /// Executed together.
     requests: Vec<CheckedRequest>,
     /// At least 1.
     count: u32,
+}
+
+#[derive(Debug)]
+enum Origin {
+    /// The sample of that name in the configuration.
+    Config(String),
+    /// A request that the generation before has answered.
+    Traffic,
 }
 
 // === impl Warmup ===
@@ -54,6 +63,27 @@ impl Warmup {
         Ok(Self { samples: samples.collect::<Result<_, _>>()? })
     }
 
+    /// The same warm-up, with requests that the generation before has answered. Those that do not fit the new signature are left
+    /// out: another signature is no fault.
+    pub(crate) fn with_traffic(self, requests: Vec<InferRequest>, source: &ModelSource) -> Result<Self, InferError> {
+        let mut warmup = self;
+        let signature = Signature::from_config(&source.config)?;
+        let reshapes = Reshapes::of(&source.config);
+        let kept = requests.len();
+        let fitting = requests.into_iter().filter_map(|request| {
+            let mut request = signature.check(request).ok()?;
+            reshapes.as_ref().map_or(Ok(()), |reshapes| reshapes.to_backend(&mut request)).ok()?;
+            Some(Sample { origin: Origin::Traffic, requests: vec![request], count: 1 })
+        });
+        let before = warmup.samples.len();
+        warmup.samples.extend(fitting);
+        if kept > 0 {
+            let tried = warmup.samples.len() - before;
+            tracing::info!("{} is tried with {tried} of {kept} kept requests", source.identity);
+        }
+        Ok(warmup)
+    }
+
     /// Executes the samples on one instance, and says what they took. Blocks; must not be called on one of the runtime's own
     /// workers.
     ///
@@ -63,10 +93,8 @@ impl Warmup {
         let mut most = Warmed::default();
         for sample in &self.samples {
             for _ in 0..sample.count {
-                let warmed = sample.execute(instance, runtime).map_err(|error| {
-                    let text = format!("failed to run warmup sample '{}': {};", sample.name, error.message());
-                    InferError::new(error.kind(), text)
-                })?;
+                let failed = |error: InferError| InferError::new(error.kind(), sample.failure(error.message()));
+                let warmed = sample.execute(instance, runtime).map_err(failed)?;
                 most = most.max(warmed);
             }
         }
@@ -97,7 +125,18 @@ impl Sample {
             reshapes.to_backend(&mut request).map_err(|error| error.message().to_owned())?;
         }
         let requests = (0..sample.batch_size).map(|_| request.clone()).collect();
-        Ok(Self { name: sample.name.clone(), requests, count: sample.count.max(1) })
+        Ok(Self { origin: Origin::Config(sample.name.clone()), requests, count: sample.count.max(1) })
+    }
+
+    /// Why the model is not loaded; of a configured sample in Triton's words.
+    fn failure(&self, error: &str) -> String {
+        match &self.origin {
+            Origin::Config(name) => format!("failed to run warmup sample '{name}': {error};"),
+            Origin::Traffic => format!(
+                "it fails on a request that the generation before has answered: {error}; where that is as it should be, load it with \
+                 the parameter 'swap_warmup_requests' set to 0"
+            ),
+        }
     }
 
     fn execute(&self, instance: &mut Instance, runtime: &Handle) -> Result<Warmed, InferError> {

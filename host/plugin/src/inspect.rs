@@ -3,10 +3,14 @@
 //! Unlike loading, which stops at the first misfit, this lists them all. Costs a compilation, or a look into the cache.
 
 mod makers;
+mod needs;
 
 use wasmtime::component::{Component, types::ComponentItem};
 
-pub use self::makers::{Language, Maker};
+pub use self::{
+    makers::{Language, Maker},
+    needs::Need,
+};
 use crate::{
     compile::{self, PluginKind},
     contract,
@@ -54,6 +58,8 @@ pub struct Inspection {
     /// What it is built as; `None` when its exports fit nothing.
     pub kind: Option<PluginKind>,
     pub imports: Vec<ImportedInterface>,
+    /// What it may have to be granted for them.
+    pub needs: Vec<Need>,
     /// Names of what it exports.
     pub exports: Vec<String>,
     /// Each sentence says what does not fit and what to change; empty for a component that can be served.
@@ -108,6 +114,7 @@ impl PluginEngine {
         let image = component.image_range();
         Ok(Inspection {
             kind,
+            needs: needs::of(&imports),
             imports,
             exports: component.component_type().exports(self.engine()).map(|(name, _)| name.to_owned()).collect(),
             misfits,

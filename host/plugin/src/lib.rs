@@ -71,7 +71,7 @@ pub use crate::{
     grants::{Clocks, FolderGrant, Grants, ModelGrant, Secret},
     http_grant::{HttpGrant, HttpRule},
     http_tls::HttpTls,
-    inspect::{ImportedInterface, Inspection, Language, Maker},
+    inspect::{ImportedInterface, Inspection, Language, Maker, Need},
     limits::PluginLimits,
     model_guest::{ModelGuest, Outcome},
     names::NamePatterns,

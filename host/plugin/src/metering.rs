@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nereid_inference::{CheckedRequest, InferError, InferResponse};
 use nereid_telemetry::Usage;
 
-use crate::{clock::CallClock, plugin::PluginSpec};
+use crate::{clock::CallClock, plugin::PluginSpec, state::PluginState};
 
 /// Counts a call's processor time when the call is over, however it ends: each request of a batch has its share.
 pub(crate) struct CallMeter {
@@ -22,6 +22,17 @@ impl PluginSpec {
         let usage = self.usage.of_tenant(request.tenant.as_ref().map(|tenant| tenant.name()));
         usage.request(request.inputs.iter().map(|input| input.tensor.byte_size() as u64).sum());
         usage
+    }
+}
+
+// === impl PluginState ===
+
+impl PluginState {
+    /// Whose figures what the guest does now counts into: the tenant whose request is served; of a batch of several tenants, and
+    /// outside of calls, nobody's.
+    pub(crate) fn usage_of_caller(&self) -> Arc<Usage> {
+        let tenant = self.call.serving.as_ref().and_then(|serving| serving.tenant.as_ref());
+        self.spec.usage.of_tenant(tenant.map(|tenant| tenant.name()))
     }
 }
 

@@ -128,6 +128,14 @@ impl Plugin {
         self.seats.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
+    /// Whether it was granted anything by which a request leaves traces outside of this server or in what it serves: other
+    /// servers, the control of models, folders to write to.
+    pub fn reaches_outside(&self) -> bool {
+        let Grants { http, model_control, folders, .. } = &self.spec.grants;
+        let writes = folders.iter().any(|folder| folder.is_writable);
+        !http.rules.is_empty() || !model_control.asked.is_empty() || writes
+    }
+
     /// What it is built as.
     pub fn kind(&self) -> PluginKind {
         self.compiled.kind()

@@ -1,4 +1,4 @@
-//! The messages of Triton's gRPC service, and how they become the nouns of `nereid-inference` and back.
+//! The messages of Triton's gRPC service and of one of our own, and how they become the nouns of `nereid-inference` and back.
 //!
 //! Promises: the bytes of a tensor are not copied here. Raw contents are views of the received message, and a response
 //! message holds the buffers of the tensors themselves. Only typed contents are rewritten, once.
@@ -8,6 +8,7 @@
 //! Deliberately absent: status codes, the generated service and its codec, which are `nereid-grpc`'s.
 
 mod contents;
+mod history;
 mod infer_request;
 mod infer_response;
 mod inputs;
@@ -26,7 +27,14 @@ pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/inference.rs"));
 }
 
+/// The message types of package `nereid`, generated from `proto/generations.proto`.
+#[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub)]
+pub mod generations {
+    include!(concat!(env!("OUT_DIR"), "/nereid.rs"));
+}
+
 pub use self::{
+    history::encode_history,
     infer_request::{DecodedRequest, decode_infer_request},
     infer_response::{FINAL_RESPONSE_PARAMETER, RequestEcho, check_response_size, encode_infer_response},
     log_settings::{decode_log_change, encode_log_settings},

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nereid_inference::{InferError, InferRequest, InferResponse};
+use nereid_inference::{InferError, InferRequest, InferResponse, ModelState};
 
 /// Relative difference that numbers may have unless a case says otherwise; absolute below 1.
 pub(crate) const TOLERANCE: f64 = 1e-5;
@@ -15,6 +15,8 @@ pub struct Case {
     pub(crate) steps: Vec<Step>,
     /// By the name of the model.
     pub(crate) models: BTreeMap<String, StandIn>,
+    /// The repository that the plugin controls, by the name of the model; `None` when the case has none.
+    pub(crate) control: Option<BTreeMap<String, Controlled>>,
     pub(crate) tolerance: f64,
 }
 
@@ -45,6 +47,15 @@ pub(crate) enum StandIn {
     InTurn(Vec<Reply>),
 }
 
+/// A model that the plugin loads and unloads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Controlled {
+    /// What it is in before anybody asks.
+    State(ModelState),
+    /// Whatever is asked of it fails with this text.
+    Fails(String),
+}
+
 /// The answer to one call.
 pub(crate) type Reply = Result<Vec<InferResponse>, InferError>;
 
@@ -54,6 +65,6 @@ impl Case {
     /// A request by itself, of which nothing is expected but that it is answered.
     pub fn of_request(name: impl Into<String>, request: InferRequest) -> Self {
         let steps = vec![Step { request, expected: Expected::Success }];
-        Self { name: name.into(), steps, models: BTreeMap::new(), tolerance: TOLERANCE }
+        Self { name: name.into(), steps, models: BTreeMap::new(), control: None, tolerance: TOLERANCE }
     }
 }

@@ -6,6 +6,7 @@
 //!   "files": {"IMAGE": "cat.png"},
 //!   "response": {"outputs": [{"name": "Y", "datatype": "FP32", "shape": [2], "data": [2, 4]}]},
 //!   "models": {"classifier": {"outputs": [{"name": "P", "datatype": "FP32", "shape": [1], "data": [0.5]}]}},
+//!   "control": {"digits": "READY", "big": "UNAVAILABLE", "broken": {"error": "no room"}},
 //!   "tolerance": 1e-4
 //! }
 //! ```
@@ -22,13 +23,13 @@ use std::{
 };
 
 use nereid_client::{InputArgument, inputs_of};
-use nereid_inference::{ErrorKind, InferError, InferRequest, InferResponse, NoRegions, Signature};
+use nereid_inference::{ErrorKind, InferError, InferRequest, InferResponse, ModelState, NoRegions, Signature};
 use nereid_protocol::http::{InferBody, RequestContext, decode_infer_request};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    case::{Case, Expected, Reply, StandIn, Step, TOLERANCE},
+    case::{Case, Controlled, Expected, Reply, StandIn, Step, TOLERANCE},
     error::RehearsalError,
 };
 
@@ -57,7 +58,15 @@ struct CaseText<'a> {
     steps: Option<Vec<StepText<'a>>>,
     #[serde(borrow, default)]
     models: BTreeMap<String, &'a RawValue>,
+    control: Option<BTreeMap<String, ControlledText>>,
     tolerance: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ControlledText {
+    State(String),
+    Fails { error: String },
 }
 
 #[derive(Deserialize)]
@@ -147,7 +156,7 @@ pub fn read_case(path: &Path, signature: &Signature) -> Result<Case, RehearsalEr
 impl Reader<'_> {
     fn case(&self, name: String, text: &str) -> Result<Case, String> {
         let case: CaseText<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let CaseText { request, files, response, responses, error, steps, models, tolerance } = case;
+        let CaseText { request, files, response, responses, error, steps, models, control, tolerance } = case;
         let only = StepText { request, files, response, responses, error };
         let steps = match steps {
             None => vec![self.step(only)?],
@@ -166,11 +175,12 @@ impl Reader<'_> {
             Err(problem) => Err(format!("models['{name}']: {problem}")),
         };
         let models = models.into_iter().map(model).collect::<Result<_, _>>()?;
+        let control = control.map(|models| models.into_iter().map(controlled).collect()).transpose()?;
         let tolerance = tolerance.unwrap_or(TOLERANCE);
         if !(tolerance.is_finite() && tolerance >= 0.0) {
             return Err(format!("the tolerance is {tolerance}: expected a number of 0 or more"));
         }
-        Ok(Case { name, steps, models, tolerance })
+        Ok(Case { name, steps, models, control, tolerance })
     }
 
     fn step(&self, step: StepText<'_>) -> Result<Step, String> {
@@ -208,6 +218,20 @@ impl StepText<'_> {
         let Self { request, files, response, responses, error } = self;
         request.is_none() && files.is_empty() && response.is_none() && responses.is_none() && error.is_none()
     }
+}
+
+fn controlled((name, text): (String, ControlledText)) -> Result<(String, Controlled), String> {
+    let model = match text {
+        ControlledText::Fails { error } => Controlled::Fails(error),
+        ControlledText::State(state) => {
+            let known = [ModelState::Ready, ModelState::Unavailable, ModelState::Loading, ModelState::Unloading];
+            let found = known.into_iter().find(|known| known.name() == state);
+            Controlled::State(found.ok_or_else(|| {
+                format!("control['{name}']: '{state}' is no state: expected READY, UNAVAILABLE, LOADING or UNLOADING")
+            })?)
+        }
+    };
+    Ok((name, model))
 }
 
 fn stand_in(text: &RawValue) -> Result<StandIn, String> {

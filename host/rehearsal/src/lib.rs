@@ -1,7 +1,7 @@
 //! What is behind `nereid plugin test` and `nereid plugin bench`: a plugin answers given requests, without a server.
 //!
 //! Invariant: the plugin is loaded and called as a server does it, by the same repository, scheduler, sandbox, limits and
-//! grants. Only the models that it calls are stand-ins: answers that a case gives, or models of a server that runs.
+//! grants. Only the models that it calls or controls are stand-ins: what a case gives, or models of a server that runs.
 //!
 //! Deliberately absent: the command line, building plugins.
 
@@ -12,6 +12,7 @@ mod error;
 mod measure;
 mod run;
 mod stage;
+mod stand_in_control;
 mod stand_ins;
 mod verdict;
 

@@ -9,7 +9,9 @@ use std::{
 
 use nereid_backend_wasm::{PluginPolicy, PluginPorts, PluginSettings, WasmBackend};
 use nereid_client::RemoteModels;
-use nereid_inference::{InferRequest, InferResponse, InferenceService, ModelState, ServedModel, ServiceHandle};
+use nereid_inference::{
+    InferRequest, InferResponse, InferenceService, ModelControl, ModelState, ServedModel, ServiceHandle,
+};
 use nereid_pipeline::{InstanceRules, Loader, LoaderSettings, PipelineLimits};
 use nereid_plugin::{CallListener, CallReport};
 use nereid_repository::{ControlMode, Repository, RepositoryLimits, RepositorySettings};
@@ -20,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{case::Case, error::RehearsalError, stand_ins::StandIns};
+use crate::{case::Case, error::RehearsalError, stand_in_control::StandInControl, stand_ins::StandIns};
 
 /// A guest whose last answer is there returns soon after; a plugin that goes on computing is not waited for longer.
 const REPORT_WAIT: Duration = Duration::from_secs(5);
@@ -39,6 +41,7 @@ pub struct StageSettings {
 pub struct Stage {
     model: Arc<dyn ServedModel>,
     stand_ins: Arc<StandIns>,
+    control: Arc<StandInControl>,
     reports: UnboundedReceiver<CallReport>,
     /// How long it took from the files to the first guest.
     pub loaded_in: Duration,
@@ -70,13 +73,15 @@ impl Stage {
         let name = folder.file_name().and_then(|name| name.to_str()).ok_or_else(absent)?;
         let parent = folder.parent().ok_or_else(absent)?;
 
-        let stand_ins = StandIns::new(settings.server, runtime.clone());
+        let server = settings.server.map(Arc::new);
+        let stand_ins = StandIns::new(server.clone(), runtime.clone());
+        let control = StandInControl::new(server, runtime.clone());
         let (heard, reports) = unbounded_channel();
         let listener = CallListener::new(move |report| {
             // Nobody listens any more when the stage is gone.
             let _ = heard.send(report);
         });
-        let backend = backend(settings.cache_directory, settings.policy, listener, &stand_ins);
+        let backend = backend(settings.cache_directory, settings.policy, listener, (&stand_ins, &control));
         let started = Instant::now();
         let repository = Repository::new(repository_settings(parent, name), loader(backend, runtime));
         let report = repository.start()?;
@@ -84,7 +89,7 @@ impl Stage {
             return Err(RehearsalError::Load { model: name.to_owned(), reason: row.reason.clone() });
         }
         let model = repository.model(name, None)?;
-        Ok(Self { model, stand_ins, reports, loaded_in: started.elapsed(), _repository: repository })
+        Ok(Self { model, stand_ins, control, reports, loaded_in: started.elapsed(), _repository: repository })
     }
 
     /// The plugin's model: its name, signature and configuration.
@@ -95,6 +100,7 @@ impl Stage {
     /// Sets the stand-ins up for a case.
     pub(crate) fn play(&self, case: &Case) {
         self.stand_ins.play(&case.models);
+        self.control.play(case.control.as_ref());
     }
 
     /// Sends a request and waits for all that comes of it.
@@ -145,11 +151,13 @@ fn backend(
     cache_directory: Option<PathBuf>,
     policy: PluginPolicy,
     listener: CallListener,
-    stand_ins: &Arc<StandIns>,
+    (stand_ins, control): (&Arc<StandIns>, &Arc<StandInControl>),
 ) -> WasmBackend {
     let ports = PluginPorts::default();
     ports.service.set(&(stand_ins.clone() as Arc<dyn InferenceService>));
-    let settings = PluginSettings { policy, listener: Some(listener), ..PluginSettings::new(cache_directory) };
+    ports.control.set(&(control.clone() as Arc<dyn ModelControl>));
+    let settings =
+        PluginSettings { policy: policy.into(), listener: Some(listener), ..PluginSettings::new(cache_directory) };
     WasmBackend::new(settings, ports)
 }
 

@@ -50,8 +50,8 @@ struct StandInModel {
 // === impl StandIns ===
 
 impl StandIns {
-    pub(crate) fn new(server: Option<RemoteModels>, runtime: Handle) -> Arc<Self> {
-        Arc::new(Self { given: Mutex::default(), server: server.map(Arc::new), runtime })
+    pub(crate) fn new(server: Option<Arc<RemoteModels>>, runtime: Handle) -> Arc<Self> {
+        Arc::new(Self { given: Mutex::default(), server, runtime })
     }
 
     /// From now on the models answer what this case says.

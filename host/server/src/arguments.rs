@@ -6,6 +6,7 @@
 mod access;
 mod cache;
 mod complaint;
+mod destination;
 mod gpu;
 mod grpc;
 mod hints;
@@ -28,6 +29,7 @@ pub use self::{
     access::{AccessArguments, ApiKeyArguments, ApiKeyCommand},
     cache::{CacheArguments, CacheChoice, CacheSetting},
     complaint::ArgumentError,
+    destination::DestinationArguments,
     gpu::{GpuArguments, OfGpu},
     grpc::{CompressionLevel, GrpcArguments},
     hints::HintArguments,

@@ -11,7 +11,7 @@ use nereid_backend_python::{PythonBackend, PythonLimits, PythonPorts, PythonSett
 use nereid_backend_pytorch::{PytorchBackend, PytorchSettings};
 use nereid_backend_repeat::{RepeatBackend, SquareBackend};
 use nereid_backend_tensorrt::{TensorrtBackend, TensorrtSettings};
-use nereid_backend_wasm::{PluginPolicy, PluginPorts, PluginSettings, WasmAgents, WasmBackend, WasmStrategies};
+use nereid_backend_wasm::{PluginPorts, PluginSettings, SharedPolicy, WasmAgents, WasmBackend, WasmStrategies};
 use nereid_gpu::Gpus;
 use nereid_inference::RepositoryAgents;
 use nereid_pipeline::StrategySources;
@@ -27,7 +27,7 @@ use crate::{
 pub(crate) fn backends(
     arguments: &BackendArguments,
     ports: PluginPorts,
-    (policy, python_limits, gpus): (PluginPolicy, PythonLimits, &Gpus),
+    (policy, python_limits, gpus): (SharedPolicy, PythonLimits, &Gpus),
     telemetry: &Telemetry,
 ) -> Result<Backends, ServerError> {
     let settings = settings(&arguments.backend_settings)?;

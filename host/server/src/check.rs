@@ -43,7 +43,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, ServerError>
     let operator = OperatorFile::load(arguments.backends.server_config.as_deref())?;
     let telemetry = Telemetry::new(MetricsSettings::default());
     let gpus = Gpus::discover(&GpuSettings::default());
-    let limits = (operator.plugins, PythonLimits::default(), &gpus);
+    let limits = (operator.plugins.into(), PythonLimits::default(), &gpus);
     let Backends { list: backends, agents, strategies } =
         backends(&arguments.backends, PluginPorts::default(), limits, &telemetry)?;
     let loader = Loader::new(LoaderSettings {

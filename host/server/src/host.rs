@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nereid_backend::Backend;
-use nereid_backend_wasm::{PluginPolicy, PluginPorts};
+use nereid_backend_wasm::{PluginPorts, SharedPolicy};
 use nereid_gpu::Gpus;
 use nereid_inference::{Diagnostics, InferError, InferenceService, ModelControl};
 use nereid_memory::MemoryBudget;
@@ -41,7 +41,7 @@ impl Host {
         telemetry: &Arc<Telemetry>,
         diagnostics: Arc<dyn Diagnostics>,
         (cache, memory, gpus): (Option<CacheUse>, Option<MemoryBudget>, Gpus),
-        policy: PluginPolicy,
+        policy: SharedPolicy,
     ) -> Result<Self, ServerError> {
         let ports = PluginPorts::default();
         let limits = arguments.limits()?;

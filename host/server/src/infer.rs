@@ -8,7 +8,8 @@ use crate::{arguments::InferArguments, error::ServerError};
 
 /// Makes the call that the command line asks for.
 pub(crate) fn infer(arguments: &InferArguments) -> Result<(), ServerError> {
+    let call = arguments.call().map_err(ServerError::Client)?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(ServerError::Runtime)?;
-    let outcome = runtime.block_on(nereid_client::run(&arguments.call(), &mut io::stdout()));
+    let outcome = runtime.block_on(nereid_client::run(&call, &mut io::stdout()));
     outcome.map_err(ServerError::Client)
 }

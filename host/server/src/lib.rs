@@ -18,6 +18,7 @@ mod limits;
 mod memory_budget;
 mod metrics_service;
 mod operator_file;
+mod operator_rules;
 mod plugin;
 mod polling;
 mod response_cache;

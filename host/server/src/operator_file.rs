@@ -25,7 +25,8 @@
 //! [tenants.acme.grants]
 //! ```
 //!
-//! An unknown key is an error with line, column and caret. Without the file everything has its default.
+//! An unknown key is an error with line, column and caret. Without the file everything has its default. A server follows the file
+//! (`operator_rules.rs`).
 
 use std::{
     collections::BTreeMap,
@@ -37,7 +38,7 @@ use std::{
 
 use nereid_backend_wasm::{AllowedFolder, Ceiling, LimitsTable, PluginPolicy, SecretSource, TenantPlugins};
 use nereid_plugin::{HttpRule, HttpTls, NamePatterns, PluginLimits};
-use nereid_tenants::{Quota, TENANTS_MAX, Tenants};
+use nereid_tenants::{Quota, TENANTS_MAX};
 use serde::Deserialize;
 
 use crate::error::ServerError;
@@ -49,7 +50,8 @@ pub(crate) const OPERATOR_FILE_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct OperatorFile {
     pub(crate) plugins: PluginPolicy,
-    pub(crate) tenants: Tenants,
+    /// Of every tenant that it lists.
+    pub(crate) quotas: BTreeMap<Arc<str>, Quota>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -146,7 +148,7 @@ impl OperatorFile {
         let tenants = tenants.collect::<Result<Vec<_>, String>>()?;
         let plugins = PluginPolicy { tenants, secrets, ceiling, http_tls: Arc::new(http_tls.unwrap_or_default()) };
         check_secrets(&plugins)?;
-        Ok(Self { plugins, tenants: Tenants::listed(quotas) })
+        Ok(Self { plugins, quotas })
     }
 }
 

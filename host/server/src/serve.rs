@@ -29,7 +29,7 @@ use crate::{
     gpus,
     host::Host,
     memory_budget, metrics_service,
-    operator_file::OperatorFile,
+    operator_rules::OperatorRules,
     polling, response_cache,
     services::Services,
     signals::Signals,
@@ -58,8 +58,8 @@ pub(crate) fn serve(arguments: &ServeArguments) -> Result<(), ServerError> {
     for path in &arguments.models.model_repositories {
         path.read_dir().map_err(|error| ServerError::repository(path, &error))?;
     }
-    let operator = OperatorFile::load(arguments.backends.server_config.as_deref())?;
-    let access = Access::assemble(&arguments.access, &operator.tenants)?;
+    let operator = OperatorRules::load(arguments.backends.server_config.as_deref())?;
+    let access = Access::assemble(&arguments.access, &operator)?;
     let ports = sockets::reserve(&wanted_ports(arguments))?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().thread_name("nereid-worker").build();
     let runtime = runtime.map_err(ServerError::Runtime)?;
@@ -71,12 +71,12 @@ pub(crate) fn serve(arguments: &ServeArguments) -> Result<(), ServerError> {
 
 async fn run(
     arguments: &ServeArguments,
-    (access, log, operator): (Access, Arc<LogControl>, OperatorFile),
+    (access, log, operator): (Access, Arc<LogControl>, OperatorRules),
     ports: Vec<ReservedPort>,
 ) -> Result<(), ServerError> {
     let mut signals = Signals::new().map_err(ServerError::Runtime)?;
-    access.follow().map_err(ServerError::Runtime)?;
     let telemetry = Telemetry::new(arguments.services.metrics_settings());
+    access.follow(&telemetry).map_err(ServerError::Runtime)?;
     let traces = Traces::start(arguments.trace.options()?)?;
     let diagnostics: Arc<dyn Diagnostics> = Arc::new(ServerDiagnostics { traces: Arc::clone(&traces), log });
     let cache = response_cache::start(arguments).await?;

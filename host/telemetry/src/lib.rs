@@ -11,6 +11,7 @@ mod custom_metrics;
 mod diagnostics;
 mod families;
 mod first_response;
+mod followed_files;
 mod gpu_metrics;
 mod host_usage;
 mod logging;
@@ -31,6 +32,7 @@ pub use crate::{
     custom_metrics::{CustomKind, CustomMetrics, CustomSeries, MetricHead, ModelMeters},
     diagnostics::ServerDiagnostics,
     first_response::check_metric_control,
+    followed_files::FollowedFiles,
     gpu_metrics::{DeviceReading, GpuReadings, GpuSource},
     logging::{LogControl, LogError, RequestLine, init_logging, log_panics},
     memory_metrics::{MemoryReading, MemorySource},

@@ -49,6 +49,8 @@ pub struct Usage {
     http_requests: AtomicU64,
     http_sent_bytes: AtomicU64,
     http_received_bytes: AtomicU64,
+    encoded_tokens: AtomicU64,
+    decoded_tokens: AtomicU64,
 }
 
 struct UsageFamily {
@@ -56,7 +58,7 @@ struct UsageFamily {
     value: fn(&Usage) -> f64,
 }
 
-const FAMILIES: [UsageFamily; 9] = [
+const FAMILIES: [UsageFamily; 11] = [
     UsageFamily {
         head: Head::counter("nereid_plugin_requests_total", "Requests that a plugin was given, by tenant"),
         value: |usage| usage.requests.load(Relaxed) as f64,
@@ -101,6 +103,20 @@ const FAMILIES: [UsageFamily; 9] = [
     UsageFamily {
         head: Head::counter("nereid_plugin_http_received_bytes_total", "Bytes of the bodies of the answers to them"),
         value: |usage| usage.http_received_bytes.load(Relaxed) as f64,
+    },
+    UsageFamily {
+        head: Head::counter(
+            "nereid_plugin_encoded_tokens_total",
+            "Tokens that the host's tokenizers made of texts for a plugin, without padding",
+        ),
+        value: |usage| usage.encoded_tokens.load(Relaxed) as f64,
+    },
+    UsageFamily {
+        head: Head::counter(
+            "nereid_plugin_decoded_tokens_total",
+            "Tokens of which the host's tokenizers made texts for a plugin",
+        ),
+        value: |usage| usage.decoded_tokens.load(Relaxed) as f64,
     },
 ];
 
@@ -206,6 +222,16 @@ impl Usage {
         self.http_received_bytes.fetch_add(bytes, Relaxed);
     }
 
+    /// Texts of its became tokens.
+    pub fn encoded(&self, tokens: u64) {
+        self.encoded_tokens.fetch_add(tokens, Relaxed);
+    }
+
+    /// Tokens of its became texts.
+    pub fn decoded(&self, tokens: u64) {
+        self.decoded_tokens.fetch_add(tokens, Relaxed);
+    }
+
     /// It called another model.
     pub fn called_model(&self) {
         self.model_calls.fetch_add(1, Relaxed);
@@ -234,6 +260,8 @@ mod tests {
         acme.called_http();
         acme.sent_http(3);
         acme.received_http(7);
+        acme.encoded(11);
+        acme.decoded(5);
         model.of_tenant(None).request(1);
         model.of_tenant(None).failed();
         let page = page(&usage);
@@ -246,6 +274,8 @@ mod tests {
             r#"nereid_plugin_http_requests_total{model="m",tenant="acme"} 1"#,
             r#"nereid_plugin_http_sent_bytes_total{model="m",tenant="acme"} 3"#,
             r#"nereid_plugin_http_received_bytes_total{model="m",tenant="acme"} 7"#,
+            r#"nereid_plugin_encoded_tokens_total{model="m",tenant="acme"} 11"#,
+            r#"nereid_plugin_decoded_tokens_total{model="m",tenant="acme"} 5"#,
             r#"nereid_plugin_failures_total{model="m",tenant=""} 1"#,
         ] {
             assert!(page.contains(line), "{line} in {page}");

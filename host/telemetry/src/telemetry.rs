@@ -13,6 +13,7 @@ use prometheus::TextEncoder;
 use crate::{
     custom_metrics::CustomMetrics,
     families, first_response,
+    followed_files::FollowedFiles,
     gpu_metrics::{GPU_LABEL, GpuSource},
     host_usage::{HostUsage, HostUsageReader},
     memory_metrics::MemorySource,
@@ -34,6 +35,7 @@ pub struct Telemetry {
     memory: OnceLock<MemorySource>,
     /// Where there are tenants.
     tenants: OnceLock<TenantSource>,
+    files: FollowedFiles,
     custom: Arc<CustomMetrics>,
     plugins: Arc<PluginUsage>,
 }
@@ -51,6 +53,7 @@ impl Telemetry {
             gpus: OnceLock::new(),
             memory: OnceLock::new(),
             tenants: OnceLock::new(),
+            files: FollowedFiles::default(),
             custom: Arc::default(),
             plugins: Arc::default(),
         };
@@ -97,6 +100,11 @@ impl Telemetry {
         &self.custom
     }
 
+    /// The files that the server follows.
+    pub fn files(&self) -> &FollowedFiles {
+        &self.files
+    }
+
     /// What plugins use.
     pub fn plugins(&self) -> &Arc<PluginUsage> {
         &self.plugins
@@ -141,6 +149,7 @@ impl Telemetry {
         families.extend(self.memory.get().into_iter().flat_map(|source| families::of_memory(&(source.0)())));
         families.extend(self.plugins.gather());
         families.extend(self.tenants.get().into_iter().flat_map(|source| tenant_metrics::gather(&(source.0)())));
+        families.extend(self.files.gather());
         families.extend(self.custom.gather());
         let mut page = String::new();
         // The encoder refuses a family without series, which `gather` leaves out, and fails on nothing else.

@@ -17,11 +17,18 @@ use crate::quota::{Exceeded, Meter, Quota};
 /// A tenant; what its requests are admitted by.
 pub(crate) struct Account {
     name: Arc<str>,
-    quota: Quota,
-    meter: Arc<Mutex<Meter>>,
+    admission: Arc<Mutex<Admission>>,
     /// The moment that the meter counts from.
     epoch: Instant,
     usage: TenantUsage,
+}
+
+/// What is allowed, and what counts against it. Changed together, so that no request meets a half of each.
+#[derive(Debug)]
+struct Admission {
+    /// `None` for a tenant that the operator lists no more: nothing of it is admitted.
+    quota: Option<Quota>,
+    meter: Meter,
 }
 
 /// What a tenant's clients asked for; for metrics.
@@ -34,13 +41,23 @@ struct TenantUsage {
 }
 
 /// A request under way.
-struct UnderWay(Arc<Mutex<Meter>>);
+struct UnderWay(Arc<Mutex<Admission>>);
 
 // === impl Account ===
 
 impl Account {
     pub(crate) fn new(name: Arc<str>, quota: Quota) -> Self {
-        Self { name, quota, meter: Arc::default(), epoch: Instant::now(), usage: TenantUsage::default() }
+        let admission = Arc::new(Mutex::new(Admission { quota: Some(quota), meter: Meter::default() }));
+        Self { name, admission, epoch: Instant::now(), usage: TenantUsage::default() }
+    }
+
+    /// From now on this is what is allowed; what counts against it goes on. `None` admits nothing.
+    pub(crate) fn set_quota(&self, quota: Option<Quota>) {
+        self.admission.lock().quota = quota;
+    }
+
+    pub(crate) fn is_listed(&self) -> bool {
+        self.admission.lock().quota.is_some()
     }
 
     pub(crate) fn reading(&self) -> TenantReading {
@@ -51,7 +68,7 @@ impl Account {
             input_bytes: usage.input_bytes.load(Relaxed),
             rejected_for_rate: usage.rejected_for_rate.load(Relaxed),
             rejected_for_concurrency: usage.rejected_for_concurrency.load(Relaxed),
-            under_way: self.meter.lock().under_way(),
+            under_way: self.admission.lock().meter.under_way(),
         }
     }
 
@@ -83,17 +100,24 @@ impl Tenant for Account {
     }
 
     fn admit(&self, input_bytes: u64) -> Result<SharedTicket, InferError> {
-        let admitted = self.meter.lock().admit(&self.quota, self.epoch.elapsed());
+        let mut admission = self.admission.lock();
+        let Admission { quota, meter } = &mut *admission;
+        let quota = quota.as_ref().ok_or_else(|| {
+            let name = &self.name;
+            InferError::permission(format!("nereid.toml lists no tenant '{name}' any more: its keys are for nothing"))
+        })?;
+        let admitted = meter.admit(quota, self.epoch.elapsed());
+        drop(admission);
         admitted.map_err(|exceeded| self.refuse(exceeded))?;
         self.usage.admitted.fetch_add(1, Relaxed);
         self.usage.input_bytes.fetch_add(input_bytes, Relaxed);
-        Ok(Arc::new(UnderWay(self.meter.clone())))
+        Ok(Arc::new(UnderWay(self.admission.clone())))
     }
 }
 
 impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Account({}, {:?})", self.name, self.quota)
+        write!(f, "Account({}, {:?})", self.name, self.admission.lock().quota)
     }
 }
 
@@ -109,6 +133,6 @@ impl Ticket for UnderWay {}
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.lock().release();
+        self.0.lock().meter.release();
     }
 }

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use nereid_plugin::{CONTRACT_VERSION, ImportedInterface, Inspection, Language};
+use nereid_plugin::{CONTRACT_VERSION, ImportedInterface, Inspection, Language, Need, PluginKind};
 use serde_json::{Value, json};
 
 use crate::{WorkshopError, sandbox, units};
@@ -54,6 +54,15 @@ impl Report {
                 "misfit": import.misfit,
             })
         });
+        let needs = found.needs.iter().map(|need| {
+            json!({
+                "key": need.key,
+                "example": need.example,
+                "what": need.what,
+                "required": need.is_required,
+                "imports": need.imports,
+            })
+        });
         let makers = found.makers.iter().map(|maker| json!({ "name": maker.name, "version": maker.version }));
         json!({
             "file": self.file,
@@ -64,6 +73,7 @@ impl Report {
             "language": found.language.map(Language::title),
             "makers": makers.collect::<Vec<Value>>(),
             "imports": imports.collect::<Vec<Value>>(),
+            "grants": needs.collect::<Vec<Value>>(),
             "exports": found.exports,
             "component_bytes": found.component_bytes,
             "code_bytes": found.code_bytes,
@@ -96,6 +106,7 @@ impl fmt::Display for Report {
         }
         write_list(f, "exports", &found.exports)?;
         write_list(f, "imports", &import_lines(&found.imports))?;
+        write_list(f, "grants", &grant_lines(&found.needs))?;
         if self.fits() {
             return writeln!(f, "It fits this server.");
         }
@@ -138,6 +149,20 @@ fn import_lines(imports: &[ImportedInterface]) -> Vec<String> {
     own.chain(packages.into_iter().map(|(head, interfaces)| with_list(head, &interfaces))).collect()
 }
 
+/// What `plugin.toml` may have to say, line by line; nothing for a plugin that stays within itself.
+fn grant_lines(needs: &[Need]) -> Vec<String> {
+    if needs.is_empty() {
+        return Vec::new();
+    }
+    let width = needs.iter().map(|need| need.example.len()).max().unwrap_or_default();
+    let line = |need: &Need| {
+        let required = if need.is_required { "; without it the plugin is not loaded" } else { "" };
+        format!("{:width$}  # {}{required}", need.example, need.what)
+    };
+    let head = "[grants]  # in plugin.toml; of these, what it really uses".to_owned();
+    std::iter::once(head).chain(needs.iter().map(line)).collect()
+}
+
 /// The head, and below it the names, of many only the first.
 fn with_list(mut head: String, names: &[&str]) -> String {
     let shown = names.get(..NAMES_SHOWN_MAX).unwrap_or(names);
@@ -173,6 +198,7 @@ mod tests {
             inspection: Inspection {
                 kind: Some(PluginKind::Transform),
                 imports: vec![import],
+                needs: vec![],
                 exports: vec!["nereid:plugin/transform@1.0.0".to_owned()],
                 misfits: vec![],
                 language: Some(Language::Rust),
@@ -192,9 +218,22 @@ a.wasm: a plugin for the world transform-plugin of nereid:plugin@1.0.0
   exports   nereid:plugin/transform@1.0.0
   imports   nereid:plugin/tensors@1.0.0: tensors
               tensor.read tensor.create
+  grants    nothing
 It fits this server.
 ";
         assert_eq!(report().to_string(), expected);
+    }
+
+    #[test]
+    fn what_may_have_to_be_granted_stands_as_plugin_toml_has_it() {
+        let need = |key, example, is_required| Need { key, example, what: "some", is_required, imports: vec![] };
+        let needs = [need("models", "models = []", false), need("http", "http = [1]", true)];
+        let expected = [
+            "[grants]  # in plugin.toml; of these, what it really uses",
+            "models = []  # some",
+            "http = [1]   # some; without it the plugin is not loaded",
+        ];
+        assert_eq!(grant_lines(&needs), expected);
     }
 
     #[test]

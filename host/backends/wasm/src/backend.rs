@@ -20,7 +20,7 @@ use nereid_plugin::{
 use nereid_telemetry::{CustomMetrics, PluginUsage};
 use parking_lot::Mutex;
 
-use crate::{complete, life_settings, model::WasmModel, plugin_file, policy::PluginPolicy};
+use crate::{complete, life_settings, model::WasmModel, plugin_file, policy::SharedPolicy};
 
 /// The component's file in a version directory.
 const DEFAULT_MODEL_FILENAME: &str = "model.wasm";
@@ -38,7 +38,7 @@ pub struct PluginSettings {
     /// What a plugin gets that asks for nothing.
     pub limits: PluginLimits,
     /// What no plugin gets more of, whatever its `plugin.toml` asks for.
-    pub policy: PluginPolicy,
+    pub policy: SharedPolicy,
     /// Where the plugins' own metrics go.
     pub metrics: Arc<CustomMetrics>,
     /// Where what they use is counted.
@@ -73,7 +73,7 @@ impl PluginSettings {
             cache_directory,
             cache_key_file: None,
             limits,
-            policy: PluginPolicy::default(),
+            policy: SharedPolicy::default(),
             metrics: Arc::default(),
             usage: Arc::default(),
             listener: None,
@@ -108,7 +108,7 @@ impl WasmBackend {
 
     pub(crate) fn settle(&self, source: &ModelSource) -> Result<(PluginLimits, Grants), InferError> {
         let asked = plugin_file::read(&source.model_directory)?;
-        self.settings.policy.settle(source, asked, &self.settings.limits)
+        self.settings.policy.get().settle(source, asked, &self.settings.limits)
     }
 
     /// Whoever listens to every call, to see what each does, wants none refused for what others did.

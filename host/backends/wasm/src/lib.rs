@@ -21,6 +21,6 @@ pub use crate::{
     agents::WasmAgents,
     backend::{PluginPorts, PluginSettings, WasmBackend},
     limits_table::LimitsTable,
-    policy::{AllowedFolder, Ceiling, PluginPolicy, SecretSource, TenantPlugins},
+    policy::{AllowedFolder, Ceiling, PluginPolicy, SecretSource, SharedPolicy, TenantPlugins},
     strategies::WasmStrategies,
 };

@@ -70,6 +70,10 @@ impl LoadedModel for WasmModel {
         self.plugin.retire();
     }
 
+    fn may_repeat_requests(&self) -> bool {
+        !self.plugin.reaches_outside()
+    }
+
     fn digest(&self) -> Option<&str> {
         Some(self.plugin.digest())
     }

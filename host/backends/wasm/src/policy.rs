@@ -15,6 +15,7 @@ use std::{collections::BTreeMap, env, sync::Arc};
 
 use nereid_inference::{InferError, ModelSource};
 use nereid_plugin::{Clocks, Grants, HttpRule, HttpTls, ModelGrant, NamePatterns, PluginLimits};
+use parking_lot::Mutex;
 
 pub use self::{folders::AllowedFolder, secrets::SecretSource};
 use crate::plugin_file::{GrantsTable, PluginFile};
@@ -34,6 +35,10 @@ pub struct PluginPolicy {
     /// How servers that plugins call are recognised.
     pub http_tls: Arc<HttpTls>,
 }
+
+/// What the operator allows now. A clone is the same.
+#[derive(Clone, Debug, Default)]
+pub struct SharedPolicy(Arc<Mutex<Arc<PluginPolicy>>>);
 
 /// What a plugin may have at most.
 #[derive(Clone, Debug)]
@@ -77,6 +82,26 @@ impl Default for Ceiling {
             http: Vec::new(),
             clocks: true,
         }
+    }
+}
+
+// === impl SharedPolicy ===
+
+impl SharedPolicy {
+    /// What is allowed to whoever is loaded now.
+    pub fn get(&self) -> Arc<PluginPolicy> {
+        self.0.lock().clone()
+    }
+
+    /// From the next load on, this is allowed; plugins that are loaded keep what they were granted.
+    pub fn set(&self, policy: PluginPolicy) {
+        *self.0.lock() = Arc::new(policy);
+    }
+}
+
+impl From<PluginPolicy> for SharedPolicy {
+    fn from(policy: PluginPolicy) -> Self {
+        Self(Arc::new(Mutex::new(Arc::new(policy))))
     }
 }
 

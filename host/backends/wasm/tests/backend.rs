@@ -62,7 +62,7 @@ fn source(bytes: &[u8], config: ModelConfig) -> (TempDir, ModelSource) {
 /// A server with this ceiling for all plugins.
 fn backend_with(ceiling: Ceiling) -> WasmBackend {
     let policy = PluginPolicy { ceiling, ..PluginPolicy::default() };
-    WasmBackend::new(PluginSettings { policy, ..PluginSettings::new(None) }, PluginPorts::default())
+    WasmBackend::new(PluginSettings { policy: policy.into(), ..PluginSettings::new(None) }, PluginPorts::default())
 }
 
 fn write_limits(directory: &Path, text: &str) {

@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use nereid_backend::{Instance, fake::FakeBehaviour};
+use nereid_backend::{
+    Instance,
+    fake::{FakeBehaviour, FakeInstance},
+};
 use nereid_inference::{
     ModelConfig, ModelSource,
     config::{WarmupData, WarmupInput, WarmupSample},
@@ -11,7 +14,7 @@ use nereid_tensor::DataType;
 use tokio::runtime::Runtime;
 
 use super::*;
-use crate::test_service::{echo, input, source};
+use crate::test_service::{echo, input, source, tensor};
 
 fn sample(data_type: DataType, dims: &[i64], data: WarmupData) -> WarmupSample {
     let input = WarmupInput { data_type: data_type.into(), dims: dims.to_vec(), data: Some(data) };
@@ -116,6 +119,28 @@ fn samples_run_on_both_kinds_of_instances_and_failures_fail_the_load() {
     expect(FakeBehaviour { panics: true, ..FakeBehaviour::default() }, "the backend panicked");
     let forgotten = "the backend returned without answering the request";
     expect(FakeBehaviour { forgets: true, ..FakeBehaviour::default() }, forgotten);
+}
+
+#[test]
+fn a_request_of_the_generation_before_is_tried_when_it_fits_and_its_failure_says_what_to_do() {
+    let runtime = Runtime::new().unwrap();
+    let source = source(echo("m", 2));
+    let requests =
+        || vec![InferRequest::new(vec![tensor("X", &[1.0, 2.0])]), InferRequest::new(vec![tensor("X", &[1.0])])];
+    let warmup = Warmup::read(&source).unwrap().with_traffic(requests(), &source).unwrap();
+    assert_eq!(warmup.samples.len(), 1, "the other one is of another signature");
+    let run = |behaviour| {
+        let outputs = vec!["Y".into()];
+        let mut instance = FakeInstance { behaviour, outputs, ..FakeInstance::default() }.into_instance();
+        warmup.run(&mut instance, runtime.handle())
+    };
+    assert_eq!(run(FakeBehaviour::default()).unwrap().batch_bytes, 16);
+    let failing = FakeBehaviour { failure: Some("no luck".into()), ..FakeBehaviour::default() };
+    assert_eq!(
+        run(failing).unwrap_err().message(),
+        "it fails on a request that the generation before has answered: no luck; where that is as it should be, load it with the \
+         parameter 'swap_warmup_requests' set to 0"
+    );
 }
 
 #[test]

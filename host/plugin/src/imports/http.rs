@@ -81,10 +81,10 @@ impl WasiHttpView for PluginState {
 
 impl PluginState {
     fn outbound_call(&self) -> Option<OutboundCall> {
-        self.call.serving.as_ref().map(|serving| OutboundCall {
-            usage: self.spec.usage.of_tenant(serving.tenant.as_ref().map(|tenant| tenant.name())),
-            deadline: self.call.clock.deadline(),
-        })
+        self.call
+            .serving
+            .is_some()
+            .then(|| OutboundCall { usage: self.usage_of_caller(), deadline: self.call.clock.deadline() })
     }
 }
 

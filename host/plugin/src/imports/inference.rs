@@ -139,7 +139,7 @@ impl PluginState {
             ..child
         };
         let give_up = call.timeout_ms.map(|ms| Instant::now() + Duration::from_millis(u64::from(ms)));
-        let model = self.find_called(&serving, &call.model, call.version);
+        let model = self.find_called(&call.model, call.version);
         Ok(model.map(|model| PendingCall { give_up, ..PendingCall::begin(&*model, call.model, request, charges) }))
     }
 
@@ -164,13 +164,8 @@ impl PluginState {
     }
 
     /// The model that an admitted call goes to.
-    pub(super) fn find_called(
-        &self,
-        serving: &Serving,
-        model: &str,
-        version: Option<u64>,
-    ) -> Result<Arc<dyn ServedModel>, InferError> {
-        self.spec.usage.of_tenant(serving.tenant.as_ref().map(|tenant| tenant.name())).called_model();
+    pub(super) fn find_called(&self, model: &str, version: Option<u64>) -> Result<Arc<dyn ServedModel>, InferError> {
+        self.usage_of_caller().called_model();
         self.spec.service.get()?.model(model, version)
     }
 

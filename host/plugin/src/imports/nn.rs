@@ -126,7 +126,7 @@ impl PluginState {
     ) -> wasmtime::Result<Result<Computation, InferError>> {
         let serving = self.serving()?;
         let started = self.admit_call(&serving, &named.model).and_then(|callers| {
-            let model = self.find_called(&serving, &named.model, named.version)?;
+            let model = self.find_called(&named.model, named.version)?;
             let signature = model.signature();
             tensors::check_outputs(signature)?;
             let inputs = names::assign(signature, inputs)?;

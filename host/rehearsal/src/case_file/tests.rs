@@ -51,6 +51,21 @@ fn a_case_has_a_request_a_response_and_the_answers_of_other_models() {
 }
 
 #[test]
+fn a_case_may_list_the_models_that_the_plugin_controls() {
+    let case = read(&format!(r#"{{{REQUEST}, "control": {{"a": "READY", "b": {{"error": "no room"}}}}}}"#)).unwrap();
+    let expected = [
+        ("a".to_owned(), Controlled::State(ModelState::Ready)),
+        ("b".to_owned(), Controlled::Fails("no room".to_owned())),
+    ];
+    assert_eq!(case.control, Some(expected.into()));
+    assert_eq!(read(&format!("{{{REQUEST}}}")).unwrap().control, None);
+    check_refused(
+        &format!(r#"{{{REQUEST}, "control": {{"a": "ready"}}}}"#),
+        "control['a']: 'ready' is no state: expected READY, UNAVAILABLE, LOADING or UNLOADING",
+    );
+}
+
+#[test]
 fn a_case_may_have_several_steps() {
     let case =
         read(&format!(r#"{{"steps": [{{{REQUEST}}}, {{{REQUEST}, "error": "no"}}, {{{REQUEST}, "responses": []}}]}}"#));

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use nereid_inference::{ErrorKind, GenerationState, InferError};
+use nereid_inference::{ErrorKind, GenerationState, InferError, ModelIdentity};
 
 use crate::{
     Repository, book::Previous, control::Load, layout, model_id::ModelId, source::Source, swap::Origin, versions,
@@ -36,6 +36,10 @@ impl Repository {
         self.check_files(id, &previous)?;
         self.book.lock().reject_served(id);
         drop(held);
+        for version in &previous.versions {
+            let identity = ModelIdentity::new(id.name.clone(), *version).within(id.namespace.clone());
+            self.loader.forget_traffic(&identity);
+        }
         let origin = Origin::request(&format!("rollback by {requested_by}"), previous.source.given.is_some());
         let load = Load::again(id, previous.source.given.clone(), origin);
         if let Some(Err(error)) = self.load_and_relink(load)?.remove(id) {

@@ -6,7 +6,9 @@ use std::{
 };
 
 use clap::{ArgAction, Args};
-use nereid_client::{Call, Endpoint, HeaderArgument, InputArgument, Scale, ShapeArgument};
+use nereid_client::{Call, ClientError, InputArgument, Scale, ShapeArgument};
+
+use crate::arguments::DestinationArguments;
 
 pub(crate) const EXAMPLES: &str = "\
 VALUE is a list (1,2,3 or [[1,2],[3,4]]), a text for BYTES inputs, or @FILE: a PNG or JPEG picture, a NumPy array (.npy), or raw
@@ -25,9 +27,8 @@ pub struct InferArguments {
     #[arg(value_name = "MODEL")]
     pub model: String,
 
-    /// Where the server is: http://HOST:PORT or grpc://HOST:PORT
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000")]
-    pub url: Endpoint,
+    #[command(flatten)]
+    pub destination: DestinationArguments,
 
     /// Version of the model; the one that the server chooses unless given
     #[arg(long, value_name = "VERSION")]
@@ -62,10 +63,6 @@ pub struct InferArguments {
     #[arg(long, value_name = "SECONDS", default_value = "60")]
     pub timeout: NonZeroU64,
 
-    /// A header, or gRPC metadata, of every request: NAME=VALUE; may be given several times
-    #[arg(long = "header", value_name = "NAME=VALUE", action = ArgAction::Append)]
-    pub headers: Vec<HeaderArgument>,
-
     /// Send the request so often, one after the other, and print how long that took
     #[arg(long, value_name = "COUNT", default_value = "1")]
     pub count: NonZeroU64,
@@ -75,9 +72,12 @@ pub struct InferArguments {
 
 impl InferArguments {
     /// The same in the words of the client.
-    pub fn call(&self) -> Call {
-        Call {
-            endpoint: self.url.clone(),
+    ///
+    /// # Errors
+    /// See [`DestinationArguments::destination`].
+    pub fn call(&self) -> Result<Call, ClientError> {
+        Ok(Call {
+            destination: self.destination.destination()?,
             model: self.model.clone(),
             version: self.version,
             inputs: self.inputs.clone(),
@@ -87,8 +87,7 @@ impl InferArguments {
             classes: self.classes.map(NonZeroU32::get),
             json: self.json,
             timeout: Duration::from_secs(self.timeout.get()),
-            headers: self.headers.clone(),
             count: self.count,
-        }
+        })
     }
 }

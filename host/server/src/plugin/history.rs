@@ -21,8 +21,10 @@ pub(super) struct HistoryArguments {
 
 /// Prints the generations that the server remembers.
 pub(super) fn run(arguments: &HistoryArguments) -> Result<ExitCode, ServerError> {
-    let repository = arguments.remote.repository()?;
-    let generations = wait(async { repository.history(&arguments.model).await.map_err(ServerError::Client) })?;
+    let generations = wait(async {
+        let repository = arguments.remote.repository().await?;
+        repository.history(&arguments.model).await.map_err(ServerError::Client)
+    })?;
     print!("{}", table(&generations));
     Ok(ExitCode::SUCCESS)
 }

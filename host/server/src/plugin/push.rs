@@ -48,9 +48,9 @@ pub(super) struct PushArguments {
 
 /// Brings the build and says what became of it.
 pub(super) fn run(arguments: &PushArguments) -> Result<ExitCode, ServerError> {
-    let repository = arguments.remote.repository()?;
     let model = &arguments.model;
     wait(async {
+        let repository = arguments.remote.repository().await?;
         let place = repository.file_of(model, arguments.version).await.map_err(ServerError::Client)?;
         let parcel = parcel(&arguments.path, place)?;
         let bytes: usize = parcel.files.values().map(Vec::len).sum();

@@ -5,24 +5,19 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use clap::{ArgAction, Args};
-use nereid_client::{Endpoint, Generation, HeaderArgument, RemoteRepository};
+use clap::Args;
+use nereid_client::{Endpoint, Generation, RemoteRepository};
 use tokio::runtime;
 
-use crate::error::ServerError;
+use crate::{arguments::DestinationArguments, error::ServerError};
 
 /// Digits of a hash that are shown: enough to tell the builds of a day apart.
 const HASH_DIGITS_SHOWN: usize = 12;
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct RemoteArguments {
-    /// Where the server is: http://HOST:PORT
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000")]
-    url: Endpoint,
-
-    /// A header of every request, a key for example: NAME=VALUE; may be given several times
-    #[arg(long = "header", value_name = "NAME=VALUE", action = ArgAction::Append)]
-    headers: Vec<HeaderArgument>,
+    #[command(flatten)]
+    destination: DestinationArguments,
 
     /// How long the server may take for a request, compiling and warming up included, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "300")]
@@ -33,12 +28,13 @@ pub(super) struct RemoteArguments {
 
 impl RemoteArguments {
     pub(super) fn url(&self) -> &Endpoint {
-        &self.url
+        &self.destination.url
     }
 
-    pub(super) fn repository(&self) -> Result<RemoteRepository, ServerError> {
+    pub(super) async fn repository(&self) -> Result<RemoteRepository, ServerError> {
         let timeout = Duration::from_secs(self.timeout.get());
-        RemoteRepository::new(&self.url, &self.headers, timeout).map_err(ServerError::Client)
+        let destination = self.destination.destination().map_err(ServerError::Client)?;
+        RemoteRepository::open(&destination, timeout).await.map_err(ServerError::Client)
     }
 }
 

@@ -23,8 +23,8 @@ pub(super) struct RollbackArguments {
 
 /// Brings the generation before back, and says which one that is.
 pub(super) fn run(arguments: &RollbackArguments) -> Result<ExitCode, ServerError> {
-    let repository = arguments.remote.repository()?;
     wait(async {
+        let repository = arguments.remote.repository().await?;
         repository.roll_back(&arguments.model).await.map_err(ServerError::Client)?;
         announce_served(&repository, &arguments.model).await
     })?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use nereid_client::{Endpoint, RemoteModels};
+use nereid_client::{Destination, Endpoint, RemoteModels};
 use nereid_rehearsal::{RehearsalError, Stage, StageSettings};
 use tokio::{runtime::Runtime, task::block_in_place};
 
@@ -40,7 +40,11 @@ pub(super) fn run(arguments: &TestArguments) -> Result<ExitCode, ServerError> {
 /// How many failed.
 async fn play(arguments: &TestArguments) -> Result<usize, ServerError> {
     let server = match &arguments.server {
-        Some(endpoint) => Some(RemoteModels::open(endpoint, CONNECT_TIMEOUT).await.map_err(RehearsalError::from)?),
+        Some(endpoint) => Some(
+            RemoteModels::open(&Destination::open(endpoint.clone()), CONNECT_TIMEOUT)
+                .await
+                .map_err(RehearsalError::from)?,
+        ),
         None => None,
     };
     let trial = &arguments.trial;

@@ -61,3 +61,35 @@ fn one_tenant_does_not_use_up_what_is_anothers() {
     assert!(tenants.find("a").unwrap().admit(0).is_err());
     assert!(tenants.find("b").unwrap().admit(0).is_ok());
 }
+
+#[test]
+fn a_new_list_counts_from_the_next_request_on_and_forgets_nothing_that_is_under_way() {
+    let tenants = Tenants::listed(quotas(Quota::new(None, None, Some(2)).unwrap()));
+    let acme = tenants.find("acme").unwrap();
+    let held = [acme.admit(1).unwrap(), acme.admit(1).unwrap()];
+    tenants.change(quotas(Quota::new(None, None, Some(3)).unwrap()));
+    let third = acme.admit(1).unwrap();
+    assert!(acme.admit(1).unwrap_err().message().contains("has 3 requests under way"));
+    tenants.change(quotas(Quota::new(None, None, Some(1)).unwrap()));
+    drop((held, third));
+    let _held = acme.admit(1).unwrap();
+    assert!(acme.admit(1).unwrap_err().message().contains("has 1 requests under way"));
+    assert_eq!(tenants.readings()[0].admitted, 4);
+}
+
+#[test]
+fn a_tenant_that_is_listed_no_more_is_admitted_nothing_until_it_is_again() {
+    let listed = |name: &str| BTreeMap::from([(name.into(), Quota::default())]);
+    let tenants = Tenants::listed(listed("acme"));
+    let acme = tenants.find("acme").unwrap();
+    tenants.change(listed("bolt"));
+    let error = acme.admit(1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Permission);
+    assert_eq!(error.message(), "nereid.toml lists no tenant 'acme' any more: its keys are for nothing");
+    assert_eq!(tenants.find("acme").unwrap_err().0, "nereid.toml lists no tenant 'acme', only bolt");
+    tenants.change(listed("acme"));
+    assert!(acme.admit(1).is_ok() && tenants.find("acme").is_ok() && tenants.find("bolt").is_err());
+    assert_eq!(tenants.readings().len(), 1, "nobody has a key of 'bolt'");
+    tenants.change(BTreeMap::new());
+    assert!(acme.admit(1).is_ok() && tenants.find("whoever").is_ok(), "without a list every name is a tenant");
+}

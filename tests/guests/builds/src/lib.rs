@@ -2,7 +2,7 @@
 //! some bytes, without a compiler; and so do faults: a build may refuse to start, trap over every request, or take its time.
 //!
 //! `BUILD` is the build's number, `STEP` how many requests of the same sequence this guest has seen. A request with the parameter
-//! `count` gets as many responses.
+//! `count` gets as many responses; one with `spin` is computed for as many million steps, each of some nanoseconds.
 
 use std::{collections::HashMap, hint::black_box};
 
@@ -10,6 +10,9 @@ use nereid_sdk::{Error, ErrorCode, Model, Outcome, Request, Response, SequenceId
 
 /// What a test changes: a word of four letters, and the number.
 static BUILD: [u8; 16] = *b"BUILD:fine:00001";
+
+/// How long a slow build takes: some fifty milliseconds.
+const SLOW_MILLIONS: i64 = 20;
 
 struct Builds {
     number: i32,
@@ -40,7 +43,11 @@ impl Builds {
         match self.kind.as_str() {
             "trap" => panic!("this build traps"),
             "fail" => return Err(Error::internal("this build fails")),
+            "slow" => spin(SLOW_MILLIONS),
             _ => {}
+        }
+        if let Some(millions) = request.parameter("spin").and_then(|millions| millions.as_i64()) {
+            spin(millions);
         }
         let step = self.step(request);
         match request.parameter("count").and_then(|count| count.as_i64()) {
@@ -75,6 +82,15 @@ impl Builds {
             .output("BUILD", Tensor::from_elements(&[1], &[self.number])?)
             .output("STEP", Tensor::from_elements(&[1], &[step])?))
     }
+}
+
+/// Computes for so many million steps, of which each needs the one before.
+fn spin(millions: i64) {
+    let mut state = 1_u64;
+    for _ in 0..millions.saturating_mul(1_000_000) {
+        state = black_box(state).wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+    }
+    black_box(state);
 }
 
 export_model!(Builds);

@@ -124,6 +124,7 @@ impl HostTokenizer for PluginState {
         });
         let encoding = encoding.await?.and_then(|encoded| {
             let encoded = encoded.ok_or_else(|| InferError::internal("encode: there is no tensor"))?;
+            self.usage_of_caller().encoded(encoded.token_count);
             let kept = self.keep_all(&operands.charges, vec![encoded.ids, encoded.mask, encoded.type_ids])?;
             let [ids, mask, type_ids] = <[Handle; 3]>::try_from(kept)
                 .map_err(|_| InferError::internal("encode: three tensors became others"))?;
@@ -145,10 +146,16 @@ impl HostTokenizer for PluginState {
         if let Err(error) = options.finish() {
             return Ok(Err(error));
         }
-        self.operate_one(operands, Weight::passes(ENCODING_PASSES), move |[ids], budget| {
+        let [ids] = &operands.tensors;
+        let token_count = ids.element_count();
+        let decoded = self.operate_one(operands, Weight::passes(ENCODING_PASSES), move |[ids], budget| {
             tokenizer.decode(&ids, skip_special, budget)
-        })
-        .await
+        });
+        let decoded = decoded.await?;
+        if decoded.is_ok() {
+            self.usage_of_caller().decoded(token_count);
+        }
+        Ok(decoded)
     }
 
     fn drop(&mut self, handle: Resource<TokenizerHandle>) -> wasmtime::Result<()> {
