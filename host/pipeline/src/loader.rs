@@ -170,7 +170,7 @@ impl ModelLoader for Loader {
         swap_guard::settings(&source.config, backend.guards_swaps())?;
         kept_requests::wanted(&source.config)?;
         wanted_instances(&source.config)?;
-        let strategies = self.0.strategies.as_ref().and_then(|sources| sources.folder.as_deref());
+        let strategies = self.settings.strategies.as_ref().and_then(|sources| sources.folder.as_deref());
         strategy::find(source, strategies, backend.name())?;
         scheduler_settings(source).map(|_| ())
     }

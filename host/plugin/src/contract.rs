@@ -136,9 +136,10 @@ pub(crate) fn exported(origin: &str, engine: &Engine, component: &Component) -> 
             origin: origin.to_owned(),
             expected: EXPORTED.map(|interface| format!("{PACKAGE}/{interface}@{CONTRACT_VERSION}")).join(" or "),
             found: if exports.is_empty() { "no exports at all".to_owned() } else { exports.join(", ") },
-            advice: "Build it for one of the worlds transform-plugin, model-plugin, full-model-plugin, agent-plugin and \
+            advice:
+                "Build it for one of the worlds transform-plugin, model-plugin, full-model-plugin, agent-plugin and \
                      batching-plugin, with a Nereid SDK"
-                .to_owned(),
+                    .to_owned(),
         }),
         _ => Err(PluginError::Exports {
             origin: origin.to_owned(),

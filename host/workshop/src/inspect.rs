@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use nereid_plugin::{CONTRACT_VERSION, ImportedInterface, Inspection, Language, Need, PluginKind};
+use nereid_plugin::{CONTRACT_VERSION, ImportedInterface, Inspection, Language, Need};
 use serde_json::{Value, json};
 
 use crate::{WorkshopError, sandbox, units};

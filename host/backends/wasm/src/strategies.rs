@@ -69,7 +69,7 @@ impl BatchStrategies for WasmStrategies {
         let settings = &backend.settings;
         let defaults =
             PluginLimits { wall_time_max: WALL_TIME_MAX, cpu_time_max: CPU_TIME_MAX, ..settings.limits.clone() };
-        let (limits, grants) = settings.policy.settle(source, asked, &defaults)?;
+        let (limits, grants) = settings.policy.get().settle(source, asked, &defaults)?;
         let limits = PluginLimits {
             wall_time_max: limits.wall_time_max.min(TIME_CEILING),
             cpu_time_max: limits.cpu_time_max.min(TIME_CEILING),

@@ -29,7 +29,9 @@ pub(super) fn run(arguments: &NewArguments) -> Result<ExitCode, ServerError> {
     let folder = nereid_workshop::new(arguments.language, arguments.world, &arguments.folder)?;
     println!("{} is begun; what comes next:", folder.display());
     let next = match arguments.world {
-        World::Transform | World::Model => "nereid plugin test\n  nereid serve --model-repository=..",
+        World::Transform | World::Model | World::FullModel => {
+            "nereid plugin test\n  nereid serve --model-repository=.."
+        }
         World::Agent => "nereid serve --model-repository=MODELS --repoagent-directory=..",
         World::Batching => "nereid serve --model-repository=..",
     };
