@@ -93,8 +93,7 @@ impl BackendModel {
         rules.gpus.admit(&source.identity.name, wanted.iter().map(|wanted| &wanted.spec))?;
         // What a backend shares between instances, threads of a library for example, works where they do.
         let cores = shared_cores(&wanted, &rules.host_policies)?;
-        let instances = wanted.len();
-        let memory = memory.as_ref().map(|budget| MemoryUse::begin(budget, &source, instances));
+        let memory = memory.as_ref().map(|budget| MemoryUse::begin(budget, &source, wanted.len()));
         let mut memory = memory.transpose()?;
         let loaded = on_cores(cores.as_ref(), || {
             let _within = runtime.enter();
@@ -103,11 +102,8 @@ impl BackendModel {
         memory.iter_mut().for_each(MemoryUse::shared_part_is_loaded);
         let warmup = warmup.with_traffic(shelf.requests(), &source)?;
         let keeper = Keeper::new(shelf, &source.config, (loaded.may_repeat_requests(), limits.kept_request_bytes_max))?;
-        let metrics = telemetry.model(&source.identity, &source.config);
-        let decisions = Decisions::new(source.identity.clone(), limits.decisions_max);
-        let recorder = Recorder::new(metrics, source.config.is_decoupled()).keeping(decisions);
+        let recorder = recorder(loader, &source, guard.as_ref());
         settings.strategy.iter().for_each(|_| recorder.count_strategy());
-        let recorder = Arc::new(recorder.watched(guard.map(|guard| guard.window)));
         let observer: Arc<dyn Observer> = recorder.clone();
         let maker = Maker {
             loaded,
@@ -118,9 +114,8 @@ impl BackendModel {
             runtime: runtime.clone(),
             warmed: Mutex::default(),
         };
-        let start = |instances| Scheduler::start(settings, instances, observer);
         let described = description(&wanted);
-        let roster = Roster::start(wanted, maker, start)?;
+        let roster = Roster::start(wanted, maker, |instances| Scheduler::start(settings, instances, observer))?;
         memory.iter_mut().try_for_each(|memory| memory.settle(roster.warmed(), &signature))?;
         let caching = cache.as_ref().filter(|_| source.config.caches_responses()).map(|cache| {
             let fingerprint = files.as_ref().and_then(VersionFiles::fingerprint);
@@ -145,6 +140,14 @@ impl BackendModel {
         };
         Ok(Self { config: source.config, core: Arc::new(core), is_retired: AtomicBool::new(false) })
     }
+}
+
+/// What counts for the version, and for how long it remembers.
+fn recorder(loader: &LoaderSettings, source: &ModelSource, guard: Option<&SwapGuardSettings>) -> Arc<Recorder> {
+    let metrics = loader.telemetry.model(&source.identity, &source.config);
+    let decisions = Decisions::new(source.identity.clone(), loader.limits.decisions_max);
+    let recorder = Recorder::new(metrics, source.config.is_decoupled()).keeping(decisions);
+    Arc::new(recorder.watched(guard.map(|guard| guard.window)))
 }
 
 impl ServedModel for BackendModel {

@@ -219,6 +219,7 @@ pub(crate) fn plugin_rows() -> Vec<PluginRow> {
             both(|limits| limits.metric_series_max.into()),
         ),
     ];
+    rows.extend(plugin_life_rows());
     rows.extend(plugin_http_rows());
     rows.push(plugin_row::<Count>(
         "invocations",
@@ -226,6 +227,27 @@ pub(crate) fn plugin_rows() -> Vec<PluginRow> {
         both(|limits| limits.invocations_max),
     ));
     rows
+}
+
+fn plugin_life_rows() -> Vec<PluginRow> {
+    vec![
+        plugin_row::<Count>(
+            "spans",
+            "spans, events and attributes that it adds to traces",
+            both(|limits| limits.spans_max.into()),
+        ),
+        plugin_row::<Bytes>("span_kib", "bytes of those", both(|limits| limits.span_bytes_max)),
+        plugin_row::<Time>(
+            "readiness_ms",
+            "one check whether an instance can work; longer is \"not ready\"",
+            milliseconds(|limits| limits.readiness_time_max),
+        ),
+        plugin_row::<Time>(
+            "drain_ms",
+            "what an instance does when nothing is routed to it any more",
+            milliseconds(|limits| limits.drain_time_max),
+        ),
+    ]
 }
 
 fn plugin_http_rows() -> Vec<PluginRow> {

@@ -79,12 +79,9 @@ impl<T: Sequenced + Send> Policy<T> for SequencePolicy<T> {
                 returned.into_iter().for_each(|item| self.reschedule(now, item, &mut actions));
                 self.instance_idle(now, instance, &mut actions);
             }
-            Event::InstanceAdded { instance, is_limited } => {
-                self.add_instance(now, instance, is_limited, &mut actions);
-            }
+            Event::InstanceAdded { instance, is_limited } => self.add_instance(now, instance, is_limited, &mut actions),
             Event::Granted(instance) => self.grant(instance, &mut actions),
             Event::InstanceRetired(instance) => self.retire_instance(instance, &mut actions),
-            // Requests of sequences are put together by their slots: nobody is asked.
             Event::Advised { .. } => {}
             Event::Wake => self.changed.extend(self.due.iter().map(|(_, instance)| *instance)),
             Event::Drain => self.drain(now, &mut actions),
