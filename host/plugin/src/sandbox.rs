@@ -43,7 +43,7 @@ const HANDLES_LENT_MAX: usize = 2048;
 pub(crate) struct Sandbox {
     store: Store<PluginState>,
     exported: Exported,
-    additional: Additional,
+    additional: Box<Additional>,
     invocations: u64,
     /// Handles that the guest never closed; it still counts them although the host freed what they stood for.
     leaked_handles: usize,
@@ -55,7 +55,7 @@ enum Exported {
     Transform(exports::transform::Guest),
     Model(exports::model::Guest),
     Agent(exports::agent::Guest),
-    Batching(exports::batching::Guest),
+    Batching(Box<exports::batching::Guest>),
 }
 
 /// What it may export besides.
@@ -106,12 +106,14 @@ impl Sandbox {
                 Exports::Transform(indices) => indices.load(&mut store, &instance).map(Exported::Transform),
                 Exports::Model(indices) => indices.load(&mut store, &instance).map(Exported::Model),
                 Exports::Agent(indices) => indices.load(&mut store, &instance).map(Exported::Agent),
-                Exports::Batching(indices) => indices.load(&mut store, &instance).map(Exported::Batching),
+                Exports::Batching(indices) => {
+                    indices.load(&mut store, &instance).map(|guest| Exported::Batching(Box::new(guest)))
+                }
             };
             Ok((exported?, Additional::load(plugin.compiled.additional(), &mut store, &instance)?))
         });
         let (exported, additional) = loaded.map_err(|error| explain(store.data_mut(), &error))?;
-        Ok(Self { store, exported, additional, invocations: 0, leaked_handles: 0 })
+        Ok(Self { store, exported, additional: Box::new(additional), invocations: 0, leaked_handles: 0 })
     }
 
     /// Frees what the guest left open, and keeps the guest unless it is worn out.

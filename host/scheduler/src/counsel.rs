@@ -26,7 +26,7 @@ pub(crate) enum Advice {
 #[derive(Debug)]
 pub(crate) enum StrategyCall {
     /// Ask it; the answer has the question's number.
-    Consider { number: u64, begins: bool, profile: RequestProfile },
+    Consider { number: u64, begins: bool, profile: Box<RequestProfile> },
     /// Tell it that the batch is complete, or begins anew.
     Formed,
     /// It has not answered in time: the batch goes on without it.
@@ -114,7 +114,7 @@ impl Counsel {
         let (number, begins) = (self.questions, !self.is_open);
         self.is_open = true;
         self.asked = Some(Asked { about, number, is_stale: false });
-        self.calls.push(StrategyCall::Consider { number, begins, profile: profile() });
+        self.calls.push(StrategyCall::Consider { number, begins, profile: Box::new(profile()) });
     }
 
     /// The strategy has answered.

@@ -74,7 +74,7 @@ impl Sandbox {
 
     fn batching(&self, plugin: &Plugin) -> Result<Guest, CallFailure> {
         match self.exported.clone() {
-            Exported::Batching(batching) => Ok(batching),
+            Exported::Batching(batching) => Ok(*batching),
             _ => Err(InferError::internal(format!("{} forms no batches", plugin.spec.subject())).into()),
         }
     }
