@@ -141,7 +141,8 @@ impl Line {
         let instance = Instance::Task(Box::new(Gate { begun, end: ends }));
         let scheduler = {
             let _within = runtime.enter();
-            let instance = NewInstance { name: "m_0".to_owned(), instance, gpu: None, cores: None, demand: Demand::default() };
+            let instance =
+                NewInstance { name: "m_0".to_owned(), instance, gpu: None, cores: None, demand: Demand::default() };
             Scheduler::start(settings, vec![instance], Arc::new(Nobody)).unwrap()
         };
         let mut line = Self { runtime, scheduler, begins, end, request, next: 0, streams: Default::default() };
