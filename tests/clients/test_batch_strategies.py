@@ -115,7 +115,7 @@ def test_a_strategy_sees_everything_but_the_contents_and_closes_batches(strategi
     sizes = [size for size, _ in batches(strategic, "yes")]
     assert sum(sizes) == 7 and any(reason == "strategy" for _, reason in batches(strategic, "yes"))
     counted = answers(strategic, "yes")
-    assert counted["stays"] == 1 and counted["failed"] == counted["overdue"] == 0, counted
+    assert counted["stays"] >= 1 and counted["failed"] == counted["overdue"] == 0, counted
 
 
 def test_a_strategy_that_always_refuses_leaves_batches_of_one(strategic, client):

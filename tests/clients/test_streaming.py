@@ -33,7 +33,7 @@ def streaming(binary, tmp_path_factory):
     config.write_text(config.read_text().replace('"4096"', f'"{FOR_EVER}"').replace("count: 4", "count: 1"))
     shutil.copy(config, models / "hasty/config.pbtxt")
     with (models / "hasty/plugin.toml").open("a") as file:
-        file.write("[limits]\ndeadline_ms = 1000\n")
+        file.write("[limits]\ndeadline_ms = 1000\nhost_calls = 100000000\n")
     for name in ("chat_prompt", "chat"):
         shutil.copytree(EXAMPLE.parent / name, models / name)
     # JavaScript components take some seconds to compile; those of other tests lie there too.
