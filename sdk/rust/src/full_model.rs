@@ -184,6 +184,7 @@ impl ConfigDraft {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "it was found there, or has just been put there")]
 fn said<'a>(tensors: &'a mut Vec<TensorDraft>, name: &str, data_type: DataType, dims: &[i64]) -> &'a mut TensorDraft {
     let index = tensors.iter().position(|tensor| tensor.name == name).unwrap_or(tensors.len());
     if index == tensors.len() {
