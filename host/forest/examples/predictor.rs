@@ -1,7 +1,7 @@
-//! Times the evaluator on one thread: `predictor MODEL_TYPE FILE ROWS FEATURES`, driven by `benches/backends.py`.
+//! Times the evaluator on one thread: `predictor MODEL_TYPE FILE ROWS FEATURES BATCH…`, driven by `benches/forests.py`.
 //!
-//! ROWS is a file of 32-bit floats. Printed: microseconds of processor time per row in batches of 1 (all rows in turn, so
-//! that the branch predictor does not learn one of them) and of 1000, then the scores of the first rows, one per line.
+//! ROWS is a file of 32-bit floats. Printed: on one line, microseconds of processor time per row in batches of each size,
+//! all rows in turn, so that the branch predictor does not learn some of them; then the scores, one per line.
 
 use std::{
     error::Error,
@@ -15,12 +15,10 @@ use nereid_forest::{Evaluator, Format, ReadOptions, read};
 const REPEATS: usize = 7;
 const REPEAT_TIME: Duration = Duration::from_millis(250);
 
-const BATCH_ROWS: usize = 1000;
-
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model_type, file, rows, features] = arguments.as_slice() else {
-        return Err("expected MODEL_TYPE FILE ROWS FEATURES".into());
+    let [model_type, file, rows, features, batches @ ..] = arguments.as_slice() else {
+        return Err("expected MODEL_TYPE FILE ROWS FEATURES BATCH…".into());
     };
     let format =
         Format::ALL.into_iter().find(|format| format.model_type() == model_type).ok_or("unknown MODEL_TYPE")?;
@@ -29,18 +27,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     if features != evaluator.feature_count() {
         return Err(format!("the forest has {} features", evaluator.feature_count()).into());
     }
-    let numbers = fs::read(rows)?.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect::<Vec<f32>>();
-    let batch = numbers.get(..BATCH_ROWS * features).ok_or("expected 1000 rows at least")?;
-    let mut scores = vec![0.0; BATCH_ROWS * evaluator.output_count()];
-    let mut score = vec![0.0; evaluator.output_count()];
-    let mut next = batch.chunks_exact(features).cycle();
-    let one = quickest(BATCH_ROWS, || {
-        for row in next.by_ref().take(BATCH_ROWS) {
-            evaluator.scores(row, &mut score, None);
-        }
-    });
-    let many = quickest(BATCH_ROWS, || evaluator.scores(batch, &mut scores, None));
-    println!("{one} {many}");
+    let rows = fs::read(rows)?.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect::<Vec<f32>>();
+    let mut scores = vec![0.0; rows.len() / features * evaluator.output_count()];
+    for batch in batches {
+        let batch: usize = batch.parse()?;
+        let time = quickest(rows.len() / features / batch * batch, || {
+            for rows in rows.chunks_exact(features * batch) {
+                evaluator.scores(rows, &mut scores, None);
+            }
+        });
+        print!("{time} ");
+    }
+    println!();
+    evaluator.scores(&rows, &mut scores, None);
     scores.iter().for_each(|score| println!("{score}"));
     Ok(())
 }

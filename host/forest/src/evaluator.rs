@@ -3,19 +3,15 @@
 //! Cost: a batch of one takes no allocation for up to [`SUMS_INLINE`] outputs; a larger one takes one block of sums per
 //! thread. Batches beyond [`SHARED_WORK_MIN`] walks are shared among threads, when there are some.
 
-use crate::{
-    Forest, Link, Precision, Task, Threads,
-    kernel::{LANES, add_row, add_rows},
-    number::Number,
-    packed::Packed,
-    threads::Work,
-};
+use fearless_simd::Level;
+
+use crate::{Forest, Link, Precision, Task, Threads, ask::Columns, number::Number, threads::Work, trees::Trees};
 
 /// A forest, ready to be evaluated.
 #[derive(Debug)]
 pub struct Evaluator {
     shape: EvaluatorShape,
-    trees: Trees,
+    trees: AnyTrees,
 }
 
 /// What is around the trees.
@@ -33,9 +29,9 @@ struct EvaluatorShape {
 }
 
 #[derive(Debug)]
-enum Trees {
-    Single(Packed<f32>),
-    Double(Packed<f64>),
+enum AnyTrees {
+    Single(Trees<f32>),
+    Double(Trees<f64>),
 }
 
 /// Rows whose sums are kept at once: 64 rows of 28 features and their sums stay in the first-level cache.
@@ -50,8 +46,12 @@ const SHARED_WORK_MIN: usize = 50_000;
 // === impl Evaluator ===
 
 impl Evaluator {
-    /// Packs a forest.
+    /// Lays a forest out for the processor that this runs on.
     pub fn new(forest: &Forest) -> Self {
+        Self::for_level(forest, Level::new())
+    }
+
+    fn for_level(forest: &Forest, level: Level) -> Self {
         let shape = EvaluatorShape {
             feature_count: forest.feature_count,
             output_count: forest.output_count(),
@@ -63,8 +63,8 @@ impl Evaluator {
             divisors: forest.divisors(),
         };
         let trees = match forest.precision {
-            Precision::Single => Trees::Single(Packed::new(forest)),
-            Precision::Double => Trees::Double(Packed::new(forest)),
+            Precision::Single => AnyTrees::Single(Trees::new(forest, level)),
+            Precision::Double => AnyTrees::Double(Trees::new(forest, level)),
         };
         Self { shape, trees }
     }
@@ -97,8 +97,8 @@ impl Evaluator {
     /// Memory that the trees occupy.
     pub fn bytes(&self) -> usize {
         match &self.trees {
-            Trees::Single(packed) => packed.bytes(),
-            Trees::Double(packed) => packed.bytes(),
+            AnyTrees::Single(trees) => trees.bytes(),
+            AnyTrees::Double(trees) => trees.bytes(),
         }
     }
 
@@ -107,8 +107,8 @@ impl Evaluator {
     /// Whole rows that have room in `scores` are evaluated; nothing is written for others.
     pub fn scores(&self, rows: &[f32], scores: &mut [f32], threads: Option<(&Threads, usize)>) {
         match &self.trees {
-            Trees::Single(packed) => self.shape.scores(packed, rows, scores, threads),
-            Trees::Double(packed) => self.shape.scores(packed, rows, scores, threads),
+            AnyTrees::Single(trees) => self.shape.scores(trees, rows, scores, threads),
+            AnyTrees::Double(trees) => self.shape.scores(trees, rows, scores, threads),
         }
     }
 }
@@ -118,29 +118,30 @@ impl Evaluator {
 impl EvaluatorShape {
     fn scores<N: Number>(
         &self,
-        packed: &Packed<N>,
+        trees: &Trees<N>,
         rows: &[f32],
         scores: &mut [f32],
         threads: Option<(&Threads, usize)>,
     ) {
         let row_count = rows.len() / self.feature_count;
-        let is_large = row_count >= 2 * BLOCK_ROWS && row_count * packed.trees.len() >= SHARED_WORK_MIN;
+        let is_large = row_count >= 2 * BLOCK_ROWS && row_count * trees.count() >= SHARED_WORK_MIN;
         match threads.filter(|(threads, parts)| is_large && threads.count().min(*parts) > 1) {
             Some((threads, parts)) => {
                 let (row_length, result_length) = (self.feature_count, self.output_count);
                 let work = Work { rows, row_length, results: scores, result_length, granule: BLOCK_ROWS };
-                threads.share(work, parts, |rows, scores| self.part(packed, rows, scores));
+                threads.share(work, parts, |rows, scores| self.part(trees, rows, scores));
             }
-            None => self.part(packed, rows, scores),
+            None => self.part(trees, rows, scores),
         }
     }
 
     /// The rows of one thread.
-    fn part<N: Number>(&self, packed: &Packed<N>, rows: &[f32], scores: &mut [f32]) {
+    fn part<N: Number>(&self, trees: &Trees<N>, rows: &[f32], scores: &mut [f32]) {
         let mut inline = [N::ZERO; SUMS_INLINE];
         let mut heap = Vec::new();
+        let mut columns = Columns::default();
         let row_count = (rows.len() / self.feature_count).min(BLOCK_ROWS);
-        let needed = self.output_count * if row_count < LANES { 1 } else { row_count };
+        let needed = self.output_count * if row_count < Trees::<N>::ROWS_TOGETHER { 1 } else { row_count };
         let sums = match inline.get_mut(..needed) {
             Some(sums) => sums,
             None => {
@@ -150,18 +151,24 @@ impl EvaluatorShape {
         };
         let blocks =
             rows.chunks(self.feature_count * BLOCK_ROWS).zip(scores.chunks_mut(self.output_count * BLOCK_ROWS));
-        blocks.for_each(|(rows, scores)| self.block(packed, rows, scores, sums));
+        blocks.for_each(|(rows, scores)| self.block(trees, (rows, &mut columns), scores, sums));
     }
 
-    fn block<N: Number>(&self, packed: &Packed<N>, rows: &[f32], scores: &mut [f32], sums: &mut [N]) {
+    fn block<N: Number>(
+        &self,
+        trees: &Trees<N>,
+        (rows, columns): (&[f32], &mut Columns),
+        scores: &mut [f32],
+        sums: &mut [N],
+    ) {
         let row_count = rows.len() / self.feature_count;
-        let together = row_count - row_count % LANES;
+        let together = row_count - row_count % Trees::<N>::ROWS_TOGETHER;
         let (rows, other_rows) = rows.split_at(together * self.feature_count);
         let (scores, other_scores) = scores.split_at_mut((together * self.output_count).min(scores.len()));
         if together > 0 {
             let sums = sums.get_mut(..together * self.output_count).unwrap_or_default();
             sums.chunks_exact_mut(self.output_count).for_each(|sums| self.begin(sums));
-            add_rows(packed, rows, self.feature_count, sums, self.output_count);
+            trees.add_rows((rows, self.feature_count), (sums, self.output_count), columns);
             let pairs = sums.chunks_exact_mut(self.output_count).zip(scores.chunks_exact_mut(self.output_count));
             pairs.for_each(|(sums, scores)| self.finish(sums, scores));
         }
@@ -169,7 +176,7 @@ impl EvaluatorShape {
         let others = other_rows.chunks_exact(self.feature_count).zip(other_scores.chunks_exact_mut(self.output_count));
         for (row, scores) in others {
             self.begin(single);
-            add_row(packed, row, single);
+            trees.add_row(row, single);
             self.finish(single, scores);
         }
     }

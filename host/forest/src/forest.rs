@@ -1,6 +1,6 @@
 //! A forest in the one form that all readers make and everything else uses.
 
-use crate::{ForestError, Link, Split, limits};
+use crate::{ForestError, Link, Split, Test, limits};
 
 /// Trees whose leaves are summed, and what is made of the sums.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,6 +129,18 @@ impl Forest {
             }
         }
         Ok(self)
+    }
+}
+
+// === impl Tree ===
+
+impl Tree {
+    /// Whether all that it asks is whether features are below thresholds.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.nodes.iter().all(|node| match &node.kind {
+            NodeKind::Leaf(_) => true,
+            NodeKind::Split(split) => matches!(split.test, Test::Below(_)) && !split.zero_is_missing,
+        })
     }
 }
 

@@ -33,26 +33,23 @@ pub(crate) fn add_row<N: Number>(packed: &Packed<N>, row: &[f32], sums: &mut [N]
     }
 }
 
-/// Adds the trees' leaves to the sums of rows, as many as there are `sums`, a multiple of [`LANES`].
+/// Adds a tree's leaves to the sums of rows, as many as there are `sums`, a multiple of [`LANES`].
 pub(crate) fn add_rows<N: Number>(
     packed: &Packed<N>,
-    rows: &[f32],
-    feature_count: usize,
-    sums: &mut [N],
-    outputs: usize,
+    tree: &PackedTree,
+    (rows, feature_count): (&[f32], usize),
+    (sums, outputs): (&mut [N], usize),
 ) {
-    for tree in &packed.trees {
-        let groups = rows.chunks_exact(feature_count * LANES).zip(sums.chunks_exact_mut(outputs * LANES));
-        for (rows, sums) in groups {
-            let mut lanes = [rows; LANES];
-            for (lane, row) in lanes.iter_mut().zip(rows.chunks_exact(feature_count)) {
-                *lane = row;
-            }
-            let mut at = [tree.root; LANES];
-            walk(packed, lanes, &mut at, tree.depth, tree.is_plain);
-            for (at, sums) in at.iter().zip(sums.chunks_exact_mut(outputs)) {
-                add_leaf(packed, *at, tree, sums);
-            }
+    let groups = rows.chunks_exact(feature_count * LANES).zip(sums.chunks_exact_mut(outputs * LANES));
+    for (rows, sums) in groups {
+        let mut lanes = [rows; LANES];
+        for (lane, row) in lanes.iter_mut().zip(rows.chunks_exact(feature_count)) {
+            *lane = row;
+        }
+        let mut at = [tree.root; LANES];
+        walk(packed, lanes, &mut at, tree.depth, tree.is_plain);
+        for (at, sums) in at.iter().zip(sums.chunks_exact_mut(outputs)) {
+            add_leaf(packed, *at, tree, sums);
         }
     }
 }

@@ -16,6 +16,8 @@ mod test;
 mod document;
 mod readers;
 
+mod ask;
+mod bit_trees;
 mod evaluator;
 mod flat;
 mod kernel;
@@ -23,6 +25,7 @@ mod number;
 mod packed;
 mod shap;
 mod threads;
+mod trees;
 
 pub use crate::{
     error::ForestError,

@@ -101,10 +101,6 @@ impl<N: Number> Packed<N> {
 
     fn push(&mut self, tree: &Tree) {
         let root = place(self.nodes.len());
-        let is_plain = tree.nodes.iter().all(|node| match &node.kind {
-            NodeKind::Leaf(_) => true,
-            NodeKind::Split(split) => matches!(split.test, Test::Below(_)) && !split.zero_is_missing,
-        });
         let (leaf_base, word_base) = (self.leaf_values.len(), self.words.len());
         for (index, node) in tree.nodes.iter().enumerate() {
             let packed = match &node.kind {
@@ -120,7 +116,12 @@ impl<N: Number> Packed<N> {
         }
         self.leaf_values.extend(tree.leaf_values.iter().map(|value| N::from_f64(*value)));
         self.words.extend(&tree.words);
-        self.trees.push(PackedTree { root, depth: place(tree.depth), is_plain, outputs: tree.outputs });
+        self.trees.push(PackedTree {
+            root,
+            depth: place(tree.depth),
+            is_plain: tree.is_plain(),
+            outputs: tree.outputs,
+        });
     }
 
     fn split(&mut self, split: &Split, root: u32, word_base: usize) -> PackedNode {

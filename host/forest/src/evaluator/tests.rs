@@ -1,5 +1,6 @@
 //! The evaluator against the plainest walk there is, over random forests and rows, and its handling of threads.
 
+use fearless_simd::{Level, Simd};
 use proptest::prelude::*;
 
 use super::*;
@@ -39,7 +40,11 @@ impl Draw {
     }
 
     fn tree(&mut self, grove: &mut Grove, outputs: LeafOutputs, plain: bool) {
-        let splits = self.below(24) as usize;
+        // One in eight has several words of leaves, and some of these are too large to be asked.
+        let splits = match self.below(8) {
+            0 => self.below(400) as usize,
+            _ => self.below(24) as usize,
+        };
         // A split takes a leaf that is there and puts two in its place.
         let mut nodes: Vec<Option<[usize; 2]>> = vec![None];
         for _ in 0..splits {
@@ -91,6 +96,16 @@ impl Draw {
 
 pub(crate) const FEATURES: usize = 5;
 
+/// What this processor can do, and what lesser ones can.
+fn levels() -> Vec<Level> {
+    let best = Level::new();
+    #[cfg(target_arch = "x86_64")]
+    let lesser = [best.as_avx2().map(Simd::level), best.as_sse4_2().map(Simd::level), best.as_sse2().map(Simd::level)];
+    #[cfg(not(target_arch = "x86_64"))]
+    let lesser: [Option<Level>; 0] = [];
+    [Some(best)].into_iter().chain(lesser).flatten().collect()
+}
+
 /// One row, one tree, one node after the other, in 64 bits.
 fn plainly(forest: &Forest, row: &[f32]) -> Vec<f64> {
     let mut sums = vec![0.0; forest.output_count()];
@@ -121,8 +136,15 @@ proptest! {
         let mut draw = Draw(seed);
         let forest = draw.forest();
         let rows: Vec<f32> = (0..row_count * FEATURES).map(|_| draw.value()).collect();
-        let mut scores = vec![f32::NAN; row_count * forest.output_count()];
-        Evaluator::new(&forest).scores(&rows, &mut scores, None);
+        let mut of_levels = levels().into_iter().map(|level| {
+            let mut scores = vec![f32::NAN; row_count * forest.output_count()];
+            Evaluator::for_level(&forest, level).scores(&rows, &mut scores, None);
+            scores
+        });
+        let scores = of_levels.next().unwrap();
+        for other in of_levels {
+            prop_assert_eq!(&other, &scores);
+        }
         let found = scores.chunks(forest.output_count());
         for (row, found) in rows.chunks(FEATURES).zip(found) {
             let expected = plainly(&forest, row);
