@@ -7,7 +7,7 @@ use nereid_inference::{InferError, ModelConfig, ModelSource, Signature, config::
 
 use crate::{
     agree::Plan, complete::complete, ffi::Program, instance::OpenvinoInstance, library::OpenvinoSettings,
-    model_file::ModelFile, settings::ModelSettings,
+    model_file::ModelFile, narrowed, settings::ModelSettings,
 };
 
 /// One of the two names under which OpenVINO serves.
@@ -99,6 +99,9 @@ impl Backend for OpenvinoBackend {
         let plan = Plan::new(&signature, (&file.inputs, &file.outputs), &file.file_name)
             .map_err(|text| InferError::invalid_argument(format!("model '{}': {text}", config.name)))?;
         let program = Arc::new(file.compile(&settings)?);
+        if let Some(text) = narrowed::warning(&plan) {
+            tracing::warn!("{text}");
+        }
         Ok(Arc::new(OpenvinoModel { program, plan: Arc::new(plan) }))
     }
 }

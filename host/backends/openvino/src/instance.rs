@@ -13,6 +13,7 @@ use nereid_tensor::{BufferMut, DataType, Shape, Tensor};
 use crate::{
     agree::{Plan, PlannedTensor},
     ffi::Request,
+    narrowed,
 };
 
 /// One of several on a compiled model.
@@ -25,7 +26,9 @@ pub(crate) struct OpenvinoInstance {
 
 impl BlockingInstance for OpenvinoInstance {
     fn execute(&mut self, batch: &mut Batch) {
-        batch.answer_all(|batch| self.answer(batch));
+        if refuse_what_does_not_fit(&self.plan, batch) < batch.len() {
+            batch.answer_all(|batch| self.answer(batch));
+        }
     }
 }
 
@@ -67,6 +70,21 @@ impl OpenvinoInstance {
         let shape = Shape::from_signed(&dims).map_err(|error| error.to_string())?;
         Tensor::new(planned.data_type, planned.output_shape(shape), buffer).map_err(|error| error.to_string())
     }
+}
+
+/// Answers those requests that hold numbers which OpenVINO would cut, and says how many they are. The others are executed
+/// beside them: rows do not touch each other, and the first answer counts.
+fn refuse_what_does_not_fit(plan: &Plan, batch: &mut Batch) -> usize {
+    let check = |request: &CheckedRequest| {
+        let mut inputs = plan.inputs.iter().filter_map(|planned| Some((planned, request.input(&planned.name)?)));
+        inputs.try_for_each(|(planned, tensor)| narrowed::check(planned, tensor)).err()
+    };
+    let refused: Vec<_> =
+        batch.requests().enumerate().filter_map(|(index, request)| Some((index, check(request)?))).collect();
+    for (index, text) in &refused {
+        batch.respond(*index, Err(InferError::invalid_argument(format!("{}{text}", prefix(plan)))));
+    }
+    refused.len()
 }
 
 fn hand_out(

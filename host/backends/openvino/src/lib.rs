@@ -17,6 +17,7 @@ mod agree;
 mod complete;
 mod element_type;
 mod model_file;
+mod narrowed;
 
 mod instance;
 

@@ -151,7 +151,7 @@ fn every_type() -> Vec<NamedTensor> {
         let size = data_type.size_bytes().unwrap() as u8;
         let bytes: Vec<u8> = match data_type {
             DataType::Bool => vec![1, 0],
-            // OpenVINO's plugin for processors calculates these with 32 bits; the numbers here fit.
+            // Calculated with 32 bits; the numbers here fit.
             DataType::Int64 | DataType::Uint64 => vec![1, 2, 3, 4, 0, 0, 0, 0, 5, 6, 7, 8, 0, 0, 0, 0],
             DataType::Fp64 => bytemuck::cast_slice(&[1.5_f64, -2.25]).to_vec(),
             _ => (1..=2 * size).collect(),
@@ -171,6 +171,63 @@ fn every_element_type_goes_through_unchanged() {
         assert_eq!(output.data_type(), input.tensor.data_type());
         assert_eq!(output.buffer().as_slice(), input.tensor.buffer().as_slice(), "{}", input.name);
     }
+}
+
+/// [`every_type`] with another tensor in one place.
+fn every_type_but(name: &str, tensor: Tensor) -> InferRequest {
+    let named = every_type().into_iter().filter(|input| *input.name != *name);
+    InferRequest::new(named.chain([NamedTensor::new(name, tensor)]).collect())
+}
+
+#[test]
+fn numbers_that_32_bits_do_not_hold_are_refused_and_those_beside_them_answered() {
+    let loaded = openvino(&[("openvino/every_type.xml", "model.xml"), ("openvino/every_type.bin", "model.bin")]);
+    let refused = |name: &str, tensor: Tensor| {
+        let requests = vec![InferRequest::new(every_type()), every_type_but(name, tensor)];
+        let mut answers = loaded.execute(requests);
+        let error = answers.remove(1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        let beside = answers.remove(0).unwrap();
+        for input in every_type() {
+            let output = beside.output(&input.name.replace("IN_", "OUT_")).unwrap();
+            assert_eq!(output.buffer().as_slice(), input.tensor.buffer().as_slice(), "{}", input.name);
+        }
+        error.message().to_owned()
+    };
+    let text = refused("IN_INT64", Tensor::from_elements([1, 2], &[7_i64, 1 << 31]).unwrap());
+    let expected = "model 'm': input 'IN_INT64' is 2147483648 at element 1, expected -2147483648 to 2147483647, since OpenVINO \
+                    calculates INT64 with 32 bits; serve the file with another backend, as ONNX with onnxruntime";
+    assert_eq!(text, expected);
+    let text = refused("IN_UINT64", Tensor::from_elements([1, 2], &[u64::MAX, 0]).unwrap());
+    assert!(text.contains("'IN_UINT64' is 18446744073709551615 at element 0, expected 0 to 2147483647"), "{text}");
+    let text = refused("IN_UINT32", Tensor::from_elements([1, 2], &[0, 1_u32 << 31]).unwrap());
+    assert!(text.contains("'IN_UINT32' is 2147483648 at element 1, expected 0 to 2147483647"), "{text}");
+    let text = refused("IN_FP64", Tensor::from_elements([1, 2], &[-1e39, 0.0]).unwrap());
+    assert!(text.contains("at element 0, expected a number of FP32, 3.4028235e38 at most"), "{text}");
+    let largest = Tensor::from_elements([1, 2], &[i64::from(i32::MIN), i64::from(i32::MAX)]).unwrap();
+    let answer = loaded.execute(vec![every_type_but("IN_INT64", largest.clone())]).remove(0).unwrap();
+    assert_eq!(answer.output("OUT_INT64").unwrap().buffer().as_slice(), largest.buffer().as_slice());
+}
+
+#[test]
+fn a_model_that_is_calculated_with_32_bits_says_so_by_name() {
+    let warning = |files: &[(&str, &str)], backend: OpenvinoBackend| {
+        let (_directory, mut source) = source(files, named_config("m"));
+        source.config = backend.complete_config(&source).unwrap();
+        let settings = ModelSettings::from_config(&source.config).unwrap();
+        let file = backend.read(&source, &settings).unwrap();
+        let signature = Signature::of_backend(&source.config).unwrap();
+        narrowed::warning(&Plan::new(&signature, (&file.inputs, &file.outputs), &file.file_name).unwrap())
+    };
+    let saved = warning(&SAVED, OpenvinoBackend::tensorflow(settings())).unwrap();
+    assert!(saved.starts_with("model 'm': OpenVINO calculates output 'label' INT64 with 32 bits"), "{saved}");
+    let files = [("openvino/every_type.xml", "model.xml"), ("openvino/every_type.bin", "model.bin")];
+    let every = warning(&files, OpenvinoBackend::new(settings())).unwrap();
+    for named in ["input 'IN_UINT32' UINT32", "input 'IN_INT64' INT64", "output 'OUT_FP64' FP64"] {
+        assert!(every.contains(named), "{named} in {every}");
+    }
+    assert!(!every.contains("'IN_INT32'") && !every.contains("'IN_FP32'"), "{every}");
+    assert_eq!(warning(&[("mlp.onnx", "model.onnx")], OpenvinoBackend::new(settings())), None);
 }
 
 #[test]
