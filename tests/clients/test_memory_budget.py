@@ -158,6 +158,9 @@ def test_a_reload_on_demand_makes_room_for_both_generations(start_server, tmp_pa
     assert "making room: 'b' was used least recently" in server.log_text()
     assert look_up(client, "a", 4) == 4
     until(lambda: charged(server, "a") < 1.5 * second, "the generation before is gone")
+    # The library that came with b the first time is there: it needs no more than another model.
+    assert look_up(client, "b", 5) == 5 and ready(client) == {"a", "b"}
+    assert charged(server, "b") < 1.5 * second
     client.close()
 
 

@@ -48,18 +48,19 @@ impl MemoryBudget {
         }))
     }
 
-    /// A version is about to be loaded with so many instances, from files of so many bytes. Keeps room for it, and waits
-    /// until it may be measured; blocks.
+    /// A version is about to be loaded with so many instances, from files of so many bytes, into `runtime`: the backend, and
+    /// what else a process loads once for all such models. Keeps room for it, and waits until it may be measured; blocks.
     ///
     /// # Errors
     /// There is no room: `ResourceExhausted` when others could make some, `InvalidArgument` when that would not help.
     pub fn begin_load(
         &self,
         model: &ModelIdentity,
-        files_bytes: u64,
-        instances: usize,
+        runtime: &str,
+        (files_bytes, instances): (u64, usize),
     ) -> Result<ModelCharge, InferError> {
-        let facts = LoadFacts { model: model.clone(), files_bytes, instances: instances as u64 };
+        let facts =
+            LoadFacts { model: model.clone(), runtime: runtime.to_owned(), files_bytes, instances: instances as u64 };
         let reserved = self.ledger().reserve(facts);
         let (id, estimate) = reserved.map_err(|refusal| texts::error(model, "", &refusal))?;
         // From here on whatever happens gives the reservation back.

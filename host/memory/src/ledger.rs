@@ -9,13 +9,14 @@
 //!
 //! Promises: reservations, charges and bytes in flight are never more than the budget together; what would pass it is
 //! refused and changes nothing but a count. Nothing waits here, so nothing can wait for each other. What a load was
-//! measured with is kept for the next one of the same version while its files have the same size. Costs: one look-up in a
-//! map per load; two additions per request.
+//! measured with is kept for the next one of the same version while its files have the same size; but for the first load of
+//! a runtime, whose library came along and is there the next time. Costs: two look-ups in maps per load; two additions per
+//! request.
 
 mod learned;
 mod nouns;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nereid_inference::ModelIdentity;
 
@@ -35,6 +36,8 @@ pub(crate) struct Ledger {
     refusals: [u64; Reason::ALL.len()],
     next_entry: EntryId,
     learned: Learned,
+    /// Those that are in the process for good.
+    runtimes: BTreeSet<String>,
     /// Bytes of models that were let go since the start; never falls.
     released_bytes: u64,
     /// Bytes of loads that went on without being measured since the start; never falls.
@@ -68,6 +71,7 @@ impl Ledger {
             refusals: [0; Reason::ALL.len()],
             next_entry: 0,
             learned: Learned::new(learned_max),
+            runtimes: BTreeSet::new(),
             released_bytes: 0,
             unmeasured_bytes: 0,
         }
@@ -100,16 +104,20 @@ impl Ledger {
     }
 
     /// A load is over and took this; what it leaves of its reservation is free again. Refused, it keeps its reservation
-    /// until it is released, and is remembered: the next load knows what it needs.
+    /// until it is released, and is remembered: the next load knows what it needs. The first load of a runtime is not.
     pub(crate) fn settle(&mut self, id: EntryId, measured: Measured) -> Result<(), Refusal> {
         let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
         let State::Reserved { bytes } = entry.state else { return Ok(()) };
         let facts = entry.facts.clone();
-        self.learned.learn(&facts, measured);
+        let is_first = self.runtimes.insert(facts.runtime.clone());
+        if !is_first {
+            self.learned.learn(&facts, measured);
+        }
         let charged = measured.footprint.of(facts.instances);
         let others = self.usage.total() - bytes;
         if charged > self.budget_bytes - others {
-            return Err(self.refuse(Reason::Measured, charged, Basis::ThisLoad));
+            let basis = if is_first { Basis::FirstOfRuntime } else { Basis::ThisLoad };
+            return Err(self.refuse(Reason::Measured, charged, basis));
         }
         self.usage.loading -= bytes;
         self.usage.models += charged;
@@ -121,6 +129,7 @@ impl Ledger {
     pub(crate) fn settle_unmeasured(&mut self, id: EntryId, estimate: Estimate) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let State::Reserved { bytes } = entry.state else { return };
+        self.runtimes.insert(entry.facts.runtime.clone());
         entry.state = State::Charged { footprint: estimate.footprint, instances: entry.facts.instances };
         self.usage.loading -= bytes;
         // Never more than was reserved.

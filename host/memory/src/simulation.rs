@@ -3,7 +3,7 @@
 //! observer's, nothing passes the budget, and what was refused would have passed it. At the end everything is let go, and
 //! nothing is left. A failure prints its seed; `NEREID_SEED=n` replays it, `NEREID_SEEDS=n` goes deep.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nereid_inference::ModelIdentity;
 use nereid_seeds::{Random, for_every_random};
@@ -21,8 +21,9 @@ struct World {
     loading: BTreeMap<EntryId, Loading>,
     loaded: BTreeMap<EntryId, Loaded>,
     requests: Vec<u64>,
-    /// What the last load of a version took, as (files, outcome).
+    /// What the last load of a version took, as (files, outcome); but for the first of a runtime.
     shown: BTreeMap<ModelIdentity, (u64, Measured)>,
+    runtimes: BTreeSet<String>,
     refused: [u64; 4],
 }
 
@@ -49,6 +50,7 @@ impl World {
             loaded: BTreeMap::new(),
             requests: Vec::new(),
             shown: BTreeMap::new(),
+            runtimes: BTreeSet::new(),
             refused: [0; 4],
         }
     }
@@ -75,7 +77,8 @@ impl World {
     fn begin_load(&mut self) {
         let model = ModelIdentity::new(format!("m{}", self.random.below(5)), 1 + self.random.below(2));
         let files_bytes = 50 * self.random.below(3);
-        let facts = LoadFacts { model, files_bytes, instances: 1 + self.random.below(4) };
+        let runtime = format!("r{}", self.random.below(3));
+        let facts = LoadFacts { model, runtime, files_bytes, instances: 1 + self.random.below(4) };
         let expected = match self.shown.get(&facts.model).filter(|(files, _)| *files == files_bytes) {
             None => (files_bytes, Basis::Files),
             Some((_, took)) => (took.footprint.of(facts.instances) + took.surplus_bytes, Basis::LastLoad),
@@ -104,7 +107,10 @@ impl World {
         let measured = Measured { footprint, surplus_bytes: self.random.below(80) };
         let loading = &self.loading[&id];
         let (facts, room) = (loading.facts.clone(), self.room() + loading.estimate.peak_bytes);
-        self.shown.insert(facts.model.clone(), (facts.files_bytes, measured));
+        let is_first = self.runtimes.insert(facts.runtime.clone());
+        if !is_first {
+            self.shown.insert(facts.model.clone(), (facts.files_bytes, measured));
+        }
         let charged = footprint.of(facts.instances);
         match self.ledger.settle(id, measured) {
             Ok(()) => {
@@ -113,6 +119,7 @@ impl World {
                 self.loaded.insert(id, Loaded { model: facts.model, footprint, instances: facts.instances });
             }
             Err(refusal) => {
+                assert_eq!(refusal.basis == Basis::FirstOfRuntime, is_first);
                 self.refused(&refusal, Reason::Measured, charged, room);
                 self.loading.get_mut(&id).unwrap().is_refused = true;
             }
@@ -124,6 +131,7 @@ impl World {
         let Loading { facts, estimate, .. } = self.loading.remove(&id).unwrap();
         self.ledger.note_unmeasured(estimate);
         self.ledger.settle_unmeasured(id, estimate);
+        self.runtimes.insert(facts.runtime);
         let footprint = estimate.footprint;
         self.loaded.insert(id, Loaded { model: facts.model, footprint, instances: facts.instances });
     }

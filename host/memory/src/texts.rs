@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The kind says what can help. A load that would fit an empty server is `ResourceExhausted`, and lacks room that others can
-/// make. One that never fits is an invalid argument. A request is `Unavailable`, as one that meets a full queue: clients try
+/// make, or that is there once the library of its backend has come. One that never fits is an invalid argument. A request is `Unavailable`, as one that meets a full queue: clients try
 /// again.
 pub(crate) fn error(model: &ModelIdentity, prefix: &str, refusal: &Refusal) -> InferError {
     let (wanted, budget) = (Size(refusal.wanted_bytes), Size(refusal.budget_bytes));
@@ -20,6 +20,12 @@ pub(crate) fn error(model: &ModelIdentity, prefix: &str, refusal: &Refusal) -> I
              (--memory-budget) are in use: {}; try again when other requests are answered",
             in_use(refusal)
         )),
+        (_, false) if refusal.basis == Basis::FirstOfRuntime => InferError::resource_exhausted(format!(
+            "{model} {}, which is more than the whole memory budget of {budget} (--memory-budget); the next load takes \
+             less: load it again, give it fewer instances, or raise the budget",
+            need(refusal)
+        ))
+        .lacking_room(),
         (_, false) => InferError::invalid_argument(format!(
             "{model} {}, which is more than the whole memory budget of {budget} (--memory-budget); give it fewer \
              instances, or raise the budget",
@@ -42,6 +48,9 @@ fn need(refusal: &Refusal) -> String {
         (_, Basis::Files) => format!("needs {wanted}, the size of its files"),
         (_, Basis::LastLoad) => format!("needs {wanted}, as its last load has shown"),
         (_, Basis::ThisLoad) => format!("took {wanted} when it was loaded"),
+        (_, Basis::FirstOfRuntime) => {
+            format!("took {wanted} when it was loaded, with what its backend keeps from its first model on")
+        }
     }
 }
 

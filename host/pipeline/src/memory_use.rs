@@ -8,7 +8,7 @@
 use nereid_inference::{CheckedRequest, InferError, ModelIdentity, ModelSource, SharedTicket, Signature, TensorSpec};
 use nereid_memory::{MemoryBudget, ModelCharge, Warmed};
 
-use crate::fingerprint;
+use crate::{fingerprint, instances::WantedInstance};
 
 /// What a generation is charged, and how much its requests are.
 pub(crate) struct MemoryUse {
@@ -20,12 +20,20 @@ pub(crate) struct MemoryUse {
 // === impl MemoryUse: the model ===
 
 impl MemoryUse {
-    /// Room for a version that is about to be loaded. Blocks while another one is measured.
+    /// Room for a version that is about to be loaded, with these instances. Blocks while another one is measured.
     ///
     /// # Errors
     /// There is none.
-    pub(crate) fn begin(budget: &MemoryBudget, source: &ModelSource, instances: usize) -> Result<Self, InferError> {
-        let charge = budget.begin_load(&source.identity, fingerprint::files_bytes(source), instances)?;
+    pub(crate) fn begin(
+        budget: &MemoryBudget,
+        source: &ModelSource,
+        instances: &[WantedInstance],
+    ) -> Result<Self, InferError> {
+        // Libraries come with the first model, and more of them with the first one on a GPU.
+        let place = if instances.iter().any(|wanted| wanted.gpu().is_some()) { "GPU" } else { "CPU" };
+        let runtime = format!("{} on {place}", source.config.backend);
+        let files_bytes = fingerprint::files_bytes(source);
+        let charge = budget.begin_load(&source.identity, &runtime, (files_bytes, instances.len()))?;
         Ok(Self { budget: budget.clone(), charge, row_output_bytes: 0 })
     }
 

@@ -93,7 +93,7 @@ impl BackendModel {
         rules.gpus.admit(&source.identity.name, wanted.iter().map(|wanted| &wanted.spec))?;
         // What a backend shares between instances, threads of a library for example, works where they do.
         let cores = shared_cores(&wanted, &rules.host_policies)?;
-        let memory = memory.as_ref().map(|budget| MemoryUse::begin(budget, &source, wanted.len()));
+        let memory = memory.as_ref().map(|budget| MemoryUse::begin(budget, &source, &wanted));
         let mut memory = memory.transpose()?;
         let loaded = on_cores(cores.as_ref(), || {
             let _within = runtime.enter();

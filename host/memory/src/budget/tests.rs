@@ -15,7 +15,7 @@ fn budget(mib: u64, process: &Arc<FakeProcess>) -> MemoryBudget {
 
 /// Loads a model whose shared part takes 20 MiB and 30 more for a moment, and whose instance takes 10.
 fn load(budget: &MemoryBudget, process: &FakeProcess, name: &str) -> Result<ModelCharge, InferError> {
-    let mut charge = budget.begin_load(&ModelIdentity::new(name, 1), 5 * MIB, 1)?;
+    let mut charge = budget.begin_load(&ModelIdentity::new(name, 1), "fake", (5 * MIB, 1))?;
     process.grow(50 * MIB);
     process.fall(30 * MIB);
     charge.shared_part_is_loaded();
@@ -66,7 +66,7 @@ fn a_refused_load_says_who_what_for_what_is_used_and_what_to_do() {
 fn a_load_that_no_room_would_help_is_of_another_kind() {
     let process = FakeProcess::new(MIB);
     let budget = budget(4, &process);
-    let error = budget.begin_load(&ModelIdentity::new("a", 2), 5 * MIB, 1).unwrap_err();
+    let error = budget.begin_load(&ModelIdentity::new("a", 2), "fake", (5 * MIB, 1)).unwrap_err();
     assert_eq!((error.kind(), error.lacks_room()), (ErrorKind::InvalidArgument, false));
     assert_eq!(
         error.message(),
@@ -101,9 +101,9 @@ fn a_load_beside_one_that_is_measured_goes_on_and_pays_its_estimate() {
     let process = FakeProcess::new(MIB);
     let limits = MemoryLimits { turn_wait_max: Duration::from_millis(1), ..MemoryLimits::default() };
     let budget = MemoryBudget::new(100 * MIB, limits, process.clone());
-    let mut outer = budget.begin_load(&ModelIdentity::new("outer", 1), 9 * MIB, 1).unwrap();
+    let mut outer = budget.begin_load(&ModelIdentity::new("outer", 1), "fake", (9 * MIB, 1)).unwrap();
     // Its warm-up needs another model, which is loaded meanwhile.
-    let mut inner = budget.begin_load(&ModelIdentity::new("inner", 1), 5 * MIB, 1).unwrap();
+    let mut inner = budget.begin_load(&ModelIdentity::new("inner", 1), "fake", (5 * MIB, 1)).unwrap();
     process.grow(7 * MIB);
     inner.settle(Warmed::default()).unwrap();
     outer.shared_part_is_loaded();
@@ -118,7 +118,7 @@ fn a_load_beside_one_that_is_measured_goes_on_and_pays_its_estimate() {
 fn a_load_that_fails_leaves_nothing_and_the_turn() {
     let process = FakeProcess::new(MIB);
     let budget = budget(100, &process);
-    drop(budget.begin_load(&ModelIdentity::new("a", 1), MIB, 1).unwrap());
+    drop(budget.begin_load(&ModelIdentity::new("a", 1), "fake", (MIB, 1)).unwrap());
     assert_eq!(budget.ledger().usage().total(), 0);
     assert!(load(&budget, &process, "b").is_ok());
     assert!(budget.take_turn().is_some());

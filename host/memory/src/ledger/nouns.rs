@@ -25,6 +25,8 @@ pub(crate) struct Measured {
 #[derive(Clone, Debug)]
 pub(crate) struct LoadFacts {
     pub(crate) model: ModelIdentity,
+    /// What executes it: the first load of each brings a library or an engine along, which stays.
+    pub(crate) runtime: String,
     pub(crate) files_bytes: u64,
     pub(crate) instances: u64,
 }
@@ -49,6 +51,8 @@ pub(crate) enum Basis {
     LastLoad,
     /// This load.
     ThisLoad,
+    /// This load, with what its runtime keeps from now on.
+    FirstOfRuntime,
 }
 
 /// Bytes by what they are for.

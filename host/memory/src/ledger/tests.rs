@@ -3,16 +3,25 @@
 use super::*;
 
 fn facts(name: &str, files_bytes: u64, instances: u64) -> LoadFacts {
-    LoadFacts { model: ModelIdentity::new(name, 1), files_bytes, instances }
+    LoadFacts { model: ModelIdentity::new(name, 1), runtime: "known".to_owned(), files_bytes, instances }
 }
 
 fn measured(shared_bytes: u64, instance_bytes: u64, surplus_bytes: u64) -> Measured {
     Measured { footprint: Footprint { shared_bytes, instance_bytes }, surplus_bytes }
 }
 
+/// A ledger of 100 in whose process the runtime is.
+fn ledger(learned_max: usize) -> Ledger {
+    let mut ledger = Ledger::new(100, learned_max);
+    let (id, _) = ledger.reserve(facts("first", 0, 1)).unwrap();
+    ledger.settle(id, measured(0, 0, 0)).unwrap();
+    ledger.release(id);
+    ledger
+}
+
 /// A ledger of 100 in which `name` is loaded.
 fn with_loaded(name: &str, instances: u64, outcome: Measured) -> (Ledger, EntryId) {
-    let mut ledger = Ledger::new(100, 10);
+    let mut ledger = ledger(10);
     let (id, _) = ledger.reserve(facts(name, 10, instances)).unwrap();
     ledger.settle(id, outcome).unwrap();
     (ledger, id)
@@ -20,7 +29,7 @@ fn with_loaded(name: &str, instances: u64, outcome: Measured) -> (Ledger, EntryI
 
 #[test]
 fn a_first_load_reserves_the_size_of_its_files_and_pays_what_it_took() {
-    let mut ledger = Ledger::new(100, 10);
+    let mut ledger = ledger(10);
     let (id, estimate) = ledger.reserve(facts("a", 40, 2)).unwrap();
     assert_eq!((estimate.peak_bytes, estimate.basis), (40, Basis::Files));
     assert_eq!(ledger.usage(), Usage { models: 0, loading: 40, in_flight: 0 });
@@ -113,7 +122,7 @@ fn two_generations_of_a_version_are_charged_both_and_shown_together() {
 
 #[test]
 fn a_load_that_nobody_measured_pays_what_was_expected_when_it_began() {
-    let mut ledger = Ledger::new(100, 10);
+    let mut ledger = ledger(10);
     let (first, estimate) = ledger.reserve(facts("a", 30, 1)).unwrap();
     let (second, _) = ledger.reserve(facts("a", 30, 1)).unwrap();
     ledger.settle(second, measured(65, 0, 0)).unwrap();
@@ -123,7 +132,7 @@ fn a_load_that_nobody_measured_pays_what_was_expected_when_it_began() {
 
 #[test]
 fn the_version_that_was_loaded_longest_ago_is_forgotten_first() {
-    let mut ledger = Ledger::new(100, 2);
+    let mut ledger = ledger(2);
     for name in ["a", "b", "a", "c"] {
         let (id, _) = ledger.reserve(facts(name, 1, 1)).unwrap();
         ledger.settle(id, measured(2, 0, 0)).unwrap();
@@ -131,4 +140,30 @@ fn the_version_that_was_loaded_longest_ago_is_forgotten_first() {
     }
     let basis = |name| ledger.estimate(&facts(name, 1, 1)).basis;
     assert_eq!(["a", "b", "c"].map(basis), [Basis::LastLoad, Basis::Files, Basis::LastLoad]);
+}
+
+#[test]
+fn what_a_library_took_that_came_along_is_charged_once_and_expected_of_no_later_load() {
+    let mut ledger = Ledger::new(100, 10);
+    let (id, _) = ledger.reserve(facts("a", 10, 1)).unwrap();
+    ledger.settle(id, measured(90, 0, 0)).unwrap();
+    assert_eq!(ledger.usage().models, 90);
+    ledger.release(id);
+    assert_eq!(ledger.estimate(&facts("a", 10, 1)).basis, Basis::Files);
+    let (id, _) = ledger.reserve(facts("a", 10, 1)).unwrap();
+    ledger.settle(id, measured(20, 0, 0)).unwrap();
+    ledger.release(id);
+    assert_eq!(ledger.estimate(&facts("a", 10, 1)).peak_bytes, 20);
+}
+
+#[test]
+fn a_model_that_does_not_fit_with_its_library_may_fit_without() {
+    let mut ledger = Ledger::new(100, 10);
+    let (id, _) = ledger.reserve(facts("a", 10, 1)).unwrap();
+    assert_eq!(ledger.settle(id, measured(101, 0, 0)).unwrap_err().basis, Basis::FirstOfRuntime);
+    ledger.release(id);
+    let (id, _) = ledger.reserve(facts("a", 10, 1)).unwrap();
+    ledger.settle(id, measured(99, 0, 0)).unwrap();
+    let (other, _) = ledger.reserve(LoadFacts { runtime: "another".to_owned(), ..facts("b", 0, 1) }).unwrap();
+    assert_eq!(ledger.settle(other, measured(2, 0, 0)).unwrap_err().basis, Basis::FirstOfRuntime);
 }
