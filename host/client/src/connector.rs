@@ -15,10 +15,10 @@ use hyper_util::{
 };
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tower_service::Service;
 
 /// Makes connections to whatever address it is given.
@@ -33,6 +33,54 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 impl Connection for Box<dyn Socket> {
     fn connected(&self) -> Connected {
         Connected::new()
+    }
+}
+
+/// An encrypted connection that knows why a server ended it. A server refuses a client's certificate after the client has
+/// finished its part of the handshake, with an alert: who writes first only finds a closed connection, and the alert lies
+/// unread (TLS 1.3: RFC 8446, section 4.4.2.4).
+struct Encrypted(TlsStream<TcpStream>);
+
+// === impl Encrypted ===
+
+impl Encrypted {
+    /// What the server said last, if it closed the connection before something could be written.
+    fn explained<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let Poll::Ready(Err(error)) = &written else { return written };
+        if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) {
+            return written;
+        }
+        let (mut bytes, pinned) = ([0; 1], Pin::new(&mut self.0));
+        match pinned.poll_read(cx, &mut ReadBuf::new(&mut bytes)) {
+            Poll::Ready(Err(alert)) => Poll::Ready(Err(alert)),
+            _ => written,
+        }
+    }
+}
+
+impl AsyncRead for Encrypted {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Encrypted {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.0).poll_write(cx, bytes);
+        this.explained(cx, written)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.0).poll_flush(cx);
+        this.explained(cx, flushed)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let shut = Pin::new(&mut this.0).poll_shutdown(cx);
+        this.explained(cx, shut)
     }
 }
 
@@ -61,5 +109,5 @@ async fn connect(encryption: Option<Arc<ClientConfig>>, uri: Uri) -> io::Result<
     let Some(encryption) = encryption else { return Ok(TokioIo::new(Box::new(stream))) };
     let name = ServerName::try_from(host.to_owned()).map_err(|_| invalid())?;
     let stream = TlsConnector::from(encryption).connect(name, stream).await?;
-    Ok(TokioIo::new(Box::new(stream)))
+    Ok(TokioIo::new(Box::new(Encrypted(stream))))
 }
