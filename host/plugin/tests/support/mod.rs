@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 pub(crate) mod languages;
+pub(crate) mod random_guest;
 
 use std::{
     collections::BTreeMap,
@@ -131,16 +132,22 @@ pub(crate) fn encode(core_text: &str) -> Vec<u8> {
 /// The same for a world of `wit`, which may use the contract; without it for one of the contract.
 pub(crate) fn encode_for(core_text: &str, world: &str, wit: Option<&str>) -> Vec<u8> {
     let mut module = wat::parse_str(core_text).unwrap();
+    let (resolve, world) = resolved(world, wit);
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    let encoder = ComponentEncoder::default().validate(true).module(&module).unwrap();
+    let encoder = encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER);
+    encoder.unwrap().encode().unwrap()
+}
+
+/// A world of `wit`, or of the contract, with everything that it names.
+pub(crate) fn resolved(world: &str, wit: Option<&str>) -> (wit_parser::Resolve, wit_parser::WorldId) {
     let mut resolve = wit_parser::Resolve::default();
     let (mut package, _) = resolve.push_path(wit_directory()).unwrap();
     if let Some(wit) = wit {
         package = resolve.push_str("guest.wit", wit).unwrap();
     }
     let world = resolve.select_world(&[package], Some(world)).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    let encoder = ComponentEncoder::default().validate(true).module(&module).unwrap();
-    let encoder = encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER);
-    encoder.unwrap().encode().unwrap()
+    (resolve, world)
 }
 
 /// The model that guests serve unless a test says otherwise: `X`, FP32, of any length, in and out.
