@@ -279,6 +279,10 @@ fn files_that_are_no_models_are_refused_in_openvinos_words() {
     let text = fs::read(directory.path().join("model.xml")).unwrap();
     fs::write(directory.path().join("model.xml"), &text[..text.len() / 2]).unwrap();
     assert!(OpenvinoBackend::new(settings()).complete_config(&source).is_err(), "truncated");
+    let newer = String::from_utf8(text).unwrap().replacen("version=\"11\"", "version=\"99\"", 1);
+    fs::write(directory.path().join("model.xml"), newer).unwrap();
+    let error = OpenvinoBackend::new(settings()).complete_config(&source).unwrap_err();
+    assert!(error.message().contains("OpenVINO cannot read "), "of a version to come: {error}");
     let missing = load_error(&[], named_config("m"));
     assert_eq!(missing.kind(), ErrorKind::NotFound);
     assert!(missing.message().starts_with("model 'm': there is no model.xml or model.onnx in "), "{missing}");
