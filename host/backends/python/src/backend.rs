@@ -212,3 +212,6 @@ fn find_interpreter(executable: &Path) -> Result<PathBuf, InferError> {
         ))
     })
 }
+
+#[cfg(test)]
+mod tests;
