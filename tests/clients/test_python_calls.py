@@ -102,6 +102,18 @@ async def execute(self, requests):
     return responses
 """
 
+# Small answers go behind their headers and large ones into files of their own; many of both are under way at once.
+CALLS_MIXED = CALL + """
+async def execute(self, requests):
+    import asyncio
+    sizes = [1, 40_000, 2, 30_000] * 8
+    asked = (self.call("identity_fp32", np.full(size, size, np.float32)).async_exec() for size in sizes)
+    tensors = [answer.output_tensors()[0].as_numpy() for answer in await asyncio.gather(*asked)]
+    found = [tensor.size for tensor in tensors if np.all(tensor == tensor.size)]
+    y = pb_utils.Tensor("Y", np.array([found == sizes], np.float32))
+    return [pb_utils.InferenceResponse([y]) for _ in requests]
+"""
+
 CALLS_STREAM = """
 def execute(self, requests):
     responses = []
@@ -224,6 +236,7 @@ def calls_server(binary, tmp_path_factory):
         ("late", LATE, ONE_TO_ONE),
         ("calls", CALLS, ONE_TO_ONE),
         ("calls_async", CALLS_ASYNC, ONE_TO_ONE),
+        ("calls_mixed", CALLS_MIXED, ONE_TO_ONE),
         ("calls_stream", CALLS_STREAM, ONE_TO_ONE),
         ("measures", MEASURES, ONE_TO_ONE),
         ("controls", CONTROLS, ONE_TO_ONE),
@@ -281,6 +294,11 @@ def test_a_model_calls_others_and_reads_their_errors(calls_client):
 
 def test_coroutines_call_several_models_at_once(calls_client):
     np.testing.assert_array_equal(ask(calls_client, "calls_async", np.ones(3, np.float32)), np.full(3, 6.0))
+
+
+def test_small_and_large_answers_reach_those_who_asked(calls_client):
+    for _ in range(10):
+        assert number(calls_client, "calls_mixed", 0) == [1]
 
 
 def test_a_stream_of_another_model_is_read_and_left(calls_client):

@@ -218,7 +218,7 @@ def image_seeds():
 
 def frame(header: dict, payload: bytes = b"", place: int = 0) -> bytes:
     text = json.dumps(header).encode()
-    return b"NPY1" + bytes([place, 0, 0, 0]) + struct.pack("<IQ", len(text), len(payload)) + text + payload
+    return b"NPY2" + bytes([place, 0, 0, 0]) + struct.pack("<IQ", len(text), len(payload)) + text + payload
 
 
 def python_frame_seeds():

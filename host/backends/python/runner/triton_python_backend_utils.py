@@ -54,7 +54,10 @@ def _by_name(things, name: str, name_of):
 
 def get_input_tensor_by_name(inference_request: InferenceRequest, name: str) -> Tensor | None:
     """The input of that name; None when the request has none."""
-    return _by_name(inference_request.inputs(), name, Tensor.name)
+    for tensor in inference_request.inputs():
+        if tensor.name() == name:
+            return tensor
+    return None
 
 
 def get_output_tensor_by_name(inference_response: InferenceResponse, name: str) -> Tensor | None:

@@ -80,7 +80,7 @@ impl Desk {
         let write = move || {
             while let Ok((reply, outgoing)) = written.recv() {
                 let is_answer = reply.op == "reply";
-                if writer.send(&reply, &outgoing).is_err() {
+                if writer.send(&reply, &outgoing, None).is_err() {
                     break;
                 }
                 if is_answer {
@@ -106,7 +106,7 @@ impl Desk {
     ///
     /// # Errors
     /// The process said what none of ours says.
-    pub(crate) fn serve(self: &Arc<Self>, channel: &Channel) -> Result<(), ChannelError> {
+    pub(crate) fn serve(self: &Arc<Self>, mut channel: Channel) -> Result<(), ChannelError> {
         loop {
             let received = match channel.receive(None) {
                 Ok(received) => received,

@@ -1,4 +1,4 @@
-//! The head of a frame, 20 bytes: `NPY1`, where the payload is, the lengths of header and payload, little endian.
+//! The head of a frame, 20 bytes: `NPY2`, where the payload is, the lengths of header and payload, little endian.
 //!
 //! The header is JSON; the payload holds tensors. What the other side says is compared with the limits before anything is
 //! allocated. `runner/nereid_runner/wire.py` is the other side; a change of the form changes the magic in both.
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 pub(crate) const HEAD_BYTES: usize = 20;
 
-const MAGIC: [u8; 4] = *b"NPY1";
+const MAGIC: [u8; 4] = *b"NPY2";
 
 /// A longer JSON header belongs to no batch that a scheduler makes.
 const HEADER_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -35,7 +35,7 @@ pub(crate) struct Head {
 /// A head that no runner of ours writes.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum HeadError {
-    #[error("expected a frame that begins with NPY1, found {0:?}")]
+    #[error("expected a frame that begins with NPY2, found {0:?}")]
     Magic([u8; 4]),
     #[error("expected 0 or 1 for the place of the payload, found {0}")]
     Place(u8),
@@ -117,8 +117,8 @@ mod tests {
 
     #[test]
     fn what_no_runner_writes_is_refused() {
-        check_refused(0, b'X', "expected a frame that begins with NPY1");
-        check_refused(3, b'2', "expected a frame that begins with NPY1");
+        check_refused(0, b'X', "expected a frame that begins with NPY2");
+        check_refused(3, b'1', "expected a frame that begins with NPY2");
         check_refused(4, 2, "expected 0 or 1 for the place of the payload, found 2");
         check_refused(6, 1, "expected zeroes");
         check_refused(11, 255, "a header of 4278190090 bytes");

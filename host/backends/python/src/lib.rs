@@ -28,6 +28,7 @@ mod process;
 mod runner;
 mod settings;
 mod slots;
+mod spin;
 mod supervisor;
 mod syscalls_denied;
 

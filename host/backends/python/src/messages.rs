@@ -3,10 +3,14 @@
 //! `runner/nereid_runner/loop.py` and `host.py` are the other side. What is read has a type here, so that a runner that says
 //! something else is refused before anything is done.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use nereid_inference::{ErrorKind, InferError, ParameterValue, Parameters, SequenceFlags, SequenceId};
-use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap as _};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, IntoDeserializer as _, MapAccess, Visitor, value::MapAccessDeserializer},
+    ser::SerializeMap as _,
+};
 
 use crate::payload::{TensorRow, TensorRowOut};
 
@@ -40,18 +44,16 @@ pub(crate) enum Order<'a> {
     Finalize,
 }
 
-/// One request of a batch.
-#[derive(Serialize)]
+/// One request of a batch; written without the names, in this order.
 pub(crate) struct RequestRow<'a> {
     pub(crate) slot: u64,
-    pub(crate) rid: &'a str,
-    pub(crate) corr: Correlation<'a>,
+    pub(crate) id: &'a str,
+    pub(crate) correlation: Correlation<'a>,
     pub(crate) flags: u32,
     /// Microseconds; 0 for none.
     pub(crate) timeout: u64,
-    pub(crate) p: ParameterRow<'a>,
-    pub(crate) want: Vec<&'a str>,
-    #[serde(rename = "in")]
+    pub(crate) parameters: ParameterRow<'a>,
+    pub(crate) wanted: Vec<&'a str>,
     pub(crate) inputs: Vec<TensorRowOut<'a>>,
 }
 
@@ -83,9 +85,7 @@ pub(crate) struct Executed {
     pub(crate) answers: Vec<Answer>,
 }
 
-/// What came of one request.
-#[derive(Deserialize)]
-#[serde(untagged)]
+/// What came of one request: a word, or an object.
 pub(crate) enum Answer {
     Word(Later),
     Response(ResponseRow),
@@ -237,6 +237,33 @@ pub(crate) struct Reply {
     pub(crate) last: Option<bool>,
 }
 
+// === impl Answer ===
+
+impl<'de> Deserialize<'de> for Answer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnswerVisitor)
+    }
+}
+
+/// Knows by the first character what is to come, so that nothing is kept and read again.
+struct AnswerVisitor;
+
+impl<'de> Visitor<'de> for AnswerVisitor {
+    type Value = Answer;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a response, \"deferred\" or \"again\"")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Answer, E> {
+        Later::deserialize(word.into_deserializer()).map(Answer::Word)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, row: A) -> Result<Answer, A::Error> {
+        ResponseRow::deserialize(MapAccessDeserializer::new(row)).map(Answer::Response)
+    }
+}
+
 // === impl Correlation ===
 
 impl<'a> Correlation<'a> {
@@ -262,6 +289,15 @@ impl CorrelationIn {
             Self::Text(text) => SequenceId::Text(text),
         };
         Some(SequenceFlags { id, start: flags & SEQUENCE_START != 0, end: flags & SEQUENCE_END != 0 })
+    }
+}
+
+// === impl RequestRow ===
+
+impl Serialize for RequestRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { slot, id, correlation, flags, timeout, parameters, wanted, inputs } = self;
+        (slot, id, correlation, flags, timeout, parameters, wanted, inputs).serialize(serializer)
     }
 }
 

@@ -99,7 +99,7 @@ impl Runner {
         let last_lines = LastLines::default();
         let (identity, kept, log) = (model.identity.clone(), last_lines.clone(), model.limits.log);
         spawn_thread("log", move || log_lines::copy(pipe, &identity, &kept, log)).map_err(failed)?;
-        let control = Channel::new(ours, model.limits.response as u64);
+        let control = Channel::new(ours, model.limits.response as u64).spinning();
         let desk_channel = Channel::new(host_ours, model.limits.response as u64);
         let slots = Arc::<Slots>::default();
         let desk =
@@ -121,7 +121,7 @@ impl Runner {
         let listener = Arc::downgrade(&runner);
         let desk = runner.desk.clone();
         spawn_thread("desk", move || {
-            if let Err(error) = desk.serve(&desk_channel)
+            if let Err(error) = desk.serve(desk_channel)
                 && let Some(runner) = listener.upgrade()
             {
                 runner.condemn(runner.broken(&error));
@@ -151,13 +151,12 @@ impl Runner {
             args,
         };
         let deadline = Instant::now() + model.limits.start;
-        let control = self.control.lock();
-        control.set_write_timeout(model.limits.start);
-        let sent = control.send_with(&order, &Outgoing::default(), Some(host_theirs.as_fd()));
+        let mut control = self.control.lock();
+        let sent = control.send_with(&order, &Outgoing::default(), Some(deadline), Some(host_theirs.as_fd()));
         sent.map_err(|error| self.unstarted(&error, "its start"))?;
         drop(host_theirs);
         let (loaded, _) =
-            self.read::<Loaded>(&control, deadline).map_err(|error| self.unstarted(&error, "initialize"))?;
+            read::<Loaded>(&mut control, deadline).map_err(|error| self.unstarted(&error, "initialize"))?;
         match loaded.error {
             Some(error) => Err(Some(InferError::internal(error))),
             None => {
@@ -187,12 +186,11 @@ impl Runner {
         let decoupled = model.config.is_decoupled();
         let order = Order::Complete { file: &file, instance: &self.instance, model: name, decoupled, config: &config };
         let deadline = Instant::now() + model.limits.start;
-        let control = self.control.lock();
-        control.set_write_timeout(model.limits.start);
-        let sent = control.send_with(&order, &Outgoing::default(), Some(host_theirs.as_fd()));
+        let mut control = self.control.lock();
+        let sent = control.send_with(&order, &Outgoing::default(), Some(deadline), Some(host_theirs.as_fd()));
         sent.map_err(|error| self.unstarted(&error, "its start"))?;
         let (loaded, _) =
-            self.read::<Loaded>(&control, deadline).map_err(|error| self.unstarted(&error, "auto_complete_config"))?;
+            read::<Loaded>(&mut control, deadline).map_err(|error| self.unstarted(&error, "auto_complete_config"))?;
         match (loaded.error, loaded.config) {
             (Some(error), _) => Err(Some(InferError::internal(error))),
             (None, Some(config)) => Ok(config.to_string()),
@@ -208,13 +206,12 @@ impl Runner {
         let mut outgoing = Outgoing::default();
         let requests = batch.requests().zip(numbers).map(|(request, slot)| self.row(request, *slot, &mut outgoing));
         let order = Order::Execute { requests: requests.collect() };
-        let control = self.control.lock();
+        let mut control = self.control.lock();
         let deadline = Instant::now() + self.model.limits.execute;
-        control.set_write_timeout(self.model.limits.execute);
-        control.send(&order, &outgoing).map_err(|error| self.give_up(&error))?;
+        control.send(&order, &outgoing, Some(deadline)).map_err(|error| self.give_up(&error))?;
         drop((order, outgoing));
         batch.mark_inputs_ready();
-        let (executed, payload) = self.read::<Executed>(&control, deadline).map_err(|error| self.give_up(&error))?;
+        let (executed, payload) = read::<Executed>(&mut control, deadline).map_err(|error| self.give_up(&error))?;
         batch.mark_outputs_started();
         match executed.error {
             Some(error) => Err(InferError::internal(error)),
@@ -229,16 +226,17 @@ impl Runner {
 
     fn row<'a>(&'a self, request: &'a CheckedRequest, slot: u64, outgoing: &mut Outgoing) -> RequestRow<'a> {
         let asked = request.get();
-        let (corr, flags) = Correlation::of(asked.sequence.as_ref());
-        let mut want: Vec<&str> = asked.requested_outputs.iter().map(|name| &**name).collect();
-        if !want.is_empty() {
+        let (correlation, flags) = Correlation::of(asked.sequence.as_ref());
+        let mut wanted: Vec<&str> = asked.requested_outputs.iter().map(|name| &**name).collect();
+        if !wanted.is_empty() {
             // What the host keeps is wanted too.
             let outputs = self.model.signature.outputs.iter().map(|output| &*output.name);
-            want.extend(outputs.filter(|name| request.is_attached(name)));
+            wanted.extend(outputs.filter(|name| request.is_attached(name)));
         }
         let timeout = asked.timeout.map_or(0, |timeout| u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX));
         let inputs = asked.inputs.iter().map(|input| outgoing.add(&input.name, &input.tensor)).collect();
-        RequestRow { slot, rid: &asked.id, corr, flags, timeout, p: ParameterRow(&asked.parameters), want, inputs }
+        let parameters = ParameterRow(&asked.parameters);
+        RequestRow { slot, id: &asked.id, correlation, flags, timeout, parameters, wanted, inputs }
     }
 
     /// Waits for open requests, has the model finish, and ends the process.
@@ -247,10 +245,9 @@ impl Runner {
         if !self.slots.wait_until_empty(deadline) {
             self.slots.fail_all(&InferError::unavailable(format!("model '{}' is unloaded", self.model.identity)));
         }
-        let control = self.control.lock();
-        control.set_write_timeout(self.model.limits.finalize);
-        let finished =
-            control.send(&Order::Finalize, &Outgoing::default()).and_then(|()| self.read::<Loaded>(&control, deadline));
+        let mut control = self.control.lock();
+        let sent = control.send(&Order::Finalize, &Outgoing::default(), Some(deadline));
+        let finished = sent.and_then(|()| read::<Loaded>(&mut control, deadline));
         match finished {
             Ok((Loaded { error: Some(error), .. }, _)) => tracing::error!("finalize of '{}': {error}", self.instance),
             Ok(_) => {}
@@ -276,12 +273,6 @@ impl Runner {
     pub(crate) fn attend(&self, child: &mut Child) -> InferError {
         let how = self.process.reap(child);
         self.bury(&how, None)
-    }
-
-    fn read<T: DeserializeOwned>(&self, control: &Channel, deadline: Instant) -> Result<(T, Buffer), ChannelError> {
-        let received = control.receive(Some(deadline))?;
-        let header = serde_json::from_slice(&received.header);
-        Ok((header.map_err(|error| ChannelError::Malformed(error.to_string()))?, received.payload))
     }
 
     /// What became of a process that does not execute as it should; it is over then.
@@ -360,6 +351,12 @@ impl Runner {
         self.slots.fail_all(&reason);
         reason
     }
+}
+
+fn read<T: DeserializeOwned>(control: &mut Channel, deadline: Instant) -> Result<(T, Buffer), ChannelError> {
+    let received = control.receive(Some(deadline))?;
+    let header = serde_json::from_slice(&received.header);
+    Ok((header.map_err(|error| ChannelError::Malformed(error.to_string()))?, received.payload))
 }
 
 fn kind_name(kind: InstanceKind) -> &'static str {

@@ -77,7 +77,7 @@ class Host:
     def _read(self):
         try:
             while True:
-                header, payload, _ = self.connection.receive()
+                header, payload = self.connection.receive()
                 if header["op"] == "is_ready":
                     threading.Thread(target=self._is_ready, args=(header["call"],), daemon=True).start()
                 elif answered := self.waiting.pop(header["call"], None):

@@ -13,7 +13,7 @@ from nereid_runner import errors
 from nereid_runner.host import HOST, Logger
 from nereid_runner.model_config import ModelConfig
 from nereid_runner.requests import RELEASE_RESCHEDULE, InferenceRequest
-from nereid_runner.responses import COMPLETE_FINAL, InferenceResponse
+from nereid_runner.responses import InferenceResponse
 from nereid_runner.wire import Connection, Gone, Payload
 
 # Where `pb_utils.get_model_dir` finds it.
@@ -31,16 +31,18 @@ class Runner:
         self.background = set()
 
     def run(self):
+        """Does what the server says, until something is the last."""
         handlers = {"start": self.start, "complete": self.complete, "execute": self.execute, "finalize": self.finalize}
         while True:
-            header, payload, descriptors = self.connection.receive()
-            if descriptors:
-                HOST.start(Connection(socket.socket(fileno=descriptors.pop(0))))
-            handlers[header["op"]](header, payload)
-            if header["op"] in ("complete", "finalize"):
+            header, payload = self.connection.receive()
+            if handlers[header["op"]](header, payload):
                 return
 
     # --- before the first request ---
+
+    def meet_host(self):
+        """The second connection comes with the first order."""
+        HOST.start(Connection(socket.socket(fileno=self.connection.take_descriptor())))
 
     def import_model(self, header: dict):
         """As `VERSION.FILE`, from the model's directory, as Triton does."""
@@ -58,7 +60,8 @@ class Runner:
             raise errors.TritonModelException(f"'{self.file}' has no class TritonPythonModel")
         return module.TritonPythonModel
 
-    def complete(self, header: dict, _payload):
+    def complete(self, header: dict, _payload) -> bool:
+        self.meet_host()
         try:
             model_class, config = self.import_model(header), ModelConfig(header["config"])
             if hasattr(model_class, "auto_complete_config"):
@@ -71,8 +74,10 @@ class Runner:
         except BaseException as error:
             answer = {"error": errors.describe(error)}
         self.connection.send(answer)
+        return True
 
     def start(self, header: dict, _payload):
+        self.meet_host()
         try:
             self.model = self.import_model(header)()
             if hasattr(self.model, "initialize"):
@@ -96,7 +101,7 @@ class Runner:
             text = f"Failed to process the request(s) for model '{self.name}', message: {said}"
             Logger.log_error(text)
             for request in requests:
-                request.get_response_sender().close()
+                request.close()
             answer, sent = {"error": text}, None
         self.connection.send(answer, sent)
 
@@ -150,14 +155,14 @@ class Runner:
                 f"'{type(response)}'."
             )
         try:
-            request.get_response_sender().count(response, COMPLETE_FINAL)
+            request.answered(response)
         except errors.TritonModelException as error:
             raise Refused(str(error)) from error
 
     @staticmethod
     def deferred(request: InferenceRequest) -> str:
         if request._release == RELEASE_RESCHEDULE:
-            request.get_response_sender().close()
+            request.close()
             return "again"
         request.get_response_sender().keep()
         return "deferred"
@@ -175,7 +180,7 @@ class Runner:
 
     # --- the end ---
 
-    def finalize(self, _header: dict, _payload):
+    def finalize(self, _header: dict, _payload) -> bool:
         answer = {}
         try:
             if self.model is not None and hasattr(self.model, "finalize"):
@@ -185,6 +190,7 @@ class Runner:
         sys.stdout.flush()
         sys.stderr.flush()
         self.connection.send(answer)
+        return True
 
 
 class Refused(Exception):
@@ -193,7 +199,7 @@ class Refused(Exception):
 
 def main():
     # The server gives the connection as standard input; models that read from theirs find an end.
-    connection = Connection(socket.socket(fileno=os.dup(0)))
+    connection = Connection(socket.socket(fileno=os.dup(0)), spins=True)
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.close(empty)

@@ -4,7 +4,13 @@ import json
 
 from nereid_runner.errors import TritonModelException
 from nereid_runner.host import HOST
-from nereid_runner.responses import InferenceResponse, InferenceResponseSender, checked_tensors, parameters_text
+from nereid_runner.responses import (
+    COMPLETE_FINAL,
+    InferenceResponse,
+    InferenceResponseSender,
+    checked_tensors,
+    parameters_text,
+)
 from nereid_runner.tensors import Tensor
 from nereid_runner.wire import Payload
 
@@ -31,6 +37,10 @@ class InferenceTrace:
 
 class InferenceRequest:
     """`InferenceRequest(model_name, requested_output_names, inputs, …).exec()`, or one that came."""
+
+    # What most requests have; a sender is made for those who ask for it.
+    _model, _version, _slot, _release, _trace = "", -1, 0, RELEASE_ALL, None
+    _decoupled, _sender, _returned, _is_closed = None, None, 0, False
 
     def __init__(
         self,
@@ -59,19 +69,14 @@ class InferenceRequest:
         self._wanted, self._model, self._version = list(requested_output_names), model_name, int(model_version)
         self._flags, self._timeout, self._trace = int(flags), int(timeout), trace or InferenceTrace()
         self._parameters = parameters_text(parameters)
-        self._sender, self._slot, self._release = None, 0, RELEASE_ALL
 
     @classmethod
-    def from_wire(cls, row: dict, payload: memoryview, decoupled: bool):
+    def from_wire(cls, row: list, payload: memoryview, decoupled: bool):
         request = cls.__new__(cls)
-        request._inputs = [Tensor.from_wire(tensor, payload) for tensor in row["in"]]
-        request._id, request._correlation = row["rid"], row["corr"]
-        request._wanted, request._model, request._version = row["want"], "", -1
-        request._flags, request._timeout = row["flags"], row["timeout"]
-        request._slot, request._release = row["slot"], RELEASE_ALL
-        request._trace = InferenceTrace(row["slot"], row.get("trace", ""))
-        request._parameters = json.dumps(row["p"]) if row["p"] else ""
-        request._sender = InferenceResponseSender(row["slot"], row["want"], decoupled)
+        request._slot, request._id, request._correlation, request._flags, request._timeout, parameters, wanted, inputs = row
+        request._decoupled, request._wanted = decoupled, wanted
+        request._parameters = json.dumps(parameters) if parameters else ""
+        request._inputs = [Tensor.from_wire(tensor, payload) for tensor in inputs]
         return request
 
     def inputs(self) -> list:
@@ -102,15 +107,31 @@ class InferenceRequest:
         return PreferredMemory(MEMORY_CPU)
 
     def trace(self) -> InferenceTrace:
-        return self._trace
+        return self._trace or InferenceTrace(self._slot)
 
     def is_cancelled(self) -> bool:
         return self.get_response_sender().is_cancelled()
 
     def get_response_sender(self) -> InferenceResponseSender:
-        if self._sender is None:
+        if self._decoupled is None:
             raise TritonModelException("only a request that came from the server has a response sender")
+        if self._sender is None:
+            made = InferenceResponseSender(self._slot, self._wanted, self._decoupled, self._returned, self._is_closed)
+            # Atomic: of two threads that ask at once both get the first one.
+            self.__dict__.setdefault("_sender", made)
         return self._sender
+
+    def answered(self, response):
+        """`execute` returned this response; refused when the sender has sent one already."""
+        if self._sender is not None:
+            self._sender.count(response, COMPLETE_FINAL)
+        self._returned, self._is_closed = 1, True
+
+    def close(self):
+        """Nothing may be sent any more; the host knows."""
+        self._is_closed = True
+        if self._sender is not None:
+            self._sender.close()
 
     def set_release_flags(self, flags: int):
         if flags not in (RELEASE_ALL, RELEASE_RESCHEDULE):

@@ -78,9 +78,9 @@ class InferenceResponse:
 class InferenceResponseSender:
     """Sends any number of responses of one request, from any thread, also after `execute` has returned."""
 
-    def __init__(self, slot: int, wanted, decoupled: bool):
+    def __init__(self, slot: int, wanted, decoupled: bool, sent: int, is_closed: bool):
         self._slot, self._wanted, self._decoupled = slot, wanted, decoupled
-        self._sent, self._closed, self._kept = 0, False, False
+        self._sent, self._closed, self._kept = sent, is_closed, False
         self._lock = threading.Lock()
 
     def send(self, response: InferenceResponse | None = None, flags: int = 0):

@@ -24,7 +24,10 @@ NUMPY_TYPES = {
     "FP64": np.float64,
     "BYTES": np.object_,
 }
-WIRE_TYPES = {np.dtype(numpy_type): wire for wire, numpy_type in NUMPY_TYPES.items()}
+DTYPES = {wire: np.dtype(numpy_type) for wire, numpy_type in NUMPY_TYPES.items()}
+WIRE_TYPES = {dtype: wire for wire, dtype in DTYPES.items()}
+# Copying so little costs less than a view of it.
+COPIED_BYTES_MAX = 4096
 # The numbers of TRITONSERVER_DataType.
 TYPE_NUMBERS = {name: number for number, name in enumerate(NUMPY_TYPES, 1)} | {"BF16": 14}
 NAMES_BY_NUMBER = {number: name for name, number in TYPE_NUMBERS.items()}
@@ -33,6 +36,8 @@ NAMES_BY_NUMBER = {number: name for name, number in TYPE_NUMBERS.items()}
 def wire_type(dtype) -> str | None:
     """The protocol's name of a numpy type; None for one that the protocol does not have."""
     dtype = np.dtype(dtype)
+    if dtype in WIRE_TYPES:
+        return WIRE_TYPES[dtype]
     if dtype.type in (np.bytes_, np.str_):
         return "BYTES"
     if dtype.name == "bfloat16":  # of the package ml_dtypes
@@ -78,7 +83,7 @@ class Tensor:
     def of_bytes(cls, name: str, data_type: str, shape: list[int], data):
         """A tensor over bytes as they travel."""
         tensor = cls.__new__(cls)
-        tensor._name, tensor._type, tensor._shape = name, data_type, list(shape)
+        tensor._name, tensor._type, tensor._shape = name, data_type, list(map(int, shape))
         tensor._array, tensor._bytes = None, data
         return tensor
 
@@ -102,7 +107,7 @@ class Tensor:
         if self._array is None and self._type == "BYTES":
             self._array = decode_strings(self._bytes).reshape(self._shape)
         elif self._array is None:
-            self._array = np.frombuffer(self._bytes, dtype=NUMPY_TYPES[self._type]).reshape(self._shape)
+            self._array = np.ndarray(self._shape, DTYPES[self._type], self._bytes)
         return self._array
 
     def wire_bytes(self):
@@ -111,6 +116,8 @@ class Tensor:
             return self._bytes
         if self._type == "BYTES":
             return encode_strings(self._array)
+        if self._array.nbytes <= COPIED_BYTES_MAX and self._array.dtype.isnative and sys.byteorder == "little":
+            return self._array.tobytes()
         array = np.ascontiguousarray(self._array)
         if array.dtype.byteorder == ">" or (array.dtype.byteorder == "=" and sys.byteorder == "big"):
             array = array.astype(array.dtype.newbyteorder("<"))
@@ -118,12 +125,14 @@ class Tensor:
 
     def to_wire(self, payload) -> list:
         """A row of a header; the bytes go into the payload."""
-        return [self._name, self._type, list(map(int, self._shape)), *payload.add(self.wire_bytes())]
+        return [self._name, self._type, self._shape, *payload.add(self.wire_bytes())]
 
     @classmethod
     def from_wire(cls, row: list, payload: memoryview):
-        name, data_type, shape, offset, length = row
-        return cls.of_bytes(name, data_type, shape, payload[offset : offset + length])
+        tensor = cls.__new__(cls)
+        tensor._name, tensor._type, tensor._shape, offset, length = row
+        tensor._array, tensor._bytes = None, payload[offset : offset + length]
+        return tensor
 
     # --- DLPack ---
 

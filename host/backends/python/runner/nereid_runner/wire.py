@@ -9,17 +9,40 @@ import fcntl
 import json
 import mmap
 import os
+import select
 import socket
 import struct
+import time
 
 HEAD = struct.Struct("<4sBBHIQ")
-MAGIC = b"NPY1"
+MAGIC = b"NPY2"
 INLINE, IN_FILE = 0, 1
 # Beyond this a copy into a file costs less than two through the socket.
 INLINE_BYTES_MAX = 64 * 1024
 ALIGNMENT_BYTES = 64
-DESCRIPTORS_MAX = 4
+ATTACHED_BYTES_MAX = socket.CMSG_SPACE(4 * 4)  # four descriptors
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+# Prepared once: `json.loads` and `json.dumps` look at their arguments anew with every call.
+read_json = json.JSONDecoder().scan_once
+
+
+def prepared_writer():
+    """What `JSONEncoder.encode` makes for every call, made once; nothing promises that it is there."""
+    encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+    try:
+        write = json.encoder.c_make_encoder(
+            None, encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, True
+        )
+        if "".join(write({"a": [1, "b", None]}, 0)) == '{"a":[1,"b",null]}':
+            return lambda value: "".join(write(value, 0))
+    except (AttributeError, TypeError, ValueError):
+        pass
+    return encoder.encode
+
+
+write_json = prepared_writer()
 
 
 class Gone(Exception):
@@ -55,17 +78,46 @@ class Payload:
         return descriptor
 
 
-class Connection:
-    """One socket; one thread reads it, and one at a time writes."""
+class Spin:
+    """Spends waits awake while that is worth it, by the rule of `host/backends/python/src/spin.rs`."""
 
-    def __init__(self, connected: socket.socket):
+    SPIN_MAX_NS, PAUSE_MIN, PAUSE_MAX, TRIALS_PER_PAUSE = 100_000, 16, 4096, 16
+
+    def __init__(self, waited_for: socket.socket):
+        self.poll = select.poll()
+        self.poll.register(waited_for, select.POLLIN)
+        self.resting, self.pause, self.paid_off = 0, self.PAUSE_MIN, 0
+
+    def wait(self):
+        """Returns when something has come, or when it is time to sleep."""
+        if self.resting:
+            self.resting -= 1
+            return
+        started, came, took = time.monotonic_ns(), False, 0
+        while not came and took <= self.SPIN_MAX_NS:
+            came = self.poll.poll(0)
+            took = time.monotonic_ns() - started
+        if took > self.SPIN_MAX_NS:
+            self.resting, self.paid_off = self.pause, 0
+            self.pause = min(2 * self.pause, self.PAUSE_MAX)
+            return
+        self.paid_off += 1
+        if self.paid_off >= self.TRIALS_PER_PAUSE * self.pause:
+            self.pause, self.paid_off = max(self.pause // 2, self.PAUSE_MIN), 0
+
+
+class Connection:
+    """One socket; one thread reads it, and one at a time writes. With `spins`, short waits of the reader are spent awake."""
+
+    def __init__(self, connected: socket.socket, spins: bool = False):
         self.socket = connected
+        self.spin = Spin(connected) if spins else None
         self.buffer = memoryview(bytearray(2 * INLINE_BYTES_MAX))
         self.start = self.end = 0
         self.descriptors = []
 
     def send(self, header: dict, payload: Payload | None = None):
-        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+        text = write_json(header).encode("utf-8", "replace")
         length = payload.length if payload else 0
         if length <= INLINE_BYTES_MAX:
             pieces = payload.pieces if payload else ()
@@ -79,30 +131,36 @@ class Connection:
             os.close(descriptor)
 
     def _send_all(self, data: bytes, descriptor: int | None = None):
-        attached = [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
         try:
-            sent = self.socket.sendmsg([data], attached)
+            if descriptor is None:
+                sent = self.socket.send(data)
+            else:
+                rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))
+                sent = self.socket.sendmsg([data], [rights])
             if sent < len(data):
                 self.socket.sendall(memoryview(data)[sent:])
         except (BrokenPipeError, ConnectionResetError) as error:
             raise Gone from error
 
-    def receive(self) -> tuple[dict, memoryview, list[int]]:
-        """The next frame: its header, its payload in memory of its own that may be written to, and other descriptors."""
+    def receive(self) -> tuple[dict, memoryview]:
+        """The next frame: its header, and its payload in memory of its own that may be written to."""
         magic, place, _, _, header_length, payload_length = HEAD.unpack(self._take(HEAD.size))
         if magic != MAGIC:
             raise Gone(f"expected {MAGIC!r}, got {magic!r}")
-        header = json.loads(bytes(self._take(header_length)))
+        body = self._take(header_length + payload_length if place == INLINE else header_length)
+        header, _ = read_json(str(body[:header_length], "utf-8"), 0)
         if place == INLINE:
-            payload = memoryview(bytearray(self._take(payload_length))) if payload_length else memoryview(bytearray())
-            descriptors, self.descriptors = self.descriptors, []
-            return header, payload, descriptors
-        descriptor = self.descriptors.pop(0)
+            return header, memoryview(bytearray(body[header_length:]))
+        descriptor = self.take_descriptor()
         try:
             payload = memoryview(mmap.mmap(descriptor, payload_length))
         finally:
             os.close(descriptor)
-        return header, payload, []
+        return header, payload
+
+    def take_descriptor(self) -> int:
+        """The one that came with the frame that was received last, which says that one did. Others belong to later frames."""
+        return self.descriptors.pop(0)
 
     def _take(self, length: int) -> memoryview:
         if length > len(self.buffer):
@@ -129,8 +187,10 @@ class Connection:
         return data
 
     def _receive_into(self, place: memoryview) -> int:
+        if self.spin is not None:
+            self.spin.wait()
         try:
-            received, attached, _, _ = self.socket.recvmsg_into([place], socket.CMSG_SPACE(4 * DESCRIPTORS_MAX))
+            received, attached, _, _ = self.socket.recvmsg_into([place], ATTACHED_BYTES_MAX)
         except ConnectionResetError as error:
             raise Gone from error
         for level, kind, data in attached:

@@ -1,6 +1,6 @@
 //! Frames over a real socket, and what a hostile other side may send.
 
-use std::{io::Write as _, os::fd::AsFd as _, thread};
+use std::{io::Write as _, os::fd::AsFd as _, thread, time::Duration};
 
 use nereid_tensor::Tensor;
 use serde_json::{Value, json};
@@ -16,28 +16,28 @@ fn pair() -> (Channel, UnixStream) {
     (Channel::new(ours, LIMIT), theirs)
 }
 
-fn receive(channel: &Channel) -> Result<Received, ChannelError> {
+fn receive(channel: &mut Channel) -> Result<Received, ChannelError> {
     channel.receive(Some(Instant::now() + SOON))
 }
 
 /// Sends raw bytes, with a file perhaps, and returns what the host makes of it.
 fn check_refused(bytes: &[u8], file: Option<BorrowedFd<'_>>, expected: &str) {
-    let (channel, theirs) = pair();
-    Channel::new(theirs, LIMIT).write(bytes, file).unwrap();
-    let error = receive(&channel).unwrap_err().to_string();
+    let (mut channel, theirs) = pair();
+    Channel::new(theirs, LIMIT).write(bytes, None, file).unwrap();
+    let error = receive(&mut channel).unwrap_err().to_string();
     assert!(error.contains(expected), "{error}");
 }
 
 fn check_round_trip(elements: usize) {
-    let (channel, theirs) = pair();
+    let (mut channel, theirs) = pair();
     let values: Vec<i32> = (0..elements as i32).collect();
     let sending = thread::spawn(move || {
         let mut outgoing = Outgoing::default();
         let row = outgoing.add("X", &Tensor::from_elements([elements as u64], &values).unwrap());
-        Channel::new(theirs, LIMIT).send(&json!({ "in": [row] }), &outgoing).unwrap();
+        Channel::new(theirs, LIMIT).send(&json!({ "in": [row] }), &outgoing, None).unwrap();
         values
     });
-    let received = receive(&channel).unwrap();
+    let received = receive(&mut channel).unwrap();
     let header: Value = serde_json::from_slice(&received.header).unwrap();
     let rows = serde_json::from_value(header["in"].clone()).unwrap();
     let read = payload::tensors(rows, &received.payload).unwrap();
@@ -52,8 +52,34 @@ fn small_and_large_payloads_arrive_as_they_were() {
 }
 
 #[test]
+fn frames_that_arrive_together_keep_their_files() {
+    let (mut channel, theirs) = pair();
+    let theirs = Channel::new(theirs, LIMIT);
+    for elements in [1, 20_000, 2, 30_000] {
+        let mut outgoing = Outgoing::default();
+        outgoing.add("X", &Tensor::from_elements([elements], &vec![1_i32; elements as usize]).unwrap());
+        theirs.send(&json!({}), &outgoing, None).unwrap();
+    }
+    let sizes = [(); 4].map(|()| receive(&mut channel).unwrap().payload.len());
+    assert_eq!(sizes, [4, 80_000, 8, 120_000]);
+}
+
+#[test]
+fn descriptors_that_belong_to_no_frame_are_not_collected() {
+    let (mut channel, theirs) = pair();
+    let theirs = Channel::new(theirs, LIMIT);
+    let device = File::open("/dev/null").unwrap();
+    for _ in 0..=DESCRIPTORS_MAX {
+        let frame = [Head::of(2, 0).encode().as_slice(), b"{}"].concat();
+        theirs.write(&frame, None, Some(device.as_fd())).unwrap();
+    }
+    let refused = (0..=DESCRIPTORS_MAX).find_map(|_| receive(&mut channel).err());
+    assert!(matches!(refused, Some(ChannelError::Malformed(text)) if text == "descriptors that belong to no frame"));
+}
+
+#[test]
 fn what_is_no_frame_is_refused() {
-    check_refused(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", None, "begins with NPY1");
+    check_refused(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", None, "begins with NPY2");
     let in_file = Head { place: Place::File, header_bytes: 2, payload_bytes: 100_000 }.encode();
     let framed = [in_file.as_slice(), b"{}"].concat();
     check_refused(&framed, None, "a payload in a file, and no file");
@@ -67,17 +93,17 @@ fn what_is_no_frame_is_refused() {
 
 #[test]
 fn a_frame_that_stops_in_the_middle_is_an_end() {
-    let (channel, mut theirs) = pair();
+    let (mut channel, mut theirs) = pair();
     theirs.write_all(&Head::of(100, 0).encode()).unwrap();
     theirs.write_all(b"{\"op\":").unwrap();
     drop(theirs);
-    assert!(matches!(receive(&channel), Err(ChannelError::Closed)));
+    assert!(matches!(receive(&mut channel), Err(ChannelError::Closed)));
 }
 
 #[test]
 fn nobody_waits_beyond_the_deadline_for_one_who_trickles() {
-    let (channel, mut theirs) = pair();
-    theirs.write_all(b"NPY1").unwrap();
+    let (mut channel, mut theirs) = pair();
+    theirs.write_all(b"NPY2").unwrap();
     let outcome = channel.receive(Some(Instant::now() + Duration::from_millis(20)));
     assert!(matches!(outcome, Err(ChannelError::TimedOut)));
 }
