@@ -24,6 +24,12 @@ pub trait Backend: Send + Sync {
         &[]
     }
 
+    /// Whether it serves this model, whose configuration names a `runtime`, or a backend that is not here: code that the
+    /// operator put under that name for many models. May look for files; blocks.
+    fn adopts(&self, _config: &ModelConfig) -> bool {
+        false
+    }
+
     /// Fills in what the configuration leaves open from the model file. May read files; blocks.
     ///
     /// # Errors

@@ -72,6 +72,12 @@ impl Loader {
     /// The backend that the configuration names, or that the version's files show.
     fn backend(&self, source: &ModelSource) -> Result<&dyn Backend, InferError> {
         let config = &source.config;
+        // A `runtime` says more than the name, which another backend may have.
+        if !config.runtime.is_empty()
+            && let Some(backend) = self.backend_that_adopts(config)
+        {
+            return Ok(backend);
+        }
         let by_platform = PLATFORM_BACKENDS.iter().find(|(platform, _)| *platform == config.platform);
         let name = match (config.backend.as_str(), by_platform) {
             ("", Some((_, backend))) => *backend,
@@ -84,11 +90,19 @@ impl Loader {
             }
             (backend, _) => backend,
         };
-        self.backend_named(name).ok_or_else(|| {
+        self.backend_named(name).or_else(|| self.backend_that_adopts(config)).ok_or_else(|| {
             let known: Vec<&str> = self.settings.backends.iter().map(|backend| backend.name()).collect();
-            let text = "this server has the backends";
-            invalid(format!("unable to find backend '{name}' for model '{}': {text} {}", config.name, known.join(", ")))
+            invalid(format!(
+                "unable to find backend '{name}' for model '{}': this server has the backends {}; where those written in Python \
+                 are is said with --backend-directory=DIR",
+                config.name,
+                known.join(", ")
+            ))
         })
+    }
+
+    fn backend_that_adopts(&self, config: &ModelConfig) -> Option<&dyn Backend> {
+        self.settings.backends.iter().find(|backend| backend.adopts(config)).map(|backend| &**backend)
     }
 
     fn backend_named(&self, name: &str) -> Option<&dyn Backend> {
@@ -151,7 +165,9 @@ impl ModelLoader for Loader {
         }
         let backend = self.backend(source)?;
         let mut source = source.clone();
-        source.config.backend = backend.name().to_owned();
+        if source.config.backend.is_empty() {
+            source.config.backend = backend.name().to_owned();
+        }
         if source.config.default_model_filename.is_empty() {
             source.config.default_model_filename = backend.default_model_filename().to_owned();
         }

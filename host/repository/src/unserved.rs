@@ -14,6 +14,9 @@ use nereid_inference::{
 
 use crate::platform::is_tensorrt;
 
+/// Code in Python for all models of a backend.
+const PYTHON_RUNTIME: &str = "model.py";
+
 /// One field: its path, and which part of the model uses it.
 struct Unserved {
     path: &'static str,
@@ -23,7 +26,8 @@ struct Unserved {
 
 /// Reading order of the reference.
 const UNSERVED: &[Unserved] = &[
-    Unserved { path: "runtime", used_by: |config| flag(!config.runtime.is_empty()) },
+    // That of Python-based backends is served; others name files of Triton's own backends.
+    Unserved { path: "runtime", used_by: |config| flag(!matches!(&*config.runtime, "" | PYTHON_RUNTIME)) },
     // Without TensorRT they are mistakes, which `validate` tells in Triton's words.
     Unserved {
         path: "input.is_shape_tensor",
@@ -97,8 +101,9 @@ fn output(config: &ModelConfig, used: fn(&ModelOutput) -> bool) -> Option<String
 
 /// A backend that is not known yet is asked about again when the configuration is complete.
 fn iterative_without_end(config: &ModelConfig) -> Option<String> {
-    let is_used =
-        config.sequences()?.iterative_sequence && !matches!(&*config.backend, "" | "onnxruntime" | "python" | "wasm");
+    let can_end =
+        matches!(&*config.backend, "" | "onnxruntime" | "python" | "wasm") || config.runtime == PYTHON_RUNTIME;
+    let is_used = config.sequences()?.iterative_sequence && !can_end;
     is_used.then(|| format!("backend '{}'", config.backend))
 }
 
@@ -139,7 +144,7 @@ mod tests {
     #[test]
     fn every_line_of_the_list_refuses_its_field() {
         let cases = [
-            ("runtime", "runtime: 'model.py'"),
+            ("runtime", "runtime: 'libtriton_x.so'"),
             ("input.is_shape_tensor", "backend: 'tensorrt' input { is_shape_tensor: true }"),
             ("input.is_non_linear_format_io", "backend: 'tensorrt' input { is_non_linear_format_io: true }"),
             ("output.is_shape_tensor", "platform: 'tensorrt_plan' output { is_shape_tensor: true }"),
@@ -198,6 +203,7 @@ mod tests {
         );
         check("backend: 'tensorrt' cc_model_filenames { key: '9.0' value: 'h.plan' }", &[]);
         check("backend: 'python' sequence_batching { iterative_sequence: true }", &[]);
+        check("backend: 'x' runtime: 'model.py' sequence_batching { iterative_sequence: true }", &[]);
         check("sequence_batching { state { input_name: 'i' use_growable_memory: true } }", &[]);
         check(
             "ensemble_scheduling { max_inflight_requests: 1 step { model_name: 'a' input_map { key: 'x' value: 'y' } } }",

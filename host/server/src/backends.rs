@@ -50,6 +50,7 @@ pub(crate) fn backends(
         strategies: Arc::new(WasmStrategies::new(plugins.clone())),
         folder: arguments.batch_strategy_directory.clone(),
     };
+    let python_settings = PythonSettings { backend_directory: arguments.backend_directory.clone(), ..settings.python };
     let list: Vec<Arc<dyn Backend>> = vec![
         Arc::new(IdentityBackend::new(gpus.clone())),
         Arc::new(RepeatBackend),
@@ -60,7 +61,7 @@ pub(crate) fn backends(
         Arc::new(OpenvinoBackend::new(settings.openvino.clone())),
         Arc::new(OpenvinoBackend::tensorflow(settings.openvino)),
         Arc::new(TensorrtBackend::new(settings.tensorrt, gpus.clone())),
-        Arc::new(PythonBackend::new(settings.python, python_limits, python_ports)),
+        Arc::new(PythonBackend::new(python_settings, python_limits, python_ports)),
         plugins,
     ];
     Ok(Backends { list, agents, strategies })

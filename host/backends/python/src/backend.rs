@@ -26,6 +26,7 @@ use crate::{
     limits::PythonLimits,
     runner::{Plan, Runner},
     settings::PythonSettings,
+    shared_code::{self, RUNTIME, SharedCode},
     supervisor::{Supervisor, Watch},
 };
 
@@ -73,7 +74,10 @@ impl PythonBackend {
             })
         });
         let model_directory = absolute(&source.model_directory)?;
-        let environment = self.environments.of_model(&config, &model_directory)?;
+        let version_directory = absolute(&source.version_directory)?;
+        let shared_code = SharedCode::of_model(&config, &absolute(&self.settings.backend_directory)?)?;
+        let of_backend = shared_code.as_ref().and_then(SharedCode::environment);
+        let environment = self.environments.of_model(&config, &model_directory, of_backend)?;
         let interpreter = match &environment {
             Some(environment) => environment.interpreter(),
             None => self.settings.executable.clone(),
@@ -84,10 +88,12 @@ impl PythonBackend {
             confinement: self.settings.confinement.of_model(&config)?,
             runner: written.clone()?,
             model_directory: model_directory.clone(),
+            shared_code: shared_code.clone(),
             environment,
         };
         Ok(Arc::new(ModelContext {
-            file: absolute(&source.version_directory)?.join(file_name(&config)),
+            file: shared_code.map_or_else(|| version_directory.join(file_name(&config)), |code| code.file()),
+            version_directory,
             model_directory,
             launch,
             signature,
@@ -112,6 +118,11 @@ impl Backend for PythonBackend {
         DEFAULT_MODEL_FILENAME
     }
 
+    /// Those of Python-based backends.
+    fn adopts(&self, config: &ModelConfig) -> bool {
+        shared_code::is_meant(config, &self.settings.backend_directory)
+    }
+
     /// The model is imported, in a process of its own, and asked.
     fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
         check_config(&source.config)?;
@@ -126,8 +137,10 @@ impl Backend for PythonBackend {
         let completed = parse_json(&completed).map_err(|error| {
             InferError::invalid_argument(format!("auto_complete_config of model '{}' made {error}", source.config.name))
         })?;
+        let has_own_file = matches!(&*source.config.backend, "" | "python");
         // What else a model may have written there is its own business.
         Ok(ModelConfig {
+            runtime: if has_own_file { source.config.runtime.clone() } else { RUNTIME.to_owned() },
             max_batch_size: completed.max_batch_size,
             inputs: completed.inputs,
             outputs: completed.outputs,

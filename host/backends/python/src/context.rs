@@ -26,7 +26,9 @@ pub(crate) struct ModelContext {
     pub(crate) signature: Signature,
     /// The model's directory, which `initialize` is told as `model_repository`.
     pub(crate) model_directory: PathBuf,
-    /// `model.py`.
+    /// The version's directory, which `pb_utils.get_model_dir` gives.
+    pub(crate) version_directory: PathBuf,
+    /// `model.py`: there, or in the folder of a Python-based backend.
     pub(crate) file: PathBuf,
     pub(crate) launch: Launch,
     pub(crate) limits: PythonLimits,

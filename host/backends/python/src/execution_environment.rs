@@ -53,7 +53,7 @@ pub(crate) struct Environment {
 // === impl Environments ===
 
 impl Environments {
-    /// The environment that a model names, if it names one. Unpacking takes as long as it takes; blocks.
+    /// The environment that a model names, or else the one that its backend brings. Unpacking takes as long as it takes; blocks.
     ///
     /// # Errors
     /// There is no such environment, or it cannot be unpacked.
@@ -61,9 +61,11 @@ impl Environments {
         &self,
         config: &ModelConfig,
         model_directory: &Path,
+        of_backend: Option<PathBuf>,
     ) -> Result<Option<Environment>, InferError> {
-        let Some(written) = config.parameter(PARAMETER).filter(|written| !written.is_empty()) else { return Ok(None) };
-        let path = PathBuf::from(written.replace(MODEL_DIRECTORY, &model_directory.to_string_lossy()));
+        let written = config.parameter(PARAMETER).filter(|written| !written.is_empty());
+        let named = written.map(|written| written.replace(MODEL_DIRECTORY, &model_directory.to_string_lossy()).into());
+        let Some(path) = named.or(of_backend) else { return Ok(None) };
         let refuse = |problem: &dyn std::fmt::Display| {
             let model = &config.name;
             InferError::invalid_argument(format!("model '{model}': {PARAMETER} is '{}': {problem}", path.display()))

@@ -21,6 +21,7 @@ use crate::{
     files_allowed::{DEVICES, GPU_PATHS, NETWORK_PATHS, SYSTEM_PATHS},
     launcher::{LAUNCH_VERB, LaunchSpec, Rights},
     settings::Confinement,
+    shared_code::SharedCode,
 };
 
 /// The runner, file by file.
@@ -73,6 +74,8 @@ pub(crate) struct Launch {
     /// The runner's files.
     pub(crate) runner: Arc<TempDir>,
     pub(crate) model_directory: PathBuf,
+    /// The code that models share.
+    pub(crate) shared_code: Option<SharedCode>,
     /// Where the interpreter is, when the model brings it.
     pub(crate) environment: Option<Environment>,
 }
@@ -148,6 +151,7 @@ impl Launch {
             read_paths.extend(NETWORK_PATHS.iter().map(PathBuf::from));
         }
         read_paths.extend([self.runner.path().to_owned(), self.model_directory.clone()]);
+        read_paths.extend(self.shared_code.iter().map(|code| code.folder.clone()));
         read_paths.extend(installation(&self.interpreter));
         read_paths.extend(self.environment.iter().map(|environment| environment.folder.clone()));
         read_paths

@@ -27,6 +27,7 @@ mod payload;
 mod process;
 mod runner;
 mod settings;
+mod shared_code;
 mod slots;
 mod spin;
 mod supervisor;

@@ -25,6 +25,7 @@ pub(crate) enum Order<'a> {
     /// Import the model, and have it complete its configuration.
     Complete {
         file: &'a str,
+        directory: &'a str,
         instance: &'a str,
         model: &'a str,
         decoupled: bool,
@@ -33,6 +34,7 @@ pub(crate) enum Order<'a> {
     /// Import the model and initialise it.
     Start {
         file: &'a str,
+        directory: &'a str,
         instance: &'a str,
         model: &'a str,
         decoupled: bool,

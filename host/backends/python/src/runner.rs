@@ -145,6 +145,7 @@ impl Runner {
         ]);
         let order = Order::Start {
             file: &file,
+            directory: &model.version_directory.to_string_lossy(),
             instance: &self.instance,
             model: &model.identity.name,
             decoupled: model.config.is_decoupled(),
@@ -182,9 +183,14 @@ impl Runner {
     fn complete_here(&self, host_theirs: UnixStream) -> Result<String, Option<InferError>> {
         let model = &self.model;
         let (file, config) = (model.file.to_string_lossy(), nereid_config::to_json(&model.config));
-        let name = &*model.identity.name;
-        let decoupled = model.config.is_decoupled();
-        let order = Order::Complete { file: &file, instance: &self.instance, model: name, decoupled, config: &config };
+        let order = Order::Complete {
+            file: &file,
+            directory: &model.version_directory.to_string_lossy(),
+            instance: &self.instance,
+            model: &model.identity.name,
+            decoupled: model.config.is_decoupled(),
+            config: &config,
+        };
         let deadline = Instant::now() + model.limits.start;
         let mut control = self.control.lock();
         let sent = control.send_with(&order, &Outgoing::default(), Some(deadline), Some(host_theirs.as_fd()));

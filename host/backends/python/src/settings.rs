@@ -28,6 +28,8 @@ const WITHOUT_MEANING: [&str; 6] = [
 pub struct PythonSettings {
     /// The interpreter: a path, or a name that is looked for in `PATH`.
     pub executable: PathBuf,
+    /// Where Python-based backends are, a folder each.
+    pub backend_directory: PathBuf,
     pub confinement: Confinement,
 }
 
@@ -58,11 +60,18 @@ pub struct Confinement {
 
 impl Default for PythonSettings {
     fn default() -> Self {
-        Self { executable: "python3".into(), confinement: Confinement::default() }
+        Self {
+            executable: "python3".into(),
+            backend_directory: Self::BACKEND_DIRECTORY.into(),
+            confinement: Confinement::default(),
+        }
     }
 }
 
 impl PythonSettings {
+    /// Where tritonserver's backends are.
+    pub const BACKEND_DIRECTORY: &str = "/opt/tritonserver/backends";
+
     /// Takes a setting of the command line; `false` for one that is none.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::{ArgAction, Args};
+use nereid_backend_python::PythonSettings;
 use nereid_inference::{LogFormat, LogSettings};
 use nereid_protocol::HeaderPattern;
 use nereid_shared_memory::SharedMemorySettings;
@@ -197,6 +198,11 @@ pub struct BackendArguments {
     /// 'onnxruntime,library=PATH' (also of pytorch, openvino and tensorflow) and 'default-max-batch-size=COUNT'
     #[arg(long = "backend-config", value_name = "SETTING", action = ArgAction::Append)]
     pub backend_settings: Vec<BackendSetting>,
+
+    /// Where backends written in Python are: DIR/NAME/model.py serves the models whose configuration says backend: "NAME".
+    /// Other backends are built in
+    #[arg(long, value_name = "DIR", default_value = PythonSettings::BACKEND_DIRECTORY)]
+    pub backend_directory: PathBuf,
 
     /// What plugins and tenants may have: a file in TOML, nereid.toml by custom; without it plugins reach nothing outside
     /// of their own model but the models that their plugin.toml lists

@@ -10,10 +10,6 @@ pub(crate) fn reason(flag: &str) -> Option<&'static str> {
 }
 
 const UNSERVED: &[(&[&str], &str)] = &[
-    (
-        &["backend-directory"],
-        "backends are built in; name a native library with --backend-config=onnxruntime,library=PATH",
-    ),
     (&["strict-model-config"], "it is tritonserver's old flag; use --disable-auto-complete-config for 'true'"),
     (
         &[

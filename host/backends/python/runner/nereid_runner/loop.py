@@ -45,17 +45,21 @@ class Runner:
         HOST.start(Connection(socket.socket(fileno=self.connection.take_descriptor())))
 
     def import_model(self, header: dict):
-        """As `VERSION.FILE`, from the model's directory, as Triton does."""
+        """As `VERSION.FILE`, from the model's directory, or by its name from a backend's folder, as Triton does."""
         global MODEL_DIRECTORY
         folder, stem = os.path.split(header["file"])
-        MODEL_DIRECTORY = folder
+        MODEL_DIRECTORY = header["directory"]
         self.file, self.name, self.decoupled = header["file"], header["instance"], header["decoupled"]
         if not os.path.isfile(self.file):
             raise errors.TritonModelException(f"Python model file not found in '{self.file}'")
         if not stem.endswith(".py"):
             raise errors.TritonModelException(f"Model name must end with '.py'. Model name is \"{stem}\".")
-        sys.path += [folder, os.path.dirname(folder)]
-        module = importlib.import_module(f"{os.path.basename(folder)}.{stem[:-3]}")
+        name = stem[:-3]
+        sys.path.append(folder)
+        if self.file.startswith(MODEL_DIRECTORY + os.sep):
+            sys.path.append(os.path.dirname(folder))
+            name = f"{os.path.basename(folder)}.{name}"
+        module = importlib.import_module(name)
         if not hasattr(module, "TritonPythonModel"):
             raise errors.TritonModelException(f"'{self.file}' has no class TritonPythonModel")
         return module.TritonPythonModel
