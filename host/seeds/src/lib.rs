@@ -5,10 +5,12 @@
 //!
 //! Deliberately absent: what is simulated.
 
+mod garble;
 mod random;
 mod seeds;
 
 pub use crate::{
+    garble::garbled,
     random::Random,
     seeds::{for_every_random, for_every_seed},
 };

@@ -9,6 +9,7 @@ use std::{fmt, time::Duration};
 use nereid_access::{FILE_BYTES_MAX, HANDSHAKE_MAX, HANDSHAKES_MAX, KEYS_MAX};
 use nereid_backend_fil::FOREST_BYTES_MAX;
 use nereid_backend_python::PythonLimits;
+use nereid_backend_wasm::PLUGIN_FILE_BYTES_MAX;
 use nereid_cache::CacheLimits;
 use nereid_grpc::GrpcLimits;
 use nereid_http::HttpLimits;
@@ -159,6 +160,7 @@ pub(crate) fn fixed_rows() -> Vec<FixedRow> {
         row("bytes of a file of API keys or of certificates", bytes(FILE_BYTES_MAX), ""),
         row("API keys of one file", count(KEYS_MAX), ""),
         row("bytes of a server configuration", bytes(OPERATOR_FILE_BYTES_MAX), ""),
+        row("bytes of a plugin.toml", bytes(PLUGIN_FILE_BYTES_MAX), ""),
         row("tenants", count(TENANTS_MAX), ""),
         row("time for a TLS handshake", show_limit::<Time>(HANDSHAKE_MAX), ""),
         row("TLS handshakes at one time, of gRPC and of metrics each", count(HANDSHAKES_MAX), ""),

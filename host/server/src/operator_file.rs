@@ -30,13 +30,11 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::Read as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use nereid_backend_wasm::{AllowedFolder, Ceiling, LimitsTable, PluginPolicy, SecretSource, TenantPlugins};
+use nereid_backend_wasm::{AllowedFolder, Ceiling, LimitsTable, PluginPolicy, SecretSource, TenantPlugins, read_text};
 use nereid_plugin::{HttpRule, HttpTls, NamePatterns, PluginLimits};
 use nereid_tenants::{Quota, TENANTS_MAX};
 use serde::Deserialize;
@@ -127,7 +125,8 @@ impl OperatorFile {
     pub(crate) fn load(path: Option<&Path>) -> Result<Self, ServerError> {
         let Some(path) = path else { return Ok(Self::default()) };
         let failed = |problem| ServerError::OperatorFile { path: path.to_owned(), problem };
-        let text = read(path).map_err(failed)?;
+        let text = read_text(path, OPERATOR_FILE_BYTES_MAX);
+        let text = text.map_err(|error| failed(format!("cannot be read: {error}")))?;
         Self::parse(&text).map_err(failed)
     }
 
@@ -150,16 +149,6 @@ impl OperatorFile {
         check_secrets(&plugins)?;
         Ok(Self { plugins, quotas })
     }
-}
-
-fn read(path: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).and_then(|file| file.take(OPERATOR_FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
-    file.map_err(|error| format!("cannot be read: {error}"))?;
-    if bytes.len() as u64 > OPERATOR_FILE_BYTES_MAX {
-        return Err(format!("is larger than {OPERATOR_FILE_BYTES_MAX} bytes"));
-    }
-    String::from_utf8(bytes).map_err(|_| "is not text in UTF-8".to_owned())
 }
 
 /// A secret that is granted and kept nowhere is a slip of the pen.

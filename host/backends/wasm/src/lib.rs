@@ -21,6 +21,7 @@ pub use crate::{
     agents::WasmAgents,
     backend::{PluginPorts, PluginSettings, WasmBackend},
     limits_table::LimitsTable,
+    plugin_file::{PLUGIN_FILE_BYTES_MAX, read_text},
     policy::{AllowedFolder, Ceiling, PluginPolicy, SecretSource, SharedPolicy, TenantPlugins},
     strategies::WasmStrategies,
 };

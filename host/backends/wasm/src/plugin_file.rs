@@ -3,7 +3,7 @@
 //! Everything in it is optional, and so is the file. An unknown key, a zero or a number of the wrong kind is an error with
 //! line, column and caret; nothing is silently ignored.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, fs::File, io, io::Read as _, path::Path};
 
 use nereid_inference::InferError;
 use serde::Deserialize;
@@ -12,6 +12,9 @@ use crate::limits_table::LimitsTable;
 
 /// Its name.
 const FILE_NAME: &str = "plugin.toml";
+
+/// Bytes of the largest one.
+pub const PLUGIN_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -69,14 +72,27 @@ pub(crate) fn read(model_directory: &Path) -> Result<PluginFile, InferError> {
 /// # Errors
 /// As of [`read`].
 pub(crate) fn read_file(path: &Path) -> Result<PluginFile, InferError> {
-    match fs::read_to_string(path) {
-        Ok(text) => parse(&path.display().to_string(), &text),
+    let origin = path.display();
+    match read_text(path, PLUGIN_FILE_BYTES_MAX) {
+        Ok(text) => parse(&origin.to_string(), &text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(PluginFile::default()),
         Err(error) => {
-            Err(InferError::invalid_argument(format!("'{}' cannot be read: {error}", path.display()))
-                .with_source(error))
+            Err(InferError::invalid_argument(format!("'{origin}' cannot be read: {error}")).with_source(error))
         }
     }
+}
+
+/// A file that is text and has no more than these bytes.
+///
+/// # Errors
+/// It cannot be read, is larger, or is not text in UTF-8.
+pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {bytes_max} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8"))
 }
 
 pub(crate) fn parse(origin: &str, text: &str) -> Result<PluginFile, InferError> {
@@ -107,6 +123,21 @@ mod tests {
             ..PluginLimits::DEFAULT
         };
         assert_eq!(limits, expected);
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_or_no_text_is_refused_unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        assert!(read(folder.path()).unwrap().grants.models.is_empty(), "no file is an empty one");
+        for (content, expected) in [
+            (vec![b'#'; (PLUGIN_FILE_BYTES_MAX + 1) as usize], "it is larger than 1048576 bytes"),
+            (vec![0xff], "it is not text in UTF-8"),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let error = read(folder.path()).unwrap_err();
+            assert_eq!(error.message(), format!("'{}' cannot be read: {expected}", path.display()));
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the operator's file may say, and how its mistakes are shown.
 
+use nereid_seeds::{for_every_random, garbled};
+
 use super::*;
 
 fn parsed(text: &str) -> Result<PluginPolicy, String> {
@@ -97,4 +99,45 @@ fn a_file_that_is_not_there_is_named() {
         error.starts_with("the server configuration '/nowhere/nereid.toml' cannot be read: No such file"),
         "{error}"
     );
+}
+
+/// Everything that a file may say.
+const WHOLE_FILE: &str = r#"
+[plugins.limits]
+memory_mib = 512
+deadline_ms = 100
+[plugins.grants]
+models = ["*"]
+model_control = ["a"]
+http = ["api.example.com"]
+http_private = ["https://inside.example.com:8443"]
+secrets = ["key"]
+environment = ["TZ"]
+clocks = false
+files = [{ path = "/srv/lookups", write = false }]
+[secrets.key]
+file = "/run/secrets/key"
+[tenants.acme]
+models = ["acme_*"]
+[tenants.acme.quota]
+requests_per_second = 50
+burst = 100
+concurrent_requests = 8
+[tenants.acme.limits]
+cpu_ms = 10
+[tenants.acme.grants]
+clocks = true
+"#;
+
+/// Files with slips of the pen: each is an error in words, or a policy within the host's own ceiling.
+#[test]
+fn whatever_a_file_says_is_refused_or_within_bounds() {
+    for_every_random(2_000, |random| match OperatorFile::parse(&garbled(random, WHOLE_FILE)) {
+        Err(problem) => assert!(problem.len() > 10, "{problem}"),
+        Ok(OperatorFile { plugins, quotas }) => {
+            let ceilings = plugins.tenants.iter().map(|tenant| &tenant.ceiling).chain([&plugins.ceiling]);
+            ceilings.for_each(|ceiling| assert_eq!(ceiling.limits, ceiling.limits.within(&PluginLimits::CEILING)));
+            assert_eq!(quotas.len(), plugins.tenants.len());
+        }
+    });
 }

@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use nereid_inference::{ErrorKind, ModelConfig, ModelIdentity};
+use nereid_seeds::{for_every_random, garbled};
 use tempfile::TempDir;
 
 use super::*;
@@ -238,4 +239,52 @@ fn a_tenants_ceiling_comes_on_top() {
     let (_directory, source) = model();
     let elsewhere = ModelSource { identity: ModelIdentity::new("n", 1), ..source };
     assert!(settle(&policy, &elsewhere, "[grants]\nmodels = [\"other\"]\nclocks = true\n").is_ok());
+}
+
+/// Everything that a file may say.
+const WHOLE_FILE: &str = r#"
+[limits]
+memory_mib = 64
+deadline_ms = 100
+host_calls = 1000
+http_timeout_ms = 10
+
+[grants]
+models = ["embed_*", "rank"]
+model_control = ["rank"]
+inherit_environment = ["TZ"]
+secrets = ["key"]
+http = ["api.example.com", "https://other.example.com:8443"]
+http_private = ["inside.example.com"]
+clocks = true
+random_seed = 7
+
+[grants.environment]
+MODE = "fast"
+
+[[grants.files]]
+path = "data"
+at = "/data"
+write = true
+"#;
+
+/// Files with slips of the pen: each is an error that names the file or the model, or asks for something, and gets no more than is allowed.
+#[test]
+fn whatever_a_file_says_it_gets_no_more_than_is_allowed() {
+    for_every_random(400, |random| {
+        let (_directory, source) = model();
+        let limits = PluginLimits { memory_bytes_max: 32 << 20, host_calls_max: 500, ..PluginLimits::CEILING };
+        let policy = with(Ceiling { limits, clocks: false, ..Ceiling::default() });
+        let asked = match plugin_file::parse("m/plugin.toml", &garbled(random, WHOLE_FILE)) {
+            Ok(asked) => asked,
+            Err(error) => return assert!(error.message().starts_with("m/plugin.toml: "), "{error}"),
+        };
+        match policy.settle(&source, asked, &PluginLimits::DEFAULT) {
+            Err(error) => assert!(error.message().contains("model 'm'"), "{error}"),
+            Ok((limits, grants)) => {
+                assert_eq!(limits, limits.within(&policy.ceiling.limits));
+                assert!(grants.http.rules.is_empty() && grants.secrets.is_empty(), "{grants:?}");
+            }
+        }
+    });
 }
