@@ -79,7 +79,7 @@ const TASKS: [Task; 8] = [
     Task {
         name: "mutants",
         usage: "[PART OF A NAME]... [--seeds N] [--list]",
-        purpose: "plant faults in a copy of the scheduler and see that its simulations find each",
+        purpose: "plant faults in a copy of the policies and see that their simulations find each",
         run: mutants::run,
     },
 ];

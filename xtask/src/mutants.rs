@@ -1,5 +1,5 @@
-//! `cargo xtask mutants`: do the simulations bite? Each fault of `tests/mutations/scheduler.txt` is planted in a copy of the
-//! sources, and the scheduler's simulations must fail because of it.
+//! `cargo xtask mutants`: do the simulations bite? Each fault of `tests/mutations/policies.txt` is planted in a copy of the
+//! sources, and the simulations of its crate must fail because of it.
 //!
 //! Promises: the working tree is read and never written, and nothing that is compiled here is ever taken for the working
 //! tree's: the copy has a target folder of its own. Fails when a fault is not found, when its text is not where the list says,
@@ -9,6 +9,7 @@
 mod list;
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -23,10 +24,13 @@ use crate::{
     workspace::{Workspace, create_folder},
 };
 
-const LIST: &str = "tests/mutations/scheduler.txt";
+const LIST: &str = "tests/mutations/policies.txt";
 
-/// Where the files of the list are.
-const SOURCES: &str = "host/scheduler/src";
+/// Where the crates of the list are.
+const SOURCES: &str = "host";
+
+/// What the tests of a crate that are simulations have in their names.
+const SIMULATIONS: &str = "simulation";
 
 /// The copy, below the target folder: ignored by git.
 const COPY: &str = "target/mutants";
@@ -40,7 +44,7 @@ const SEEDS: u64 = 1_000;
 
 /// How one fault was found.
 struct Finding {
-    simulation: &'static str,
+    simulation: String,
     seed: String,
     /// What the simulation said.
     words: String,
@@ -55,13 +59,15 @@ pub(crate) fn run(workspace: &Workspace, mut arguments: Arguments) -> Result<(),
     let chosen = |fault: &Fault| names.is_empty() || names.iter().any(|name| fault.name.contains(name.as_str()));
     let faults: Vec<Fault> = list::parse(&text)?.into_iter().filter(chosen).collect();
     if only_list {
-        faults.iter().for_each(|fault| println!("{:16} {}", fault.file, fault.name));
+        faults.iter().for_each(|fault| println!("{:40} {}", fault.file, fault.name));
         return Ok(());
     }
     let copy = Copy::make(workspace, seeds)?;
-    announce("the simulations without a fault");
-    if let Some(finding) = copy.test()? {
-        return Err(Failure::new(format!("they fail by themselves: seed {}: {}", finding.seed, finding.words)));
+    for name in faults.iter().map(Fault::crate_name).collect::<BTreeSet<_>>() {
+        announce(format_args!("the simulations of {name} without a fault"));
+        if let Some(finding) = copy.test(name)? {
+            return Err(Failure::new(format!("they fail by themselves: seed {}: {}", finding.seed, finding.words)));
+        }
     }
     let mut missed = Vec::new();
     println!("\n| fault | found by | seed | because | seconds |\n|---|---|---|---|---|");
@@ -113,19 +119,19 @@ impl Copy {
         let path = self.root.join(SOURCES).join(&fault.file);
         let read = fs::read_to_string(&path).map_err(Failure::io(format_args!("read {}", path.display())))?;
         write(&path, &fault.plant(&read)?)?;
-        let found = self.test();
+        let found = self.test(fault.crate_name());
         write(&path, &read)?;
         found.map_err(|failure| Failure::new(format!("fault '{}': {failure}", fault.name)))
     }
 
-    /// Runs both simulations; `None` when they pass.
-    fn test(&self) -> Result<Option<Finding>, Failure> {
-        let built = self.cargo_test(&["--no-run"])?;
+    /// Runs the simulations of a crate; `None` when they pass.
+    fn test(&self, crate_name: &str) -> Result<Option<Finding>, Failure> {
+        let built = self.cargo_test(crate_name, &["--no-run"])?;
         if !built.status.success() {
             let said = String::from_utf8_lossy(&built.stderr);
             return Err(Failure::new(format!("does not compile:\n{}", said.trim())));
         }
-        let tested = self.cargo_test(&["--", "simulation"])?;
+        let tested = self.cargo_test(crate_name, &["--", SIMULATIONS])?;
         if tested.status.success() {
             return Ok(None);
         }
@@ -133,9 +139,10 @@ impl Copy {
         Finding::read(&said).map(Some).ok_or_else(|| Failure::new(format!("no seed in what the tests said:\n{said}")))
     }
 
-    fn cargo_test(&self, arguments: &[&str]) -> Result<Output, Failure> {
+    fn cargo_test(&self, crate_name: &str, arguments: &[&str]) -> Result<Output, Failure> {
         let mut command = cargo(&self.root);
-        command.args(["test", "--quiet", "--offline", "-p", "nereid-scheduler", "--lib"]).args(arguments);
+        let package = format!("nereid-{crate_name}");
+        command.args(["test", "--quiet", "--offline", "-p", &package, "--lib"]).args(arguments);
         command.env("CARGO_TARGET_DIR", &self.target).env("NEREID_SEEDS", self.seeds.to_string());
         command.env("RUST_BACKTRACE", "0").stdin(Stdio::null());
         command.output().map_err(Failure::io("start cargo test"))
@@ -158,6 +165,16 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 // === impl Finding ===
 
 impl Finding {
+    /// Whose thread panicked: the module before the simulation, or what is below it.
+    fn simulation(line: &str) -> Option<&str> {
+        let thread = line.split_once("thread '")?.1.split_once("' ")?.0;
+        let (before, after) = thread.split_once(SIMULATIONS)?;
+        match before.trim_end_matches("::") {
+            "" => after.trim_start_matches("::").split("::").next(),
+            module => Some(module),
+        }
+    }
+
     /// From what the tests said: the simulation that failed first, its seed, and its words.
     fn read(said: &str) -> Option<Self> {
         let line = said.lines().find(|line| line.contains("replay it with NEREID_SEED="))?;
@@ -166,8 +183,7 @@ impl Finding {
         let panic = said.lines().skip_while(|line| !line.contains("panicked at")).nth(1);
         let words = if hangs { "it turns in a circle" } else { panic.unwrap_or("-") };
         let words = words.trim_start_matches("assertion `left == right` failed: ");
-        let is_of_sequences = said.contains("sequence/simulation");
-        let simulation = if is_of_sequences { "sequences" } else { "requests" };
+        let simulation = said.lines().find_map(Self::simulation).unwrap_or("-").to_owned();
         Some(Self { simulation, seed, words: words.replace('|', "/") })
     }
 }
@@ -181,7 +197,9 @@ mod tests {
         let said = "thread 'simulation::requests::x' panicked at host/scheduler/src/simulation/requests.rs:1:2:\n\
                     a request was lost\nseed 7 failed: replay it with NEREID_SEED=7\n";
         let finding = Finding::read(said).unwrap();
-        assert_eq!((finding.simulation, &*finding.seed, &*finding.words), ("requests", "7", "a request was lost"));
+        assert_eq!((&*finding.simulation, &*finding.seed, &*finding.words), ("requests", "7", "a request was lost"));
+        let elsewhere = said.replace("simulation::requests::x", "ensemble::journey::simulation::x");
+        assert_eq!(Finding::read(&elsewhere).unwrap().simulation, "ensemble::journey");
         assert!(Finding::read("test result: ok").is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! The list of faults: blocks of `fault:` (its name), `file:`, and lines that are replaced, `-` before and `+` after, as in
+//! The list of faults: blocks of `fault:` (its name), `file:` (below `host`), and lines that are replaced, `-` before and `+` after, as in
 //! a patch without places. The text must be there exactly once, so that a list that has been left behind is noticed.
 
 use crate::failure::Failure;
@@ -41,6 +41,11 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Fault>, Failure> {
 // === impl Fault ===
 
 impl Fault {
+    /// The folder of the crate that it is in.
+    pub(crate) fn crate_name(&self) -> &str {
+        self.file.split('/').next().unwrap_or_default()
+    }
+
     /// The source with the fault in it.
     pub(crate) fn plant(&self, source: &str) -> Result<String, Failure> {
         let (old, new) = (self.old.join("\n"), self.new.join("\n"));
