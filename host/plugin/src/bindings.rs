@@ -1,14 +1,15 @@
 //! What `wit/` says, as Rust types: generated here and nowhere else. Conversions to the domain's types are written by hand
 //! in `convert`.
 //!
-//! Functions that wait are async; every function may trap, because every one is counted and limited. Of the functions
+//! Functions that wait are async, those that a guest awaits have an accessor of the store instead of the store; every function may
+//! trap, because every one is counted and limited. Of the functions
 //! that move bulk data, `imports::bulk` replaces the generated wrappers. The world is the sum of those that plugins are
 //! built for; which exports a component has is looked up one by one, in `compile`.
 
 #![allow(unsafe_code, unreachable_pub, clippy::all, reason = "generated from wit/")]
 
 wasmtime::component::bindgen!({
-    path: "../../wit",
+    path: ["../../wit", "../../wit/async"],
     inline: "
         package nereid:host;
         world everything {
@@ -16,6 +17,7 @@ wasmtime::component::bindgen!({
             include nereid:plugin/full-model-plugin@1.0.0;
             include nereid:plugin/agent-plugin@1.0.0;
             include nereid:plugin/batching-plugin@1.0.0;
+            include nereid:plugin-async/async-model-plugin@1.0.0;
         }
     ",
     world: "nereid:host/everything",
@@ -68,6 +70,7 @@ wasmtime::component::bindgen!({
         "nereid:plugin/serving.request": crate::imports::serving::RequestHandle,
         "nereid:plugin/serving.sender": crate::sender::SenderHandle,
         "nereid:plugin/inference.pending": crate::imports::inference::PendingCall,
+        "nereid:plugin-async/inference.pending": crate::imports::awaited::AwaitedCall,
         "nereid:plugin/metrics.counter": crate::imports::metrics::CounterHandle,
         "nereid:plugin/metrics.gauge": crate::imports::metrics::GaugeHandle,
         "nereid:plugin/metrics.histogram": crate::imports::metrics::HistogramHandle,

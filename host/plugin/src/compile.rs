@@ -11,7 +11,10 @@ use std::{
 use wasmtime::component::{Component, InstancePre};
 
 use crate::{
-    bindings::exports::nereid::plugin as exports, contract, engine::PluginEngine, failure::PluginError,
+    bindings::exports::nereid::{plugin as exports, plugin_async as async_exports},
+    contract,
+    engine::PluginEngine,
+    failure::PluginError,
     state::PluginState,
 };
 
@@ -43,6 +46,7 @@ pub struct CompiledPlugin {
 pub(crate) enum Exports {
     Transform(exports::transform::GuestIndices),
     Model(exports::model::GuestIndices),
+    AsyncModel(async_exports::model::GuestIndices),
     Agent(exports::agent::GuestIndices),
     Batching(exports::batching::GuestIndices),
 }
@@ -62,6 +66,8 @@ pub enum PluginKind {
     Transform,
     /// Executes batches, and may answer later or more than once.
     Model,
+    /// The same, and awaits several things at once.
+    AsyncModel,
     /// No model: asked when models are loaded and unloaded.
     Agent,
     /// No model: asked which requests of one share a batch.
@@ -87,6 +93,7 @@ impl PluginEngine {
         let pre = self.linker().instantiate_pre(&component).map_err(misfit)?;
         let exports = match contract::exported(origin, self.engine(), &component)? {
             contract::MODEL => exports::model::GuestIndices::new(&pre).map(Exports::Model),
+            contract::ASYNC_MODEL => async_exports::model::GuestIndices::new(&pre).map(Exports::AsyncModel),
             contract::AGENT => exports::agent::GuestIndices::new(&pre).map(Exports::Agent),
             contract::BATCHING => exports::batching::GuestIndices::new(&pre).map(Exports::Batching),
             _ => exports::transform::GuestIndices::new(&pre).map(Exports::Transform),
@@ -180,6 +187,7 @@ impl PluginKind {
         match self {
             Self::Transform => "transform-plugin",
             Self::Model => "model-plugin",
+            Self::AsyncModel => "async-model-plugin",
             Self::Agent => "agent-plugin",
             Self::Batching => "batching-plugin",
         }
@@ -189,6 +197,7 @@ impl PluginKind {
     pub(crate) fn of_interface(interface: &str) -> Self {
         match interface {
             contract::MODEL => Self::Model,
+            contract::ASYNC_MODEL => Self::AsyncModel,
             contract::AGENT => Self::Agent,
             contract::BATCHING => Self::Batching,
             _ => Self::Transform,
@@ -225,6 +234,7 @@ impl CompiledPlugin {
         match self.exports {
             Exports::Transform(_) => PluginKind::Transform,
             Exports::Model(_) => PluginKind::Model,
+            Exports::AsyncModel(_) => PluginKind::AsyncModel,
             Exports::Agent(_) => PluginKind::Agent,
             Exports::Batching(_) => PluginKind::Batching,
         }

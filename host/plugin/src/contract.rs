@@ -9,7 +9,10 @@ use crate::failure::PluginError;
 /// The package that `wit/` holds.
 pub(crate) const PACKAGE: &str = "nereid:plugin";
 
-/// The version of the contract that this host serves.
+/// The package that `wit/async/` holds, for guests that await.
+pub(crate) const ASYNC_PACKAGE: &str = "nereid:plugin-async";
+
+/// The version of the contract that this host serves, in both packages.
 pub const CONTRACT_VERSION: &str = "1.0.0";
 
 /// The interfaces that a plugin may import.
@@ -30,6 +33,9 @@ pub(crate) const OFFERED: [&str; 15] = [
     "control",
     "http",
 ];
+
+/// Those of the other package.
+pub(crate) const OFFERED_ASYNC: [&str; 2] = ["inference", "sending"];
 
 /// The interfaces of WASI 0.2 that a plugin may import, by package. They are there for runtimes of languages, and empty.
 const WASI: [(&str, &[&str]); 8] = [
@@ -75,7 +81,7 @@ const WASI_VERSION: &str = "0.2.";
 const FOR_STRATEGIES: [&str; 3] = ["types", "tensors", "logging"];
 
 /// The interfaces of which a plugin exports one.
-const EXPORTED: [&str; 4] = [TRANSFORM, MODEL, AGENT, BATCHING];
+const EXPORTED: [&str; 5] = [TRANSFORM, MODEL, ASYNC_MODEL, AGENT, BATCHING];
 
 /// What a plugin may export besides, and beside which of them.
 pub(crate) const ADDITIONAL: [(&str, &[&str]); 3] =
@@ -95,6 +101,9 @@ pub(crate) const TRANSFORM: &str = "transform";
 
 /// A batch at a time.
 pub(crate) const MODEL: &str = "model";
+
+/// A batch at a time, awaiting: the interface `model` of the other package.
+pub(crate) const ASYNC_MODEL: &str = "async model";
 
 /// Asked when models are loaded and unloaded.
 pub(crate) const AGENT: &str = "agent";
@@ -134,11 +143,11 @@ pub(crate) fn exported(origin: &str, engine: &Engine, component: &Component) -> 
         },
         [] => Err(PluginError::Exports {
             origin: origin.to_owned(),
-            expected: EXPORTED.map(|interface| format!("{PACKAGE}/{interface}@{CONTRACT_VERSION}")).join(" or "),
+            expected: EXPORTED.map(full_name).join(" or "),
             found: if exports.is_empty() { "no exports at all".to_owned() } else { exports.join(", ") },
             advice:
-                "Build it for one of the worlds transform-plugin, model-plugin, full-model-plugin, agent-plugin and \
-                     batching-plugin, with a Nereid SDK"
+                "Build it for one of the worlds transform-plugin, model-plugin, full-model-plugin, async-model-plugin, \
+                     agent-plugin and batching-plugin, with a Nereid SDK"
                     .to_owned(),
         }),
         _ => Err(PluginError::Exports {
@@ -172,7 +181,7 @@ fn is_for_strategies(import: &str) -> bool {
     let name = import.split_once('@').map_or(import, |(name, _)| name);
     match name.split_once('/') {
         Some((PACKAGE, interface)) => FOR_STRATEGIES.contains(&interface),
-        Some((package, _)) => package != HTTP && package != NN,
+        Some((package, _)) => ![HTTP, NN, ASYNC_PACKAGE].contains(&package),
         None => false,
     }
 }
@@ -192,14 +201,16 @@ pub(crate) fn why_missing(import: &str) -> Option<String> {
     if package.starts_with("wasi:") {
         return why_not_wasi(package, interface, version);
     }
-    if package != PACKAGE {
-        return Some(format!("unknown; plugins may import {PACKAGE}/{{{}}}", OFFERED.join(", ")));
-    }
-    if !OFFERED.contains(&interface) {
-        return Some(format!("not part of {PACKAGE}@{CONTRACT_VERSION}, which offers {}", OFFERED.join(", ")));
+    let offered: &[&str] = match package {
+        PACKAGE => &OFFERED,
+        ASYNC_PACKAGE => &OFFERED_ASYNC,
+        _ => return Some(format!("unknown; plugins may import {PACKAGE}/{{{}}}", OFFERED.join(", "))),
+    };
+    if !offered.contains(&interface) {
+        return Some(format!("not part of {package}@{CONTRACT_VERSION}, which offers {}", offered.join(", ")));
     }
     (!is_compatible(version)).then(|| {
-        format!("this server offers {PACKAGE}@{CONTRACT_VERSION}; build the plugin again with an SDK of that version")
+        format!("this server offers {package}@{CONTRACT_VERSION}; build the plugin again with an SDK of that version")
     })
 }
 
@@ -224,7 +235,17 @@ fn why_not_wasi(package: &str, interface: &str, version: &str) -> Option<String>
 
 pub(crate) fn is_export(export: &str, interface: &str) -> bool {
     let (name, version) = export.split_once('@').unwrap_or((export, ""));
-    name.split_once('/') == Some((PACKAGE, interface)) && is_compatible(version)
+    name.split_once('/') == Some(place(interface)) && is_compatible(version)
+}
+
+/// The package and the name in it of an interface that plugins export.
+fn place(interface: &str) -> (&'static str, &str) {
+    if interface == ASYNC_MODEL { (ASYNC_PACKAGE, MODEL) } else { (PACKAGE, interface) }
+}
+
+fn full_name(interface: &str) -> String {
+    let (package, name) = place(interface);
+    format!("{package}/{name}@{CONTRACT_VERSION}")
 }
 
 /// Versions of the same major number up to the server's minor one are compatible: later ones only add.
@@ -251,6 +272,12 @@ mod tests {
             ("nereid:plugin/tensors@1.1.0", Some("this server offers nereid:plugin@1.0.0")),
             ("nereid:plugin/tensors@0.1.0", Some("this server offers nereid:plugin@1.0.0")),
             ("nereid:plugin/sockets@1.0.0", Some("not part of nereid:plugin@1.0.0")),
+            ("nereid:plugin-async/sending@1.0.0", None),
+            (
+                "nereid:plugin-async/files@1.0.0",
+                Some("not part of nereid:plugin-async@1.0.0, which offers inference, sen"),
+            ),
+            ("nereid:plugin-async/inference@2.0.0", Some("this server offers nereid:plugin-async@1.0.0")),
             ("wasi:cli/environment@0.2.3", None),
             ("wasi:cli/environment@0.3.0", Some("of WASI, plugins have wasi:cli, wasi:clocks,")),
             ("wasi:sockets/tcp@0.2.12", None),
@@ -275,11 +302,13 @@ mod tests {
     #[test]
     fn the_list_is_that_of_the_wit_files() {
         let additional = ADDITIONAL.iter().map(|(interface, _)| interface);
-        for interface in OFFERED.iter().chain(&EXPORTED).chain(additional) {
-            let path = format!("{}/../../wit/{interface}.wit", env!("CARGO_MANIFEST_DIR"));
+        let of_contract = OFFERED.iter().chain(&EXPORTED).chain(additional).map(|interface| place(interface));
+        for (package, name) in of_contract.chain(OFFERED_ASYNC.map(|name| (ASYNC_PACKAGE, name))) {
+            let folder = if package == ASYNC_PACKAGE { "wit/async" } else { "wit" };
+            let path = format!("{}/../../{folder}/{name}.wit", env!("CARGO_MANIFEST_DIR"));
             let text = std::fs::read_to_string(&path).unwrap();
-            assert!(text.contains(&format!("package {PACKAGE}@{CONTRACT_VERSION};")), "{path}");
-            assert!(text.contains(&format!("interface {interface} {{")), "{path}");
+            assert!(text.contains(&format!("package {package}@{CONTRACT_VERSION};")), "{path}");
+            assert!(text.contains(&format!("interface {name} {{")), "{path}");
         }
     }
 }

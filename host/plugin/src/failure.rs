@@ -196,6 +196,7 @@ fn trap_text(trap: Trap) -> String {
         Trap::MemoryOutOfBounds => "it read or wrote outside its memory".to_owned(),
         Trap::StackOverflow => "its call stack is exhausted (an endless recursion?)".to_owned(),
         Trap::IntegerDivisionByZero => "it divided by zero".to_owned(),
+        Trap::AsyncDeadlock => "it awaits something that nothing will end".to_owned(),
         Trap::CannotEnterComponent => "it was entered again after it had failed".to_owned(),
         other => other.to_string(),
     }

@@ -1,5 +1,6 @@
 //! What the host offers to guests: one file per interface of `wit/`, listed here; and WASI.
 
+pub(crate) mod awaited;
 pub(crate) mod bulk;
 pub(crate) mod control;
 mod elsewhere;

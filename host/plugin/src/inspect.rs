@@ -37,6 +37,12 @@ const PURPOSES: [(&str, &str); 15] = [
     ("http", "requests to the servers that it is granted"),
 ];
 
+/// What those of the package for guests that await are for.
+const ASYNC_PURPOSES: [(&str, &str); 2] = [
+    ("inference", "calls to the models that it is granted, several awaited at once"),
+    ("sending", "responses that are awaited until their client has room"),
+];
+
 /// What each package of WASI is for.
 const WASI_PURPOSES: [(&str, &str); 8] = [
     ("wasi:cli", "the language runtime's arguments, environment, standard streams and exit"),
@@ -165,8 +171,11 @@ impl PluginEngine {
 fn purpose(import: &str) -> Option<&'static str> {
     let (name, _) = import.split_once('@').unwrap_or((import, ""));
     let (package, interface) = name.split_once('/')?;
-    let (table, key): (&[_], _) =
-        if package == contract::PACKAGE { (&PURPOSES, interface) } else { (&WASI_PURPOSES, package) };
+    let (table, key): (&[_], _) = match package {
+        contract::PACKAGE => (&PURPOSES, interface),
+        contract::ASYNC_PACKAGE => (&ASYNC_PURPOSES, interface),
+        _ => (&WASI_PURPOSES, package),
+    };
     table.iter().find(|(known, _)| *known == key).map(|(_, purpose)| *purpose)
 }
 
@@ -179,6 +188,10 @@ mod tests {
         for interface in contract::OFFERED {
             let import = format!("{}/{interface}@{}", contract::PACKAGE, contract::CONTRACT_VERSION);
             assert!(purpose(&import).is_some(), "{import}");
+        }
+        for interface in contract::OFFERED_ASYNC {
+            let import = format!("{}/{interface}@{}", contract::ASYNC_PACKAGE, contract::CONTRACT_VERSION);
+            assert!(purpose(&import).is_some_and(|purpose| purpose.contains("awaited")), "{import}");
         }
         assert_eq!(purpose("wasi:random/insecure@0.2.6"), Some("random numbers"));
         assert!(purpose("wasi:nn/graph@0.2.0-rc-2024-10-28").is_some());

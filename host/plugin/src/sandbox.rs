@@ -7,6 +7,7 @@ mod agent;
 mod apart;
 mod batching;
 mod model;
+mod model_export;
 mod transform;
 
 use std::{
@@ -20,6 +21,7 @@ use std::{
 use nereid_telemetry::GuestEnd;
 use wasmtime::{Store, component::Instance};
 
+use self::model_export::ModelExport;
 pub(crate) use self::{
     batching::Step,
     model::{Answer, Question},
@@ -53,7 +55,7 @@ pub(crate) struct Sandbox {
 #[derive(Clone)]
 enum Exported {
     Transform(exports::transform::Guest),
-    Model(exports::model::Guest),
+    Model(ModelExport),
     Agent(exports::agent::Guest),
     Batching(Box<exports::batching::Guest>),
 }
@@ -104,7 +106,12 @@ impl Sandbox {
         let loaded = instance.and_then(|instance| {
             let exported = match plugin.compiled.exports() {
                 Exports::Transform(indices) => indices.load(&mut store, &instance).map(Exported::Transform),
-                Exports::Model(indices) => indices.load(&mut store, &instance).map(Exported::Model),
+                Exports::Model(indices) => {
+                    indices.load(&mut store, &instance).map(|guest| Exported::Model(ModelExport::Returning(guest)))
+                }
+                Exports::AsyncModel(indices) => {
+                    indices.load(&mut store, &instance).map(|guest| Exported::Model(ModelExport::Awaiting(guest)))
+                }
                 Exports::Agent(indices) => indices.load(&mut store, &instance).map(Exported::Agent),
                 Exports::Batching(indices) => {
                     indices.load(&mut store, &instance).map(|guest| Exported::Batching(Box::new(guest)))
@@ -120,9 +127,15 @@ impl Sandbox {
     fn end(mut self) -> Result<Self, Retired> {
         self.invocations += 1;
         let state = self.store.data_mut();
+        let is_awaiting = state.is_awaiting();
         self.leaked_handles += state.end();
         let limits = &state.spec.limits;
         let high_water = limits.memory_bytes_max / 100 * MEMORY_HIGH_WATER_PERCENT;
+        if is_awaiting {
+            // It would go on in somebody else's call.
+            state.life.retire(GuestEnd::Handles);
+            return Err(Retired(self));
+        }
         let worn_out = if self.invocations >= limits.invocations_max {
             Some(GuestEnd::Invocations)
         } else if self.leaked_handles + state.nn.len() > limits.handles_max as usize / 2 {

@@ -147,6 +147,11 @@ impl SenderSlot {
         matches!(&*self.place.lock(), Place::Here(_) | Place::Sending)
     }
 
+    /// Whether a response is being sent.
+    pub(crate) fn is_sending(&self) -> bool {
+        matches!(&*self.place.lock(), Place::Sending | Place::Doomed(_))
+    }
+
     /// Whether the request has ended, or its client is gone.
     pub(crate) fn is_over(&self) -> bool {
         match &*self.place.lock() {
@@ -173,6 +178,31 @@ impl SenderSlot {
             self.fail(InferError::deadline_exceeded(format!(
                 "{subject} kept the request's sender and did not answer within {limit:?} (deadline_ms)"
             )));
+        }
+    }
+
+    /// Sends a response of the guest.
+    ///
+    /// # Errors
+    /// It does not fit the model, it is one too many, another one is being sent, or the client is gone.
+    pub(crate) async fn send_next(&self, response: InferResponse, last: bool) -> Result<(), InferError> {
+        if self.is_full() {
+            return Err(InferError::invalid_argument(
+                "a model that is not decoupled sends one response; set model_transaction_policy { decoupled: true } in \
+                 config.pbtxt to send more",
+            ));
+        }
+        if self.is_sending() {
+            return Err(InferError::invalid_argument(
+                "another response of the request is being sent; await that first",
+            ));
+        }
+        match self.send(response, last).await? {
+            Sent::Delivered => {
+                self.sent.fetch_add(1, Relaxed);
+                Ok(())
+            }
+            Sent::Ended => Err(InferError::cancelled("the client is gone, or the request has ended")),
         }
     }
 
@@ -233,28 +263,8 @@ impl SenderHandle {
         Self { slot }
     }
 
-    pub(crate) fn slot(&self) -> &SenderSlot {
+    pub(crate) fn slot(&self) -> &Arc<SenderSlot> {
         &self.slot
-    }
-
-    /// Sends a response of the guest.
-    ///
-    /// # Errors
-    /// It does not fit the model, it is one too many, or the client is gone.
-    pub(crate) async fn send(&self, response: InferResponse, last: bool) -> Result<(), InferError> {
-        if self.slot.is_full() {
-            return Err(InferError::invalid_argument(
-                "a model that is not decoupled sends one response; set model_transaction_policy { decoupled: true } in \
-                 config.pbtxt to send more",
-            ));
-        }
-        match self.slot.send(response, last).await? {
-            Sent::Delivered => {
-                self.slot.sent.fetch_add(1, Relaxed);
-                Ok(())
-            }
-            Sent::Ended => Err(InferError::cancelled("the client is gone, or the request has ended")),
-        }
     }
 
     /// Ends the request without another response. The client of a model that is not decoupled, which owes one, gets an

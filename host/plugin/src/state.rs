@@ -22,6 +22,7 @@ use crate::{
     guest_log::GuestLog,
     handles::Arena,
     imports::{
+        awaited::{AwaitedCall, AwaitedCalls},
         inference::PendingCall,
         metrics::{CounterHandle, GaugeHandle, HistogramHandle},
         nn::NnHandles,
@@ -56,6 +57,7 @@ pub(crate) struct PluginState {
     pub(crate) tensors: Arena<TensorHandle>,
     pub(crate) requests: Arena<RequestHandle>,
     pub(crate) pending: Arena<PendingCall>,
+    pub(crate) awaited: Arena<AwaitedCall>,
     pub(crate) spans: Arena<SpanHandle>,
     /// These outlive their call, and so does what follows.
     pub(crate) senders: Arena<SenderHandle>,
@@ -77,6 +79,8 @@ pub(crate) struct CallState {
     pub(crate) serving: Option<Serving>,
     pub(crate) host_calls: u64,
     pub(crate) model_calls: u32,
+    /// Of those, the ones that the guest awaits the only response of.
+    pub(crate) awaited_calls: AwaitedCalls,
     pub(crate) span_budget: SpanBudget,
     /// The last thing that was refused for a limit: what a guest traps over shortly after.
     pub(crate) refusal: Option<String>,
@@ -115,6 +119,7 @@ impl PluginState {
             tensors: Arena::new(),
             requests: Arena::new(),
             pending: Arena::new(),
+            awaited: Arena::new(),
             spans: Arena::new(),
             senders: Arena::new(),
             counters: Arena::new(),
@@ -159,8 +164,7 @@ impl PluginState {
 
     /// Ends a call: frees everything that the guest left open, and says how many handles that were.
     pub(crate) fn end(&mut self) -> usize {
-        let ours = self.tensors.len() + self.requests.len() + self.pending.len() + self.spans.len();
-        let open = ours + self.nn.end_call();
+        let open = self.handles_of_the_call() + self.nn.end_call();
         self.log.end_call();
         if let Some(serving) = &mut self.call.serving {
             // An idle guest must not keep a trace from being complete.
@@ -169,6 +173,7 @@ impl PluginState {
         self.tensors.clear();
         self.requests.clear();
         self.pending.clear();
+        self.awaited.clear();
         self.spans.clear();
         open
     }
@@ -180,8 +185,18 @@ impl PluginState {
 
     fn open_handles(&self) -> usize {
         let metrics = self.counters.len() + self.gauges.len() + self.histograms.len() + self.tokenizers.len();
-        let of_the_call = self.tensors.len() + self.requests.len() + self.pending.len() + self.spans.len();
-        of_the_call + self.senders.len() + metrics + self.nn.len()
+        self.handles_of_the_call() + self.senders.len() + metrics + self.nn.len()
+    }
+
+    fn handles_of_the_call(&self) -> usize {
+        self.tensors.len() + self.requests.len() + self.pending.len() + self.awaited.len() + self.spans.len()
+    }
+
+    /// Whether the guest has returned while it awaits something still.
+    pub(crate) fn is_awaiting(&self) -> bool {
+        let receives = self.awaited.iter().any(AwaitedCall::is_receiving);
+        let sends = self.senders.iter().any(|sender| sender.slot().is_sending());
+        self.call.awaited_calls.count() > 0 || receives || sends
     }
 
     /// How many requests the guest still owes an answer.
@@ -350,6 +365,7 @@ impl CallState {
             serving,
             host_calls: 0,
             model_calls: 0,
+            awaited_calls: AwaitedCalls::default(),
             span_budget: SpanBudget::default(),
             refusal: None,
             reporter: None,

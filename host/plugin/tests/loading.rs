@@ -64,7 +64,7 @@ fn a_missing_export_says_what_there_is_instead() {
     let text = r#"(component (instance $x) (export "acme:things/run" (instance $x)))"#;
     check(
         &wat::parse_str(text).unwrap(),
-        "or nereid:plugin/model@1.0.0 or nereid:plugin/agent@1.0.0 or nereid:plugin/batching@1.0.0, found acme:things/run",
+        "or nereid:plugin/model@1.0.0 or nereid:plugin-async/model@1.0.0 or nereid:plugin/agent@1.0.0 or nereid:plugin/batching@1.0.0, found acme:things/run",
     );
 }
 

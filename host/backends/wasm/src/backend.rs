@@ -247,7 +247,7 @@ fn check_http(compiled: &CompiledPlugin, grants: &Grants) -> Result<(), InferErr
 fn check_kind(config: &ModelConfig, kind: PluginKind) -> Result<(), InferError> {
     let iterates = config.sequences().is_some_and(|sequences| sequences.iterative_sequence);
     let needs = match kind {
-        PluginKind::Model => None,
+        PluginKind::Model | PluginKind::AsyncModel => None,
         PluginKind::Transform if config.is_decoupled() => Some("model_transaction_policy { decoupled: true }"),
         PluginKind::Transform if iterates => Some("sequence_batching { iterative_sequence: true }"),
         PluginKind::Transform => None,

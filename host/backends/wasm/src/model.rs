@@ -1,7 +1,7 @@
 //! A loaded plugin and its instances.
 //!
 //! A plugin that exports `transform` gets each request of a batch in a guest of its own; while one waits for another model,
-//! the next one runs. One that exports `model` has one guest per instance, which gets the batch as a whole. An instance is
+//! the next one runs. One that exports `model`, or its twin that awaits, has one guest per instance, which gets the batch as a whole. An instance is
 //! a task, not a thread: guests give way to others every few milliseconds by themselves.
 
 use std::{sync::Arc, time::Duration};
@@ -53,7 +53,7 @@ impl LoadedModel for WasmModel {
         let plugin = self.plugin.clone();
         Ok(Instance::Task(match plugin.kind() {
             PluginKind::Transform => Box::new(TransformInstance { pool: SandboxPool::start(plugin, &spec.name)? }),
-            PluginKind::Model => {
+            PluginKind::Model | PluginKind::AsyncModel => {
                 let guest = ModelGuest::start(plugin, &spec.name)?;
                 guest.ask_first();
                 Box::new(ModelInstance { guest })

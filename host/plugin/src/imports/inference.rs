@@ -5,6 +5,8 @@
 //! number. Nobody waits beyond the deadline of the guest's own call. Dropping the guest's call drops the child requests, which
 //! cancels them.
 
+mod pending_call;
+
 use std::{
     future::{Future, poll_fn},
     sync::Arc,
@@ -12,10 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nereid_inference::{
-    CallChain, Delivery, InferError, InferRequest, InferResponse, NamedTensor, ResponseStream, ServedModel,
-    response_channel,
-};
+use nereid_inference::{CallChain, InferError, InferRequest, InferResponse, NamedTensor, ServedModel};
 use wasmtime::component::Resource;
 
 use crate::{
@@ -32,92 +31,25 @@ use crate::{
     tensor_handle::TensorHandle,
 };
 
-/// A call under way.
 #[allow(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct PendingCall {
-    model: String,
-    stream: ResponseStream,
-    /// A delivery that was looked at and not taken.
-    peeked: Option<Delivery>,
-    ended: bool,
-    /// When the guest wants to wait no longer.
-    give_up: Option<Instant>,
-    /// Keeps the inputs' memory paid for while the other model may read it.
-    _charges: Vec<Arc<Charge>>,
-}
+pub use self::pending_call::PendingCall;
+pub(super) use self::pending_call::{Patience, PreparedCall, Waited};
 
 type Handle = Resource<PendingCall>;
-
-/// What came of waiting.
-enum Waited<T> {
-    Done(T),
-    /// The guest's own patience ran out; the call's deadline did not.
-    GaveUp,
-}
-
-// === impl PendingCall ===
-
-impl PendingCall {
-    /// Asks the model; `charges` keep the inputs' memory paid for.
-    pub(super) fn begin(
-        model: &dyn ServedModel,
-        name: String,
-        request: InferRequest,
-        charges: Vec<Arc<Charge>>,
-    ) -> Self {
-        let stream = model.infer(request);
-        Self { stream, model: name, peeked: None, ended: false, give_up: None, _charges: charges }
-    }
-
-    /// Looks for a delivery; `Ready` when `receive` would not wait.
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.ended || self.peeked.is_some() {
-            return Poll::Ready(());
-        }
-        match self.stream.poll_next(context) {
-            Poll::Ready(delivery) => {
-                self.ended = delivery.is_none();
-                self.peeked = delivery;
-                Poll::Ready(())
-            }
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    /// The next response; `None` after the last.
-    async fn receive(&mut self) -> Option<Result<InferResponse, InferError>> {
-        loop {
-            poll_fn(|context| self.poll_ready(context)).await;
-            let delivery = self.peeked.take()?;
-            self.ended = delivery.last;
-            if delivery.response.is_some() {
-                return delivery.response;
-            }
-        }
-    }
-
-    /// Whoever executes it sees that nobody listens; nothing more is received.
-    fn cancel(&mut self) {
-        let (_, unheard) = response_channel();
-        self.stream = unheard;
-        self.peeked = None;
-        self.ended = true;
-    }
-
-    fn timed_out(&self) -> InferError {
-        InferError::deadline_exceeded(format!("model '{}' did not answer within the call's timeout-ms", self.model))
-    }
-
-    /// Says whose error it is.
-    fn blame(&self, error: InferError) -> InferError {
-        error.prefixed(&format!("calling model '{}': ", self.model))
-    }
-}
 
 // === impl PluginState ===
 
 impl PluginState {
     fn start_call(&mut self, import: &'static str, call: Call) -> wasmtime::Result<Result<PendingCall, InferError>> {
+        Ok(self.prepare_call(import, call)?.map(PreparedCall::begin))
+    }
+
+    /// A call with all that the guest may not decide by itself.
+    pub(super) fn prepare_call(
+        &mut self,
+        import: &'static str,
+        call: Call,
+    ) -> wasmtime::Result<Result<PreparedCall, InferError>> {
         self.enter(import)?;
         let serving = self.serving()?;
         let (inputs, charges) = self.take_inputs(call.inputs)?;
@@ -140,7 +72,7 @@ impl PluginState {
         };
         let give_up = call.timeout_ms.map(|ms| Instant::now() + Duration::from_millis(u64::from(ms)));
         let model = self.find_called(&call.model, call.version);
-        Ok(model.map(|model| PendingCall { give_up, ..PendingCall::begin(&*model, call.model, request, charges) }))
+        Ok(model.map(|model| PreparedCall { model, name: call.model, request, charges, give_up }))
     }
 
     /// What the guest calls models for.
@@ -201,21 +133,13 @@ impl PluginState {
         Ok(chain)
     }
 
-    /// Waits no longer than the guest wants, and never beyond the call's deadline.
-    async fn wait<T>(&self, give_up: Option<Instant>, future: impl Future<Output = T>) -> Result<Waited<T>, Stop> {
-        let deadline = self.call.clock.deadline();
-        let until = give_up.map_or(deadline, |give_up| give_up.min(deadline));
-        let waited = tokio::time::timeout_at(until.into(), future).await;
-        self.time.move_on();
-        match waited {
-            Ok(done) => Ok(Waited::Done(done)),
-            Err(_) if Instant::now() < deadline => Ok(Waited::GaveUp),
-            Err(_) => Err(Stop::WallTime(self.call.time)),
-        }
+    /// How long the guest may wait for something.
+    pub(super) fn patience(&self) -> Patience {
+        Patience { deadline: self.call.clock.deadline(), time: self.call.time, shown: self.time.clone() }
     }
 
     /// The response, its tensors given to the guest.
-    fn hand_over(&mut self, response: InferResponse) -> Result<Response, InferError> {
+    pub(super) fn hand_over(&mut self, response: InferResponse) -> Result<Response, InferError> {
         let mut outputs = Vec::with_capacity(response.outputs.len());
         for output in response.outputs {
             let received = TensorHandle::received(output.tensor, &self.call.account);
@@ -227,18 +151,15 @@ impl PluginState {
 
     /// Waits for something that no guest decides how long to wait for.
     pub(crate) async fn within_deadline<T>(&self, future: impl Future<Output = T>) -> Result<T, Stop> {
-        match self.wait(None, future).await? {
-            Waited::Done(done) => Ok(done),
-            Waited::GaveUp => Err(Stop::WallTime(self.call.time)),
-        }
+        self.patience().within_deadline(future).await
     }
 
     async fn receive_from(
         &mut self,
         pending: &mut PendingCall,
     ) -> wasmtime::Result<Result<Option<Response>, InferError>> {
-        let give_up = pending.give_up;
-        let received = match self.wait(give_up, pending.receive()).await? {
+        let give_up = pending.give_up();
+        let received = match self.patience().wait(give_up, pending.receive()).await? {
             Waited::Done(received) => received,
             Waited::GaveUp => return Ok(Err(pending.timed_out())),
         };
@@ -249,38 +170,20 @@ impl PluginState {
         })
     }
 
-    /// The only response of a call: a second one is an error.
-    pub(super) async fn receive_only(
-        &self,
-        mut pending: PendingCall,
-    ) -> wasmtime::Result<Result<InferResponse, InferError>> {
-        let give_up = pending.give_up;
-        let only = async {
-            let first = pending.receive().await;
-            let second = if pending.ended { None } else { pending.receive().await };
-            (first, second)
-        };
-        let received = match self.wait(give_up, only).await? {
-            Waited::Done(received) => received,
-            Waited::GaveUp => return Ok(Err(pending.timed_out())),
-        };
-        Ok(match received {
-            (Some(Ok(response)), None) => Ok(response),
-            (Some(Err(error)), None) => Err(pending.blame(error)),
-            (None, _) => Err(pending.blame(InferError::internal("expected a single response, got none; use submit"))),
-            (Some(_), Some(_)) => {
-                Err(pending.blame(InferError::internal("expected a single response, got several; use submit")))
-            }
-        })
+    /// Whether one more call is within the limit.
+    pub(super) fn check_calls_under_way(&self) -> Result<(), InferError> {
+        let limit = self.limits().pending_calls_max;
+        if self.pending.len() + self.awaited.len() + self.call.awaited_calls.count() < limit as usize {
+            return Ok(());
+        }
+        Err(InferError::resource_exhausted(format!(
+            "{limit} calls to other models are under way, the limit (pending_calls)"
+        )))
     }
 
     fn keep_pending(&mut self, started: Result<PendingCall, InferError>) -> Result<Handle, InferError> {
         let pending = started?;
-        let limit = self.limits().pending_calls_max;
-        if self.pending.len() >= limit as usize {
-            let text = format!("{limit} calls to other models are under way, the limit (pending_calls)");
-            return Err(InferError::resource_exhausted(text));
-        }
+        self.check_calls_under_way()?;
         self.check_handles()?;
         Ok(Resource::new_own(self.pending.insert(pending)))
     }
@@ -289,7 +192,7 @@ impl PluginState {
 impl Host for PluginState {
     async fn infer(&mut self, call: Call) -> wasmtime::Result<Result<Response, Error>> {
         let answer = match self.start_call("inference.infer", call)? {
-            Ok(pending) => self.receive_only(pending).await?.and_then(|response| self.hand_over(response)),
+            Ok(pending) => pending.receive_only(&self.patience()).await?.and_then(|response| self.hand_over(response)),
             Err(error) => Err(error),
         };
         Ok(answer.inspect_err(|error| self.note_refusal(error)).map_err(convert::error))
@@ -324,7 +227,7 @@ impl Host for PluginState {
             }
             Poll::Pending
         });
-        let waited = self.wait(give_up, first).await;
+        let waited = self.patience().wait(give_up, first).await;
         self.pending = pending;
         Ok(Ok(match waited? {
             Waited::Done(index) => Some(index),

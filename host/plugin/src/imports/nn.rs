@@ -140,7 +140,7 @@ impl PluginState {
     /// Waits for the only answer, and gives its tensors to the guest.
     async fn finish(&mut self, computation: Computation) -> wasmtime::Result<Result<Vec<NamedTensor>, InferError>> {
         let Computation { pending, outputs } = computation;
-        let response = self.receive_only(pending).await?;
+        let response = pending.receive_only(&self.patience()).await?;
         Ok(response.and_then(|response| self.hand_over_in_order(response, &outputs)))
     }
 

@@ -35,7 +35,7 @@ impl HostSender for PluginState {
         // Taken out while it is waited for: nothing else runs in this store meanwhile.
         let senders = std::mem::replace(&mut self.senders, Arena::new());
         let sent = match senders.get(handle.rep()) {
-            Some(sender) => self.within_deadline(sender.send(response, last)).await,
+            Some(sender) => self.within_deadline(sender.slot().send_next(response, last)).await,
             None => Err(Stop::StaleHandle("sender")),
         };
         self.senders = senders;

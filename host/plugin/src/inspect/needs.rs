@@ -35,7 +35,7 @@ const RULES: [Rule; 7] = [
         example: "models = [\"NAME\"]",
         what: "models that it calls",
         is_required: false,
-        interfaces: &["nereid:plugin/inference", "wasi:nn/graph"],
+        interfaces: &["nereid:plugin/inference", "nereid:plugin-async/inference", "wasi:nn/graph"],
     },
     Rule {
         key: "model_control",

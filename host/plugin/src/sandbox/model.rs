@@ -37,7 +37,7 @@ impl Sandbox {
         let Exported::Model(model) = self.exported.clone() else { return Ok(()) };
         self.store.set_epoch_deadline(1);
         let clock = self.store.data().call.clock.clone();
-        let call = model.call_initialise(&mut self.store);
+        let call = model.initialise(&mut self.store);
         match plugin.engine.long_calls().run(&clock, || false, call).await {
             Ok(Ok(())) => {
                 self.leaked_handles += self.store.data_mut().end();
@@ -69,7 +69,7 @@ impl Sandbox {
         let shares = questions.iter().map(|question| question.slot.usage().clone()).collect();
         let meter = CallMeter::start(clock.clone(), shares);
         let cancelled = || questions.iter().all(|question| question.slot.is_open() && question.slot.is_over());
-        let call = model.call_execute(&mut self.store, &requests);
+        let call = model.execute(&mut self.store, requests);
         let returned = plugin.engine.long_calls().run(&clock, cancelled, call).await;
         self.store.data_mut().report_call();
         drop(meter);
@@ -104,7 +104,7 @@ impl Sandbox {
         self.store.data_mut().begin_without_request();
         self.store.set_epoch_deadline(1);
         let clock = self.store.data().call.clock.clone();
-        if let Err(trap) = clocked(&clock, || false, model.call_finalise(&mut self.store)).await {
+        if let Err(trap) = clocked(&clock, || false, model.finalise(&mut self.store)).await {
             tracing::warn!("a guest failed while it was finalised: {}", explain(self.store.data_mut(), &trap).error);
         }
     }

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+pub(crate) mod awaiter;
 pub(crate) mod languages;
 pub(crate) mod random_guest;
 
@@ -131,9 +132,14 @@ pub(crate) fn encode(core_text: &str) -> Vec<u8> {
 
 /// The same for a world of `wit`, which may use the contract; without it for one of the contract.
 pub(crate) fn encode_for(core_text: &str, world: &str, wit: Option<&str>) -> Vec<u8> {
-    let mut module = wat::parse_str(core_text).unwrap();
     let (resolve, world) = resolved(world, wit);
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    encode_in(&resolve, world, core_text)
+}
+
+/// The same for a world that was looked up.
+pub(crate) fn encode_in(resolve: &wit_parser::Resolve, world: wit_parser::WorldId, core_text: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(core_text).unwrap();
+    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8).unwrap();
     let encoder = ComponentEncoder::default().validate(true).module(&module).unwrap();
     let encoder = encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER);
     encoder.unwrap().encode().unwrap()
@@ -308,7 +314,7 @@ impl<F: Fn(InferRequest, ResponseSender) + Send + Sync> ServedModel for Model<F>
 }
 
 /// The folder `wit` of this repository, from whichever crate this file is compiled in.
-fn wit_directory() -> std::path::PathBuf {
+pub(crate) fn wit_directory() -> std::path::PathBuf {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().map(|folder| folder.join("wit")).find(|folder| folder.is_dir()).unwrap()
 }
