@@ -45,7 +45,7 @@ def begun(nereid, folder: pathlib.Path, language: str = "rust", world: str = "tr
     nereid("new", "--lang", language, "--world", world, folder)
     if language == "rust":
         (folder / "1").mkdir()
-        guest = {"transform": "template", "model": "template_model"}[world]
+        guest = {"transform": "template", "model": "template_model", "async": "template_async"}[world]
         shutil.copy(GUESTS / f"{guest}.wasm", folder / "1/model.wasm")
     else:
         nereid("build", folder, seconds=BUILD_SECONDS_MAX)
@@ -74,8 +74,9 @@ def test_what_is_begun_passes_its_test_and_serves(nereid, binary, tmp_path, lang
         assert answer.as_numpy("Y").tolist() == [3, 6]
 
 
-def test_a_plugin_for_batches_passes_its_test(nereid, tmp_path):
-    folder = begun(nereid, tmp_path / "batches", world="model")
+@pytest.mark.parametrize("world", ("model", "async"))
+def test_a_plugin_for_batches_passes_its_test(nereid, tmp_path, world):
+    folder = begun(nereid, tmp_path / "batches", world=world)
     assert "    Y  FP32 [2,2]  2 4 6 -1\n" in nereid("test", folder)
 
 

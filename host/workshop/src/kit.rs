@@ -45,11 +45,11 @@ pub(crate) fn plugin(language: Language, world: World, name: &str) -> Vec<File> 
     files.extend(below(&overlay).map(|(path, text)| (path.into(), named(path, text))));
     for (path, text) in below(&format!("sdk/{}/template/", language.name())) {
         let is_replaced = files.iter().any(|(there, _)| there == Path::new(path));
-        let is_of_models = world.is_for_rust_alone() && path != CARGO_MANIFEST;
+        let is_of_models = world.is_no_model() && path != CARGO_MANIFEST;
         if !is_replaced && !is_of_models && path != SDK_MANIFEST {
             let text = named(path, text);
             // Tensors of a model that batches have the batch in front.
-            let text = if world == World::Model { text.replace(ROW_SHAPE, BATCH_SHAPE) } else { text };
+            let text = if world.batches() { text.replace(ROW_SHAPE, BATCH_SHAPE) } else { text };
             files.push((path.into(), text));
         }
     }
@@ -164,6 +164,17 @@ mod tests {
     }
 
     #[test]
+    fn what_awaits_is_a_model_of_batches() {
+        let files = plugin(Language::Rust, World::AsyncModel, "thing");
+        assert!(text(&files, "src/lib.rs").contains("export_async_model!"));
+        assert!(text(&files, "config.pbtxt").contains("max_batch_size: 8"));
+        assert!(text(&files, "README.md").contains(BATCH_SHAPE));
+        let own = names(&files).into_iter().filter(|name| name.starts_with("tests/"));
+        assert_eq!(own.collect::<Vec<_>>(), ["tests/doubles.json"]);
+        assert!(names(&files).contains(&"wit/async/model.wit".to_owned()));
+    }
+
+    #[test]
     fn what_is_no_model_has_no_cases_of_one() {
         for (world, expected) in [
             (World::Agent, ["Cargo.toml", "README.md", "plugin.toml", "src/lib.rs"].as_slice()),
@@ -185,7 +196,9 @@ mod tests {
         let manifest = text(&files, "sdk/rust/Cargo.toml");
         assert!(!manifest.contains("workspace"), "{manifest}");
         let here = include_str!("../../../plugins/Cargo.toml");
-        for line in manifest.lines().filter(|line| line.starts_with("wit-bindgen") || line.starts_with("rust-version"))
+        for line in manifest
+            .lines()
+            .filter(|line| ["wit-bindgen", "futures-util", "rust-version"].iter().any(|name| line.starts_with(name)))
         {
             assert!(here.contains(line), "plugins/Cargo.toml lacks {line}");
         }

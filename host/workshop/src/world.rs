@@ -17,6 +17,8 @@ pub enum World {
     Model,
     /// The whole life of a model.
     FullModel,
+    /// Whole batches, in functions that await.
+    AsyncModel,
     Agent,
     Batching,
 }
@@ -133,6 +135,7 @@ impl World {
             Self::Transform => PluginKind::Transform.world(),
             Self::Model => PluginKind::Model.world(),
             Self::FullModel => "full-model-plugin",
+            Self::AsyncModel => PluginKind::AsyncModel.world(),
             Self::Agent => PluginKind::Agent.world(),
             Self::Batching => PluginKind::Batching.world(),
         }
@@ -143,6 +146,7 @@ impl World {
         match self {
             Self::Transform => "transform",
             Self::Model | Self::FullModel => "model",
+            Self::AsyncModel => "async",
             Self::Agent => "agent",
             Self::Batching => "batching",
         }
@@ -150,13 +154,23 @@ impl World {
 
     /// Whether the SDKs of other languages cannot build it.
     pub(crate) fn is_for_rust_alone(self) -> bool {
+        matches!(self, Self::AsyncModel | Self::Agent | Self::Batching)
+    }
+
+    /// Whether requests are answered by something else.
+    pub(crate) fn is_no_model(self) -> bool {
         matches!(self, Self::Agent | Self::Batching)
+    }
+
+    /// Whether tensors have the batch in front in its template.
+    pub(crate) fn batches(self) -> bool {
+        matches!(self, Self::Model | Self::FullModel | Self::AsyncModel)
     }
 
     /// Where a server looks for the component, in the plugin's folder.
     pub fn component(self) -> &'static str {
         match self {
-            Self::Transform | Self::Model | Self::FullModel => "1/model.wasm",
+            Self::Transform | Self::Model | Self::FullModel | Self::AsyncModel => "1/model.wasm",
             Self::Agent => "agent.wasm",
             Self::Batching => "1/batchstrategy.wasm",
         }
@@ -170,11 +184,12 @@ impl FromStr for World {
         match text {
             "transform" => Ok(Self::Transform),
             "model" => Ok(Self::Model),
+            "async" => Ok(Self::AsyncModel),
             "agent" => Ok(Self::Agent),
             "batching" => Ok(Self::Batching),
             _ => Err(
-                "expected 'transform' (a function for each request), 'model' (whole batches), 'agent' (asked when models are loaded) or \
-                 'batching' (says which requests share a batch)"
+                "expected 'transform' (a function for each request), 'model' (whole batches), 'async' (whole batches, several models \
+                 awaited at once), 'agent' (asked when models are loaded) or 'batching' (says which requests share a batch)"
                     .to_owned(),
             ),
         }

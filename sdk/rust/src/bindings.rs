@@ -97,3 +97,31 @@ pub mod batching {
         },
     });
 }
+
+/// What a plugin exports and imports that awaits: the package beside the contract, for guests that can.
+pub mod async_model {
+    wit_bindgen::generate!({
+        world: "nereid:plugin-async/async-model-plugin",
+        path: ["../../wit", "../../wit/async"],
+        pub_export_macro: true,
+        export_macro_name: "export_async_model_bindings",
+        default_bindings_module: "nereid_sdk::bindings::async_model",
+        with: {
+            "nereid:plugin/types@1.0.0": super::nereid::plugin::types,
+            "nereid:plugin/tensors@1.0.0": super::nereid::plugin::tensors,
+            "nereid:plugin/operations@1.0.0": super::nereid::plugin::operations,
+            "nereid:plugin/serving@1.0.0": super::nereid::plugin::serving,
+            "nereid:plugin/inference@1.0.0": super::nereid::plugin::inference,
+            "nereid:plugin/logging@1.0.0": super::nereid::plugin::logging,
+            "nereid:plugin/settings@1.0.0": super::nereid::plugin::settings,
+            "nereid:plugin/metrics@1.0.0": super::nereid::plugin::metrics,
+            "nereid:plugin/tracing@1.0.0": super::nereid::plugin::tracing,
+            "nereid:plugin/state@1.0.0": super::nereid::plugin::state,
+            "nereid:plugin/tokenizers@1.0.0": super::nereid::plugin::tokenizers,
+            "nereid:plugin/files@1.0.0": super::nereid::plugin::files,
+            "nereid:plugin/secrets@1.0.0": super::nereid::plugin::secrets,
+            "nereid:plugin/control@1.0.0": super::nereid::plugin::control,
+            "nereid:plugin/http@1.0.0": super::nereid::plugin::http,
+        },
+    });
+}

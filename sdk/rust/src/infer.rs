@@ -121,6 +121,11 @@ impl Call {
         Ok(host::infer(self.call)?.into())
     }
 
+    /// What the host is asked.
+    pub(crate) fn into_host(self) -> host::Call {
+        self.call
+    }
+
     /// Starts the call without waiting, so that several models, or several calls of one, can work at the same time.
     ///
     /// # Errors

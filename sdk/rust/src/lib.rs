@@ -22,7 +22,8 @@
 //!
 //! That is the smallest plugin. [`Model`] and [`export_model!`] make one that sees whole batches, sends many responses, answers
 //! later, or has a request executed again. [`FullModel`] and [`export_full_model!`] make one that also knows its configuration, says when
-//! it cannot work, and has something to do before it goes.
+//! it cannot work, and has something to do before it goes. [`AsyncModel`] and [`export_async_model!`] make one that awaits several models
+//! at once.
 //!
 //! Cost: passing a tensor on is free whatever its size; reading or writing one copies it once. Large tensors are copied
 //! in pieces, so that a copy stays in the processor's cache.
@@ -31,6 +32,8 @@
 //! unit test in functions over slices and numbers.
 
 mod agent;
+mod async_model;
+mod awaiting;
 mod batching;
 #[doc(hidden)]
 pub mod bindings;
@@ -59,13 +62,18 @@ mod value;
 #[doc(hidden)]
 pub use crate::{
     agent::act_exported,
+    async_model::{AsyncInstance, execute_async_exported, finalise_async_exported, initialise_async_exported},
     batching::{initialise_strategy, with_strategy},
     export::run_exported,
     full_model::{complete_exported, drain_exported, is_ready_exported},
     model::{execute_exported, finalise_exported, initialise_exported},
 };
+pub use futures_util::future::join_all;
+
 pub use crate::{
     agent::{AgentAction, AgentModel, AgentPlace, RepositoryAgent},
+    async_model::AsyncModel,
+    awaiting::Answers,
     batching::{BatchCorrelationId, BatchInput, BatchModel, BatchRequest, BatchStrategy},
     bindings::nereid::plugin::{
         logging::Level,

@@ -141,6 +141,10 @@ impl Sender {
         Self { handle }
     }
 
+    pub(crate) fn handle(&self) -> &serving::Sender {
+        &self.handle
+    }
+
     /// Sends a response that others follow. Waits while the client has not read the earlier ones.
     ///
     /// # Errors

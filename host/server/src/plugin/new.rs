@@ -18,8 +18,8 @@ pub(super) struct NewArguments {
     #[arg(long = "lang", value_name = "LANGUAGE")]
     language: Language,
 
-    /// What the plugin is: 'transform', a function for each request, or 'model', which gets whole batches; in rust also 'agent', asked when
-    /// models are loaded, or 'batching', which says which requests share a batch
+    /// What the plugin is: 'transform', a function for each request, or 'model', which gets whole batches; in rust also 'async', which
+    /// awaits several models at once, 'agent', asked when models are loaded, or 'batching', which says which requests share a batch
     #[arg(long, value_name = "WORLD", default_value = "transform")]
     world: World,
 }
@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &NewArguments) -> Result<ExitCode, ServerError> {
     let folder = nereid_workshop::new(arguments.language, arguments.world, &arguments.folder)?;
     println!("{} is begun; what comes next:", folder.display());
     let next = match arguments.world {
-        World::Transform | World::Model | World::FullModel => {
+        World::Transform | World::Model | World::FullModel | World::AsyncModel => {
             "nereid plugin test\n  nereid serve --model-repository=.."
         }
         World::Agent => "nereid serve --model-repository=MODELS --repoagent-directory=..",
