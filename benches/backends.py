@@ -2,10 +2,10 @@
 """Backends behind the server, beside their frameworks in process. Standard library only.
 
     benches/backends.py [--profile release] [--seconds 2] [--rounds 2] [--batches 1,8,64] [--only pytorch,openvino]
-        [--openvino-python PYTHON]
+        [--openvino-python PYTHON] [--xgboost-python PYTHON]
 
-A model of each is executed in process, on one thread, by `raw_onnx`, `raw_torch` (compiled here, with g++) and `raw_openvino.py`
-(by a Python that has the `openvino` package). And a server serves it with one instance, asked over HTTP by two clients that
+A model of each is executed in process, on one thread, by `raw_onnx`, `raw_torch` (compiled here, with g++), `raw_openvino.py` and,
+where `--only` names `fil`, `raw_xgboost.py` (by Pythons that have these packages). And a server serves it with one instance, asked over HTTP by two clients that
 send a whole batch at a time, so that one batch waits while another is computed. Raw and served take turns; a row of the
 table holds the medians of the rounds. `computing` is the share of the time that the instance was in the
 library's run call: what is missing to 1 is what scheduler, protocol and client cost it; what else is missing to the raw rate,
@@ -33,11 +33,13 @@ import urllib.request
 
 from end_to_end import ROOT, cpu_seconds, free_port, wait_for
 
-WIDTH, CLIENTS, WARMUP_REQUESTS, TORCH_LAYERS = 1024, 2, 5, 8
+CLIENTS, WARMUP_REQUESTS, TORCH_LAYERS = 2, 5, 8
+# Floats of a row: of networks in and out, of a forest in and out.
+LAYERS, FOREST = (1024, 1024), (28, 1)
 CONFIG = """backend: "{backend}"
 max_batch_size: {rows_max}
-input [ {{ name: "{input}" data_type: TYPE_FP32 dims: [ 1024 ] }} ]
-output [ {{ name: "{output}" data_type: TYPE_FP32 dims: [ 1024 ] }} ]
+input [ {{ name: "{input}" data_type: TYPE_FP32 dims: [ {width} ] }} ]
+output [ {{ name: "{output}" data_type: TYPE_FP32 dims: [ {output_width} ] }} ]
 instance_group [ {{ kind: KIND_CPU count: 1 }} ]
 """
 ONNX_MODEL = ROOT / "tests/models/batch_gain_long.onnx"
@@ -62,15 +64,19 @@ class Side:
 class Backend:
     """A framework: how it is executed in process, and how its model is served."""
 
-    def __init__(self, name, raw, model, served_as, tensors):
+    def __init__(self, name, raw, model, served_as, tensors, widths=LAYERS):
         self.name, self.raw, self.model, self.served_as, (self.input, self.output) = name, raw, model, served_as, tensors
+        self.width, self.output_width = widths
         self.sides = {}
 
     def write(self, repository, rows_max):
         version = repository / self.name / "1"
         version.mkdir(parents=True)
         shutil.copy(self.model, version / self.served_as)
-        config = CONFIG.format(backend=self.name, rows_max=rows_max, input=self.input, output=self.output)
+        config = CONFIG.format(
+            backend=self.name, rows_max=rows_max, input=self.input, output=self.output, width=self.width,
+            output_width=self.output_width,
+        )  # fmt: skip
         (version.parent / "config.pbtxt").write_text(config)
 
     def measure_raw(self, seconds, batch):
@@ -108,7 +114,7 @@ class Backend:
         milliseconds, computing = (statistics.median(self.sides[batch, name]) for name in ("milliseconds", "computing"))
         return (
             f"| {self.name} | {batch} | {milliseconds:.2f} | {raw.rate:.0f} | {served.rate:.0f} | {served.rate / raw.rate:.2f} "
-            f"| {computing:.2f} | {raw.cpu_us:.0f} | {served.cpu_us:.0f} | {raw.cpu_us / served.cpu_us:.2f} |"
+            f"| {computing:.2f} | {raw.cpu_us:.1f} | {served.cpu_us:.1f} | {raw.cpu_us / served.cpu_us:.2f} |"
         )
 
 
@@ -117,9 +123,9 @@ class Client(threading.Thread):
 
     def __init__(self, backend, batch, port):
         super().__init__()
-        size = batch * WIDTH * 4
+        size = batch * backend.width * 4
         header = json.dumps({
-            "inputs": [{"name": backend.input, "shape": [batch, WIDTH], "datatype": "FP32",
+            "inputs": [{"name": backend.input, "shape": [batch, backend.width], "datatype": "FP32",
                         "parameters": {"binary_data_size": size}}],
             "outputs": [{"name": backend.output, "parameters": {"binary_data": True}}],
         }).encode()  # fmt: skip
@@ -158,7 +164,7 @@ def compile_raw_torch(folder):
     return program
 
 
-def backends(names, target, folder, openvino_python):
+def backends(names, target, folder, openvino_python, xgboost_python):
     made = []
     if "onnxruntime" in names:
         library = next((ROOT / ".nereid/onnxruntime").glob("libonnxruntime.so*"))
@@ -173,6 +179,11 @@ def backends(names, target, folder, openvino_python):
         script = ROOT / "benches/raw_openvino.py"
         raw_openvino = lambda seconds, batch: [openvino_python, script, ONNX_MODEL, str(seconds), str(batch)]  # noqa: E731
         made.append(Backend("openvino", raw_openvino, ONNX_MODEL, "model.onnx", ("X", "Y")))
+    if "fil" in names:
+        xgboost, forest = [xgboost_python, ROOT / "benches/raw_xgboost.py"], folder / "forest.ubj"
+        subprocess.run([*xgboost, "make", forest], check=True)
+        raw_xgboost = lambda seconds, batch: [*xgboost, "run", forest, str(seconds), str(batch)]  # noqa: E731
+        made.append(Backend("fil", raw_xgboost, forest, "xgboost.ubj", ("input__0", "output__0"), FOREST))
     return made
 
 
@@ -200,12 +211,14 @@ def main():
     parser.add_argument("--batches", default="1,8,64")
     parser.add_argument("--only", default="onnxruntime,pytorch,openvino")
     parser.add_argument("--openvino-python", default=sys.executable)
+    parser.add_argument("--xgboost-python", default=sys.executable)
     arguments = parser.parse_args()
     target = ROOT / "target" / {"dev": "debug"}.get(arguments.profile, arguments.profile)
     batches = [int(batch) for batch in arguments.batches.split(",")]
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        measured = backends(arguments.only.split(","), target, folder, arguments.openvino_python)
+        pythons = arguments.openvino_python, arguments.xgboost_python
+        measured = backends(arguments.only.split(","), target, folder, *pythons)
         for backend in measured:
             backend.write(folder / "models", max(batches))
         with server(target, folder) as (port, pid):
