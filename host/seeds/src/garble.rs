@@ -36,9 +36,15 @@ pub fn garbled(random: &mut Random, text: &str) -> String {
         let at = random.index(letters.len() + 1);
         let end = (at + random.index(20)).min(letters.len());
         match random.below(4) {
-            0 => drop(letters.splice(at..at, PIECES[random.index(PIECES.len())].chars())),
+            0 => {
+                let piece = PIECES.get(random.index(PIECES.len())).copied().unwrap_or_default();
+                letters.splice(at..at, piece.chars());
+            }
             1 => drop(letters.drain(at..end)),
-            2 => drop(letters.splice(at..at, letters[at..end].to_vec())),
+            2 => {
+                let part: Vec<char> = letters.iter().take(end).skip(at).copied().collect();
+                letters.splice(at..at, part);
+            }
             _ => {
                 let part: Vec<char> = letters.drain(at..end).collect();
                 let to = random.index(letters.len() + 1);
