@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "bits of guests")]
 
+#[path = "support/random_guest.rs"]
+mod random_guest;
 mod support;
 
 use std::{
@@ -26,7 +28,8 @@ use nereid_plugin::{
 };
 use nereid_seeds::{Random, for_every_random};
 use nereid_tensor::DataType;
-use support::{random_guest::Shape, *};
+use random_guest::Shape;
+use support::*;
 
 /// Components; each is compiled, which takes most of its time.
 const SEEDS: u64 = 60;

@@ -7,7 +7,6 @@
 
 pub(crate) mod awaiter;
 pub(crate) mod languages;
-pub(crate) mod random_guest;
 
 use std::{
     collections::BTreeMap,

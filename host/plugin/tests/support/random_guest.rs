@@ -15,7 +15,7 @@ use wit_parser::{
     abi::FlatTypes,
 };
 
-use super::{encode_for, resolved};
+use super::support::{encode_for, resolved};
 
 /// What a world's core module imports and exports.
 pub(crate) struct Shape {
