@@ -3,7 +3,7 @@
 //! A guest's text is the body of its `run` function and what that needs; this file adds memory, an allocator and the contract.
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 pub(crate) mod awaiter;
 pub(crate) mod languages;
