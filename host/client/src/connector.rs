@@ -5,7 +5,7 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use http::Uri;
@@ -39,48 +39,57 @@ impl Connection for Box<dyn Socket> {
 /// An encrypted connection that knows why a server ended it. A server refuses a client's certificate after the client has
 /// finished its part of the handshake, with an alert: who writes first only finds a closed connection, and the alert lies
 /// unread (TLS 1.3: RFC 8446, section 4.4.2.4).
-struct Encrypted(TlsStream<TcpStream>);
+struct Encrypted {
+    stream: TlsStream<TcpStream>,
+    /// Why nothing could be written, until it is known what the server said last.
+    unwritten: Option<io::Error>,
+}
 
 // === impl Encrypted ===
 
 impl Encrypted {
-    /// What the server said last, if it closed the connection before something could be written.
-    fn explained<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        let Poll::Ready(Err(error)) = &written else { return written };
-        if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) {
-            return written;
+    /// Writes, or says why the server closed the connection before.
+    fn attempt<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut TlsStream<TcpStream>>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if self.unwritten.is_none() {
+            match write(Pin::new(&mut self.stream), cx) {
+                Poll::Ready(Err(error)) if is_closed(&error) => self.unwritten = Some(error),
+                done => return done,
+            }
         }
-        let (mut bytes, pinned) = ([0; 1], Pin::new(&mut self.0));
-        match pinned.poll_read(cx, &mut ReadBuf::new(&mut bytes)) {
-            Poll::Ready(Err(alert)) => Poll::Ready(Err(alert)),
-            _ => written,
-        }
+        // Its last words may be in the socket and not be announced yet; that it is closed will be.
+        let mut bytes = [0; 1];
+        let heard = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut bytes)));
+        let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let unwritten = self.unwritten.take().unwrap_or_else(closed);
+        Poll::Ready(Err(heard.err().filter(|alert| !is_closed(alert)).unwrap_or(unwritten)))
     }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 impl AsyncRead for Encrypted {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_read(cx, buffer)
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Encrypted {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.0).poll_write(cx, bytes);
-        this.explained(cx, written)
+        self.get_mut().attempt(cx, |stream, cx| stream.poll_write(cx, bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let flushed = Pin::new(&mut this.0).poll_flush(cx);
-        this.explained(cx, flushed)
+        self.get_mut().attempt(cx, AsyncWrite::poll_flush)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let shut = Pin::new(&mut this.0).poll_shutdown(cx);
-        this.explained(cx, shut)
+        self.get_mut().attempt(cx, AsyncWrite::poll_shutdown)
     }
 }
 
@@ -109,5 +118,5 @@ async fn connect(encryption: Option<Arc<ClientConfig>>, uri: Uri) -> io::Result<
     let Some(encryption) = encryption else { return Ok(TokioIo::new(Box::new(stream))) };
     let name = ServerName::try_from(host.to_owned()).map_err(|_| invalid())?;
     let stream = TlsConnector::from(encryption).connect(name, stream).await?;
-    Ok(TokioIo::new(Box::new(Encrypted(stream))))
+    Ok(TokioIo::new(Box::new(Encrypted { stream, unwritten: None })))
 }
