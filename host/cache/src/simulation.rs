@@ -38,6 +38,8 @@ struct Request {
     key: u8,
     joins: usize,
     place: Place,
+    /// The flight that it was in last, and its seat as a follower.
+    flew: Option<(u64, Option<u64>)>,
     end: Option<End>,
 }
 
@@ -91,9 +93,16 @@ impl World<'_> {
                 self.requests[index].place = Place::Alone;
                 self.after(40, Event::Executed { request: index, flight: None });
             }
-            Join::Follows { flight, seat } => self.requests[index].place = Place::Follows(flight, seat),
+            Join::Follows { flight, seat } => {
+                self.requests[index].place = Place::Follows(flight, seat);
+                self.requests[index].flew = Some((flight, Some(seat)));
+                let follows = |request: &&Request| matches!(request.place, Place::Follows(its, _) if its == flight);
+                let followers = self.requests.iter().filter(follows).count();
+                assert!(followers <= FOLLOWERS_MAX, "{followers} follow flight {flight}");
+            }
             Join::Leads { flight } => {
                 self.requests[index].place = Place::Leads(flight);
+                self.requests[index].flew = Some((flight, None));
                 if self.cache.contains(&key) {
                     return self.land(index, flight, Some(End::Hit));
                 }
@@ -131,8 +140,17 @@ impl World<'_> {
     fn leave(&mut self, index: usize) {
         let key = self.requests[index].key;
         let departure = match self.requests[index].place {
-            // A client that never came, or has its answer.
-            Place::NotArrived | Place::Over | Place::Left => return,
+            // A client that never came.
+            Place::NotArrived | Place::Left => return,
+            // One that has its answer: whatever flies now is another flight.
+            Place::Over => {
+                let late = match self.requests[index].flew {
+                    Some((flight, Some(seat))) => self.table.follower_leaves(&key, flight, seat),
+                    Some((flight, None)) => self.table.leader_leaves(&key, flight),
+                    None => return,
+                };
+                return assert_eq!(late, Departure::Over, "request {index} left a flight that it was not in");
+            }
             Place::Alone => return self.end(index, End::Cancelled),
             Place::Leads(flight) => {
                 let departure = self.table.leader_leaves(&key, flight);
@@ -178,7 +196,7 @@ fn simulate(random: &mut Random) {
     let count = 1 + random.below(40) as usize;
     let keys = 1 + random.below(4);
     let requests = (0..count)
-        .map(|_| Request { key: random.below(keys) as u8, joins: 0, place: Place::NotArrived, end: None })
+        .map(|_| Request { key: random.below(keys) as u8, joins: 0, place: Place::NotArrived, flew: None, end: None })
         .collect();
     let mut world = World {
         random,
