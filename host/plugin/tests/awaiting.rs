@@ -7,13 +7,10 @@ mod support;
 
 use std::{
     collections::BTreeMap,
-    future::Future,
-    pin::Pin,
     sync::{Arc, Mutex},
-    task::{Context, Waker},
 };
 
-use nereid_inference::{ErrorKind, InferRequest, response_channel};
+use nereid_inference::{ErrorKind, response_channel};
 use nereid_plugin::{Grants, ModelGrant, ModelGuest, PluginLimits, PluginSpec};
 use nereid_telemetry::{GuestEnd, ModelUsage};
 use support::{
@@ -153,28 +150,6 @@ async fn clients_who_read_slowly_keep_only_their_own_request_waiting() {
     assert!(!executing.is_finished());
     assert_eq!(all(first).await, many);
     executing.await.unwrap();
-}
-
-#[tokio::test]
-async fn a_guest_that_awaits_calls_one_that_does_too_on_whatever_thread_that_begins() {
-    let server = Server::start();
-    let Some(inner) = start(|_| ()) else { return };
-    let inner = Arc::new(tokio::sync::Mutex::new(inner));
-    // As the scheduler does it: polled where it is asked, and spawned when it waits.
-    server.0.serve("inner", move |request, sender| {
-        let inner = inner.clone();
-        let mut call: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
-            let request = InferRequest { callers: None, ..request };
-            let request = signature().check(InferRequest { parameters: Default::default(), ..request }).unwrap();
-            execute_for(&mut *inner.lock().await, vec![request], vec![sender]).await;
-        });
-        if call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-            tokio::spawn(call);
-        }
-    });
-    let Some(mut outer) = start_over(&server) else { return };
-    assert_eq!(values(&ask(&mut outer, "sum", "inner,inner", &[2.0]).await.unwrap()), [4.0]);
-    assert_eq!(values(&ask(&mut outer, "count answers", "inner", &[2.0]).await.unwrap()), [1.0]);
 }
 
 #[tokio::test]
