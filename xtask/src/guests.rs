@@ -32,8 +32,9 @@ use crate::{
 
 pub(crate) const WORKSPACES: [&str; 2] = ["plugins", "tests/guests"];
 
-/// Members of those that lie a folder deeper, beside the same plugin in other languages.
-const CONTRACT_CRATES: [&str; 3] = ["contract/rust", "contract_model/rust", "contract_full/rust"];
+/// Members of those that lie a folder deeper, beside the same plugin in other languages or another world.
+const CONTRACT_CRATES: [&str; 4] =
+    ["contract/rust", "contract_model/rust", "contract_full/rust", "contract_full/awaiting"];
 
 pub(crate) fn run(workspace: &Workspace, arguments: Arguments) -> Result<(), Failure> {
     arguments.finish()?;

@@ -17,7 +17,7 @@ wasmtime::component::bindgen!({
             include nereid:plugin/full-model-plugin@1.0.0;
             include nereid:plugin/agent-plugin@1.0.0;
             include nereid:plugin/batching-plugin@1.0.0;
-            include nereid:plugin-async/async-model-plugin@1.0.0;
+            include nereid:plugin-async/full-async-model-plugin@1.0.0;
         }
     ",
     world: "nereid:host/everything",

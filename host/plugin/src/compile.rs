@@ -55,8 +55,15 @@ pub(crate) enum Exports {
 #[derive(Clone)]
 pub(crate) struct AdditionalExports {
     pub(crate) completion: Option<exports::completion::GuestIndices>,
-    pub(crate) readiness: Option<exports::readiness::GuestIndices>,
-    pub(crate) draining: Option<exports::draining::GuestIndices>,
+    pub(crate) readiness: Option<Twin<exports::readiness::GuestIndices, async_exports::readiness::GuestIndices>>,
+    pub(crate) draining: Option<Twin<exports::draining::GuestIndices, async_exports::draining::GuestIndices>>,
+}
+
+/// An export in functions that return, or in functions that await.
+#[derive(Clone)]
+pub(crate) enum Twin<R, A> {
+    Returning(R),
+    Awaiting(A),
 }
 
 /// What a plugin is built as.
@@ -169,13 +176,21 @@ fn deserialize(engine: &PluginEngine, artefact: &[u8]) -> Option<Component> {
 impl AdditionalExports {
     fn of(pre: &InstancePre<PluginState>, has: impl Fn(&str) -> bool) -> wasmtime::Result<Self> {
         let completion = has(contract::COMPLETION).then(|| exports::completion::GuestIndices::new(pre));
-        let readiness = has(contract::READINESS).then(|| exports::readiness::GuestIndices::new(pre));
-        let draining = has(contract::DRAINING).then(|| exports::draining::GuestIndices::new(pre));
-        Ok(Self {
-            completion: completion.transpose()?,
-            readiness: readiness.transpose()?,
-            draining: draining.transpose()?,
-        })
+        let readiness = if has(contract::ASYNC_READINESS) {
+            Some(Twin::Awaiting(async_exports::readiness::GuestIndices::new(pre)?))
+        } else if has(contract::READINESS) {
+            Some(Twin::Returning(exports::readiness::GuestIndices::new(pre)?))
+        } else {
+            None
+        };
+        let draining = if has(contract::ASYNC_DRAINING) {
+            Some(Twin::Awaiting(async_exports::draining::GuestIndices::new(pre)?))
+        } else if has(contract::DRAINING) {
+            Some(Twin::Returning(exports::draining::GuestIndices::new(pre)?))
+        } else {
+            None
+        };
+        Ok(Self { completion: completion.transpose()?, readiness, draining })
     }
 }
 

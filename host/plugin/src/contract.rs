@@ -84,8 +84,13 @@ const FOR_STRATEGIES: [&str; 3] = ["types", "tensors", "logging"];
 const EXPORTED: [&str; 5] = [TRANSFORM, MODEL, ASYNC_MODEL, AGENT, BATCHING];
 
 /// What a plugin may export besides, and beside which of them.
-pub(crate) const ADDITIONAL: [(&str, &[&str]); 3] =
-    [(COMPLETION, &[TRANSFORM, MODEL]), (READINESS, &[MODEL]), (DRAINING, &[MODEL])];
+pub(crate) const ADDITIONAL: [(&str, &[&str]); 5] = [
+    (COMPLETION, &[TRANSFORM, MODEL, ASYNC_MODEL]),
+    (READINESS, &[MODEL]),
+    (DRAINING, &[MODEL]),
+    (ASYNC_READINESS, &[ASYNC_MODEL]),
+    (ASYNC_DRAINING, &[ASYNC_MODEL]),
+];
 
 /// Completes its model's configuration.
 pub(crate) const COMPLETION: &str = "completion";
@@ -96,6 +101,13 @@ pub(crate) const READINESS: &str = "readiness";
 /// Has something to do before an instance goes.
 pub(crate) const DRAINING: &str = "draining";
 
+/// What begins the names here of the other package's interfaces that plugins export.
+const AWAITS: &str = "async ";
+
+/// The twins of those two.
+pub(crate) const ASYNC_READINESS: &str = "async readiness";
+pub(crate) const ASYNC_DRAINING: &str = "async draining";
+
 /// One request at a time.
 pub(crate) const TRANSFORM: &str = "transform";
 
@@ -104,6 +116,10 @@ pub(crate) const MODEL: &str = "model";
 
 /// A batch at a time, awaiting: the interface `model` of the other package.
 pub(crate) const ASYNC_MODEL: &str = "async model";
+
+/// The worlds of plugins that export something besides.
+pub(crate) const FULL_MODEL_WORLD: &str = "full-model-plugin";
+pub(crate) const FULL_ASYNC_MODEL_WORLD: &str = "full-async-model-plugin";
 
 /// Asked when models are loaded and unloaded.
 pub(crate) const AGENT: &str = "agent";
@@ -138,7 +154,7 @@ pub(crate) fn exported(origin: &str, engine: &Engine, component: &Component) -> 
                 origin: origin.to_owned(),
                 expected: format!("{extra} beside {}", beside.join(" or ")),
                 found: exports.join(", "),
-                advice: format!("Leave {extra} out, or build it for the world full-model-plugin"),
+                advice: format!("Leave {extra} out, or build it for the world {}", world_with(beside)),
             }),
         },
         [] => Err(PluginError::Exports {
@@ -147,7 +163,7 @@ pub(crate) fn exported(origin: &str, engine: &Engine, component: &Component) -> 
             found: if exports.is_empty() { "no exports at all".to_owned() } else { exports.join(", ") },
             advice:
                 "Build it for one of the worlds transform-plugin, model-plugin, full-model-plugin, async-model-plugin, \
-                     agent-plugin and batching-plugin, with a Nereid SDK"
+                     full-async-model-plugin, agent-plugin and batching-plugin, with a Nereid SDK"
                     .to_owned(),
         }),
         _ => Err(PluginError::Exports {
@@ -240,7 +256,12 @@ pub(crate) fn is_export(export: &str, interface: &str) -> bool {
 
 /// The package and the name in it of an interface that plugins export.
 fn place(interface: &str) -> (&'static str, &str) {
-    if interface == ASYNC_MODEL { (ASYNC_PACKAGE, MODEL) } else { (PACKAGE, interface) }
+    interface.strip_prefix(AWAITS).map_or((PACKAGE, interface), |name| (ASYNC_PACKAGE, name))
+}
+
+/// The world that has what may be exported beside these.
+fn world_with(beside: &[&str]) -> &'static str {
+    if beside.contains(&MODEL) { FULL_MODEL_WORLD } else { FULL_ASYNC_MODEL_WORLD }
 }
 
 fn full_name(interface: &str) -> String {

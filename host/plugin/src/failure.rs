@@ -197,6 +197,7 @@ fn trap_text(trap: Trap) -> String {
         Trap::StackOverflow => "its call stack is exhausted (an endless recursion?)".to_owned(),
         Trap::IntegerDivisionByZero => "it divided by zero".to_owned(),
         Trap::AsyncDeadlock => "it awaits something that nothing will end".to_owned(),
+        Trap::NoAsyncResult => "it ended a function that awaits without a result".to_owned(),
         Trap::CannotEnterComponent => "it was entered again after it had failed".to_owned(),
         other => other.to_string(),
     }

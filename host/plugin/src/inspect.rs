@@ -55,9 +55,6 @@ const WASI_PURPOSES: [(&str, &str); 8] = [
     ("wasi:sockets", "sockets"),
 ];
 
-/// The world of plugins that export one of the interfaces besides `model`.
-const FULL_MODEL_WORLD: &str = "full-model-plugin";
-
 /// What is known of a component without running it.
 #[derive(Clone, Debug)]
 pub struct Inspection {
@@ -98,7 +95,11 @@ impl Inspection {
     pub fn world(&self) -> Option<&'static str> {
         let has = |interface| self.exports.iter().any(|name| contract::is_export(name, interface));
         let is_full = contract::ADDITIONAL.iter().any(|(interface, _)| has(interface));
-        self.kind.map(|kind| if kind == PluginKind::Model && is_full { FULL_MODEL_WORLD } else { kind.world() })
+        self.kind.map(|kind| match kind {
+            PluginKind::Model if is_full => contract::FULL_MODEL_WORLD,
+            PluginKind::AsyncModel if is_full => contract::FULL_ASYNC_MODEL_WORLD,
+            kind => kind.world(),
+        })
     }
 }
 

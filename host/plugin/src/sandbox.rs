@@ -21,7 +21,7 @@ use std::{
 use nereid_telemetry::GuestEnd;
 use wasmtime::{Store, component::Instance};
 
-use self::model_export::ModelExport;
+use self::model_export::{DrainingExport, ModelExport, ReadinessExport};
 pub(crate) use self::{
     batching::Step,
     model::{Answer, Question},
@@ -29,7 +29,7 @@ pub(crate) use self::{
 use crate::{
     bindings::exports::nereid::plugin as exports,
     clock::CallClock,
-    compile::{AdditionalExports, Exports},
+    compile::{AdditionalExports, Exports, Twin},
     failure::{CallFailure, explain},
     plugin::Plugin,
     state::PluginState,
@@ -64,8 +64,8 @@ enum Exported {
 #[derive(Clone)]
 struct Additional {
     completion: Option<exports::completion::Guest>,
-    readiness: Option<exports::readiness::Guest>,
-    draining: Option<exports::draining::Guest>,
+    readiness: Option<ReadinessExport>,
+    draining: Option<DrainingExport>,
 }
 
 /// Wakes a thread that waits for a future.
@@ -188,10 +188,18 @@ impl Additional {
         instance: &Instance,
     ) -> wasmtime::Result<Self> {
         let AdditionalExports { completion, readiness, draining } = exports;
+        let readiness = readiness.as_ref().map(|indices| match indices {
+            Twin::Returning(indices) => indices.load(&mut *store, instance).map(Twin::Returning),
+            Twin::Awaiting(indices) => indices.load(&mut *store, instance).map(Twin::Awaiting),
+        });
+        let draining = draining.as_ref().map(|indices| match indices {
+            Twin::Returning(indices) => indices.load(&mut *store, instance).map(Twin::Returning),
+            Twin::Awaiting(indices) => indices.load(&mut *store, instance).map(Twin::Awaiting),
+        });
         Ok(Self {
             completion: completion.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
-            readiness: readiness.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
-            draining: draining.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
+            readiness: readiness.transpose()?,
+            draining: draining.transpose()?,
         })
     }
 }

@@ -16,8 +16,12 @@ use support::{
 };
 use tokio::time::{sleep, timeout};
 
-/// Gets ready and is finalised as it should be, and executes a batch by waiting for an empty set (code 2 of a callback).
-const WAITS_FOR_NOTHING: &str = r#"(module
+/// Gets ready and is finalised as it should be, and executes a batch by saying this to the host.
+fn executing(code: &str) -> Vec<u8> {
+    encode_awaiting(&WITHOUT_CODE.replace("CODE", code))
+}
+
+const WITHOUT_CODE: &str = r#"(module
   (import "$root" "[waitable-set-new]" (func $set (result i32)))
   (import "[export]nereid:plugin-async/model@1.0.0" "[task-return]initialise" (func $ready (param i32 i32 i32 i32)))
   (import "[export]nereid:plugin-async/model@1.0.0" "[task-return]finalise" (func $finalised))
@@ -25,8 +29,7 @@ const WAITS_FOR_NOTHING: &str = r#"(module
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 65536))
   (func (export "[async-lift]nereid:plugin-async/model@1.0.0#initialise") (result i32)
     (call $ready (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)) (i32.const 0))
-  (func (export "[async-lift]nereid:plugin-async/model@1.0.0#execute") (param i32 i32) (result i32)
-    (i32.or (i32.const 2) (i32.shl (call $set) (i32.const 4))))
+  (func (export "[async-lift]nereid:plugin-async/model@1.0.0#execute") (param i32 i32) (result i32) CODE)
   (func (export "[async-lift]nereid:plugin-async/model@1.0.0#finalise") (result i32) (call $finalised) (i32.const 0))
   (func (export "[callback][async-lift]nereid:plugin-async/model@1.0.0#initialise") (param i32 i32 i32) (result i32) unreachable)
   (func (export "[callback][async-lift]nereid:plugin-async/model@1.0.0#execute") (param i32 i32 i32) (result i32) unreachable)
@@ -69,12 +72,31 @@ async fn awaiting_what_nothing_ends_is_a_panic_at_once() {
         .unwrap();
 }
 
+fn begin(component: &[u8]) -> ModelGuest {
+    let compiled = ENGINE.compile("model.wasm", component).unwrap();
+    let plugin = Plugin::new(&ENGINE, compiled, PluginSpec { signature: signature(), ..spec() });
+    ModelGuest::start(plugin, "m_0_0").unwrap()
+}
+
+/// With debug assertions wasmtime panics over it, and nobody else notices.
+#[tokio::test]
+async fn ending_a_task_without_a_result_costs_the_guest_alone() {
+    let mut guest = begin(&executing("(i32.const 0)"));
+    let expected = match cfg!(debug_assertions) {
+        true => "failed: the sandbox panicked: assertion failed: task.decremented_interesting_task_count",
+        false => "trapped: it ended a function that awaits without a result",
+    };
+    for _ in 0..2 {
+        let error = ask(&mut guest, "", "", &[1.0]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert_eq!(error.message(), format!("plugin 'model.wasm' of model 'm' {expected}"));
+    }
+}
+
 /// Of a guest whose runtime does not, wasmtime does.
 #[tokio::test]
 async fn waiting_for_a_set_of_nothing_is_a_trap_at_once() {
-    let compiled = ENGINE.compile("model.wasm", &encode_awaiting(WAITS_FOR_NOTHING)).unwrap();
-    let plugin = Plugin::new(&ENGINE, compiled, PluginSpec { signature: signature(), ..spec() });
-    let mut guest = ModelGuest::start(plugin, "m_0_0").unwrap();
+    let mut guest = begin(&executing("(i32.or (i32.const 2) (i32.shl (call $set) (i32.const 4)))"));
     let lost = timeout(PluginLimits::DEFAULT.wall_time_max / 2, ask(&mut guest, "", "", &[1.0])).await.unwrap();
     let error = lost.unwrap_err();
     assert_eq!(error.message(), "plugin 'model.wasm' of model 'm' trapped: it awaits something that nothing will end");

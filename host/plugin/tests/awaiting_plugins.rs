@@ -7,6 +7,7 @@ mod support;
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     future::{Future, poll_fn},
     pin::pin,
     sync::{
@@ -23,9 +24,9 @@ use nereid_inference::{
 use nereid_plugin::{ModelGuest, PluginLimits, PluginSpec};
 use support::{
     IDENTITY, INFER, OWN_INPUTS, Server,
-    awaiter::{ask, execute_for, signature, start, start_over, times},
+    awaiter::{ask, execute_for, serve_silent, signature, start, start_over, times},
     call_record, component, component_with,
-    languages::{models, plugin},
+    languages::{built, models, plugin},
     pool, spec, values,
 };
 use tokio::{
@@ -278,4 +279,41 @@ fn a_plugin_that_computes_for_long_does_not_hold_submit_up() {
         assert!(error.message().contains("was ended after 400ms of computing (cpu_ms)"), "{error}");
         assert!(asked_meanwhile.load(Ordering::SeqCst), "quick was asked when the other had ended");
     });
+}
+
+/// A check that asks a model which does not answer in time says so, and the guest that asked is replaced.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_readiness_check_awaits_a_model_within_its_limit() {
+    let served = Server::start();
+    let Some(compiled) = built("contract_full_awaiting.wasm") else { return };
+    let mut asked = serve_silent(&served.0, "asked");
+    let limits = PluginLimits { readiness_time_max: Duration::from_millis(300), ..PluginLimits::DEFAULT };
+    let parameters = BTreeMap::from([("asks".to_owned(), "asked".to_owned())]);
+    let plugin = plugin(&compiled, PluginSpec { limits, parameters, ..spec_of("m", &served.1) });
+    let mut guest = ModelGuest::start(plugin.clone(), "m_0_0").unwrap();
+    assert!(plugin.readiness().is_err(), "it has not been asked yet");
+    asked.recv().await.unwrap().respond(Ok(InferResponse::default()));
+    until(|| plugin.readiness().is_ok()).await;
+    // Whoever asks has it asked again, after a while; now nobody answers.
+    let unanswered = loop {
+        let _ = plugin.readiness();
+        match timeout(Duration::from_millis(20), asked.recv()).await {
+            Ok(unanswered) => break unanswered.unwrap(),
+            Err(_) => {}
+        }
+    };
+    let is_late = |error: InferError| error.message().contains("was ended at its deadline of 300ms (readiness_ms)");
+    until(|| plugin.readiness().err().is_some_and(is_late)).await;
+    timeout(PATIENCE, unanswered.cancelled()).await.unwrap();
+    assert_eq!(values(&ask(&mut guest, "", "", &[2.0]).await.unwrap()), [2.0]);
+}
+
+/// Asks until it is so.
+async fn until(is_so: impl Fn() -> bool) {
+    let asking = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, asking).await.unwrap();
 }

@@ -70,13 +70,35 @@ fn a_missing_export_says_what_there_is_instead() {
 
 #[test]
 fn what_belongs_beside_another_export_is_refused_alone() {
-    for (extra, beside) in [("readiness", "model"), ("draining", "model"), ("completion", "transform or model")] {
-        let text = format!(
-            r#"(component (instance $x)
-                (export "nereid:plugin/agent@1.0.0" (instance $x)) (export "nereid:plugin/{extra}@1.0.0" (instance $x)))"#
-        );
-        check(&wat::parse_str(text).unwrap(), &format!("expected {extra} beside {beside}, found nereid:plugin/agent"));
+    for (extra, expected, world) in [
+        ("nereid:plugin/readiness", "readiness beside model", "full-model-plugin"),
+        ("nereid:plugin/draining", "draining beside model", "full-model-plugin"),
+        ("nereid:plugin/completion", "completion beside transform or model or async model", "full-model-plugin"),
+        ("nereid:plugin-async/readiness", "async readiness beside async model", "full-async-model-plugin"),
+        ("nereid:plugin-async/draining", "async draining beside async model", "full-async-model-plugin"),
+    ] {
+        let bytes = exporting("nereid:plugin/agent", extra);
+        check(&bytes, &format!("expected {expected}, found nereid:plugin/agent"));
+        check(&bytes, &format!("build it for the world {world}"));
     }
+}
+
+#[test]
+fn what_returns_is_refused_beside_what_awaits_and_the_other_way_round() {
+    for extra in ["readiness", "draining"] {
+        let awaiting = exporting("nereid:plugin-async/model", &format!("nereid:plugin/{extra}"));
+        check(&awaiting, &format!("expected {extra} beside model, found nereid:plugin-async/model"));
+        let returning = exporting("nereid:plugin/model", &format!("nereid:plugin-async/{extra}"));
+        check(&returning, &format!("expected async {extra} beside async model, found nereid:plugin"));
+    }
+}
+
+/// A component with two empty exports.
+fn exporting(one: &str, other: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component (instance $x) (export "{one}@1.0.0" (instance $x)) (export "{other}@1.0.0" (instance $x)))"#
+    );
+    wat::parse_str(text).unwrap()
 }
 
 #[test]

@@ -43,7 +43,10 @@ static RUNTIME: LazyLock<tokio::runtime::Runtime> =
 /// One that gives its input back, of the same engine.
 static NEIGHBOUR: LazyLock<SandboxPool> = LazyLock::new(|| pool(&component(&[], IDENTITY), spec()));
 
-/// Panics of any thread, which a task of the runtime would swallow.
+/// Wasmtime's, where a task of a guest ends without a result: of builds with debug assertions alone, and the host makes it an error.
+const CONTAINED: &str = "task.decremented_interesting_task_count";
+
+/// Panics of any thread but [`CONTAINED`], which a task of the runtime would swallow.
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
 fn tight() -> PluginSpec {
@@ -82,8 +85,10 @@ fn with_plugin(world: &'static str, random: &mut Random, ask: impl FnOnce(&Arc<P
     HOOK.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            PANICS.fetch_add(1, Ordering::SeqCst);
-            before(info);
+            if !info.payload_as_str().is_some_and(|text| text.contains(CONTAINED)) {
+                PANICS.fetch_add(1, Ordering::SeqCst);
+                before(info);
+            }
         }));
     });
     let _within = RUNTIME.enter();
@@ -118,7 +123,7 @@ impl Tally {
         assert!(started.elapsed() < WALL_TIME + SLACK, "{what} took {:?}", started.elapsed());
         let text = ended.as_ref().err().map(ToString::to_string);
         assert!(
-            text.is_none_or(|text| !text.is_empty() && !text.contains("panicked")),
+            text.is_none_or(|text| !text.is_empty() && (!text.contains("panicked") || text.contains(CONTAINED))),
             "{what}: {:?}",
             ended.err().map(|error| error.to_string())
         );
@@ -188,6 +193,18 @@ fn the_whole_life_of_a_model() {
     static TALLY: Tally = Tally::new();
     for_every_random(SEEDS, |random| {
         with_plugin("full-model-plugin", random, |plugin| {
+            TALLY.ends("completion", || ask_for_completion(plugin, &ConfigDraft::default()));
+            execute(&TALLY, plugin);
+        });
+    });
+    TALLY.check();
+}
+
+#[test]
+fn the_whole_life_of_a_model_that_awaits() {
+    static TALLY: Tally = Tally::new();
+    for_every_random(SEEDS, |random| {
+        with_plugin("full-async-model-plugin", random, |plugin| {
             TALLY.ends("completion", || ask_for_completion(plugin, &ConfigDraft::default()));
             execute(&TALLY, plugin);
         });

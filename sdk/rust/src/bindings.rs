@@ -34,27 +34,64 @@ pub mod model {
     });
 }
 
-/// What a plugin exports besides `model` that has the whole life of a model. Of the world `full-model-plugin` this is what is new: a crate
-/// has the bindings of an export once, and a component has the exports of all bindings that it was made with.
-pub mod full_model {
+/// What a plugin exports besides that completes its model's configuration. Of the worlds with the whole life of a model, this module and
+/// the next two are what is new: a crate has the bindings of an export once, and a component has the exports of all bindings that it was
+/// made with.
+pub mod completion {
     wit_bindgen::generate!({
         inline: "
             package nereid:sdk;
-            world additional-exports {
+            world completing {
                 export nereid:plugin/completion@1.0.0;
-                export nereid:plugin/readiness@1.0.0;
-                export nereid:plugin/draining@1.0.0;
             }
         ",
-        world: "nereid:sdk/additional-exports",
+        world: "nereid:sdk/completing",
         path: "../../wit",
         pub_export_macro: true,
-        export_macro_name: "export_full_model_bindings",
-        default_bindings_module: "nereid_sdk::bindings::full_model",
+        export_macro_name: "export_completion_bindings",
+        default_bindings_module: "nereid_sdk::bindings::completion",
         with: {
             "nereid:plugin/types@1.0.0": super::nereid::plugin::types,
             "nereid:plugin/tensors@1.0.0": super::nereid::plugin::tensors,
         },
+    });
+}
+
+/// What is beside `model` in functions that return.
+pub mod full_model {
+    wit_bindgen::generate!({
+        inline: "
+            package nereid:sdk;
+            world returning {
+                export nereid:plugin/readiness@1.0.0;
+                export nereid:plugin/draining@1.0.0;
+            }
+        ",
+        world: "nereid:sdk/returning",
+        path: "../../wit",
+        pub_export_macro: true,
+        export_macro_name: "export_full_model_bindings",
+        default_bindings_module: "nereid_sdk::bindings::full_model",
+        with: { "nereid:plugin/types@1.0.0": super::nereid::plugin::types },
+    });
+}
+
+/// The same in functions that await.
+pub mod full_async_model {
+    wit_bindgen::generate!({
+        inline: "
+            package nereid:sdk;
+            world awaiting {
+                export nereid:plugin-async/readiness@1.0.0;
+                export nereid:plugin-async/draining@1.0.0;
+            }
+        ",
+        world: "nereid:sdk/awaiting",
+        path: ["../../wit", "../../wit/async"],
+        pub_export_macro: true,
+        export_macro_name: "export_full_async_model_bindings",
+        default_bindings_module: "nereid_sdk::bindings::full_async_model",
+        with: { "nereid:plugin/types@1.0.0": super::nereid::plugin::types },
     });
 }
 

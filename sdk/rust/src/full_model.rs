@@ -33,7 +33,7 @@ use std::{cell::RefCell, thread::LocalKey};
 
 use crate::{
     DataType, Error, Model,
-    bindings::{full_model::exports::nereid::plugin::completion as host, nereid::plugin::types},
+    bindings::{completion::exports::nereid::plugin::completion as host, nereid::plugin::types},
     export::report_panics,
 };
 
@@ -98,8 +98,8 @@ macro_rules! export_full_model {
     ($plugin:ty) => {
         const _: () = {
             use $crate::bindings::{
-                full_model::exports::nereid::plugin as additional, model::exports::nereid::plugin as exported,
-                nereid::plugin as host,
+                completion::exports::nereid::plugin::completion, full_model::exports::nereid::plugin as additional,
+                model::exports::nereid::plugin as exported, nereid::plugin as host,
             };
 
             ::std::thread_local! {
@@ -123,11 +123,11 @@ macro_rules! export_full_model {
                 }
             }
 
-            impl additional::completion::Guest for Exported {
+            impl completion::Guest for Exported {
                 fn complete(
-                    written: additional::completion::Draft,
-                ) -> ::std::result::Result<additional::completion::Draft, host::types::Error> {
-                    $crate::complete_exported::<$plugin>(written)
+                    written: completion::Draft,
+                ) -> ::std::result::Result<completion::Draft, host::types::Error> {
+                    $crate::complete_exported(written, <$plugin as $crate::FullModel>::complete_config)
                 }
             }
 
@@ -144,17 +144,21 @@ macro_rules! export_full_model {
             }
 
     $crate::bindings::model::export_model_bindings!(Exported with_types_in $crate::bindings::model);
+    $crate::bindings::completion::export_completion_bindings!(Exported with_types_in $crate::bindings::completion);
     $crate::bindings::full_model::export_full_model_bindings!(Exported with_types_in $crate::bindings::full_model);
         };
     };
 }
 
-/// What [`export_full_model!`] calls before there is a model.
+/// What [`export_full_model!`] and its twin call before there is a model.
 #[doc(hidden)]
-pub fn complete_exported<T: FullModel>(written: host::Draft) -> Result<host::Draft, types::Error> {
+pub fn complete_exported(
+    written: host::Draft,
+    complete: impl FnOnce(&mut ConfigDraft) -> Result<(), Error>,
+) -> Result<host::Draft, types::Error> {
     report_panics();
     let mut draft = ConfigDraft::from(written);
-    T::complete_config(&mut draft)?;
+    complete(&mut draft)?;
     Ok(draft.into())
 }
 

@@ -23,7 +23,7 @@
 //! That is the smallest plugin. [`Model`] and [`export_model!`] make one that sees whole batches, sends many responses, answers
 //! later, or has a request executed again. [`FullModel`] and [`export_full_model!`] make one that also knows its configuration, says when
 //! it cannot work, and has something to do before it goes. [`AsyncModel`] and [`export_async_model!`] make one that awaits several models
-//! at once.
+//! at once, [`FullAsyncModel`] and [`export_full_async_model!`] one that is both.
 //!
 //! Cost: passing a tensor on is free whatever its size; reading or writing one copies it once. Large tensors are copied
 //! in pieces, so that a copy stays in the processor's cache.
@@ -41,6 +41,7 @@ pub mod control;
 mod error;
 mod export;
 pub mod files;
+mod full_async_model;
 mod full_model;
 pub mod http;
 mod infer;
@@ -65,6 +66,7 @@ pub use crate::{
     async_model::{AsyncInstance, execute_async_exported, finalise_async_exported, initialise_async_exported},
     batching::{initialise_strategy, with_strategy},
     export::run_exported,
+    full_async_model::{drain_async_exported, is_ready_async_exported},
     full_model::{complete_exported, drain_exported, is_ready_exported},
     model::{execute_exported, finalise_exported, initialise_exported},
 };
@@ -84,6 +86,7 @@ pub use crate::{
     },
     error::Error,
     export::Transform,
+    full_async_model::FullAsyncModel,
     full_model::{ConfigDraft, FullModel, TensorDraft},
     infer::{Call, Pending, infer, model_ready, wait_any},
     model::{Model, Outcome, Sender},

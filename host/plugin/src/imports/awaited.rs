@@ -99,6 +99,8 @@ impl PluginState {
         Ok(response.map(|response| Sending { slot, response, patience }))
     }
 
+    /// Begun right here: a function that a guest calls and does not await runs where wasmtime polls nothing of the guest's, so that the
+    /// model may be a plugin. It holds the guest up until it waits or its turn is over.
     fn keep_awaited(&mut self, prepared: Result<PreparedCall, InferError>) -> Result<Handle, InferError> {
         let prepared = prepared?;
         self.check_calls_under_way()?;

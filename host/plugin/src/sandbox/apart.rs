@@ -43,7 +43,7 @@ impl Sandbox {
         self.store.data_mut().begin_of_its_own(plugin.spec.limits.readiness_time());
         self.store.set_epoch_deadline(1);
         let clock = self.store.data().call.clock.clone();
-        let checking = readiness.call_check(&mut self.store);
+        let checking = readiness.check(&mut self.store);
         match plugin.engine.long_calls().run(&clock, || false, checking).await {
             Ok(said) => {
                 drop(ticking);
@@ -60,7 +60,7 @@ impl Sandbox {
         self.store.data_mut().begin_of_its_own(plugin.spec.limits.drain_time());
         self.store.set_epoch_deadline(1);
         let clock = self.store.data().call.clock.clone();
-        let draining = draining.call_drain(&mut self.store);
+        let draining = draining.drain(&mut self.store);
         match plugin.engine.long_calls().run(&clock, || false, draining).await {
             Ok(()) => {
                 drop(ticking);

@@ -101,9 +101,15 @@ pub(crate) async fn all(mut stream: ResponseStream) -> Vec<f32> {
 
 /// A component around a core module for the world that awaits.
 pub(crate) fn encode_awaiting(core_text: &str) -> Vec<u8> {
+    let (resolve, world) = resolved_awaiting("async-model-plugin");
+    encode_in(&resolve, world, core_text)
+}
+
+/// A world of the package for guests that await, with everything that it names.
+pub(crate) fn resolved_awaiting(world: &str) -> (wit_parser::Resolve, wit_parser::WorldId) {
     let mut resolve = wit_parser::Resolve::default();
     resolve.push_path(wit_directory()).unwrap();
     let (package, _) = resolve.push_path(wit_directory().join("async")).unwrap();
-    let world = resolve.select_world(&[package], Some("async-model-plugin")).unwrap();
-    encode_in(&resolve, world, core_text)
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    (resolve, world)
 }

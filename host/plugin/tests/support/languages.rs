@@ -32,6 +32,9 @@ static LANGUAGES: [Language; 5] = [
     accident("c", "fail_on_purpose", "unreachable"),
 ];
 
+/// Beside them, a plugin with the whole life of a model in functions that await, which is Rust.
+static AWAITING: Language = language("awaiting", "src/lib.rs:");
+
 static CACHED: LazyLock<PluginEngine> =
     LazyLock::new(|| PluginEngine::start(Some(root().join("target/plugin-cache"))).unwrap());
 
@@ -84,9 +87,9 @@ pub(crate) fn models() -> impl Iterator<Item = (&'static Language, &'static Comp
     })
 }
 
-/// The plugin with the whole life of a model of every language whose component is there.
+/// The plugin with the whole life of a model of every language whose component is there, and the one that awaits.
 pub(crate) fn full_models() -> impl Iterator<Item = (&'static Language, &'static CompiledPlugin)> {
-    LANGUAGES.iter().filter_map(|language| {
+    LANGUAGES.iter().chain([&AWAITING]).filter_map(|language| {
         let compiled = language.full_model.get_or_init(|| language.compile("contract_full"));
         Some((language, compiled.as_ref()?))
     })

@@ -15,11 +15,15 @@ use wit_parser::{
     abi::FlatTypes,
 };
 
-use super::support::{encode_for, resolved};
+use super::support::{awaiter::resolved_awaiting, encode_in, resolved};
+
+#[path = "random_awaiting.rs"]
+mod random_awaiting;
 
 /// What a world's core module imports and exports.
 pub(crate) struct Shape {
-    world: &'static str,
+    resolve: Resolve,
+    world: WorldId,
     imports: Vec<Import>,
     exports: Vec<(String, FuncType)>,
     /// Kinds of handles, by their names.
@@ -71,10 +75,13 @@ const ALLOCATOR: &str = r#"
 impl Shape {
     /// Of a world of the contract.
     pub(crate) fn of(world: &'static str) -> Self {
-        let (resolve, id) = resolved(world, None);
-        let module = dummy_module(&resolve, id, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));
+        let awaits = world.contains("async");
+        let (resolve, id) = if awaits { resolved_awaiting(world) } else { resolved(world, None) };
+        let abi = if awaits { LiftLowerAbi::AsyncCallback } else { LiftLowerAbi::Sync };
+        let module = dummy_module(&resolve, id, ManglingAndAbi::Legacy(abi));
         let roles = roles(&resolve, id);
-        let mut shape = Self { world, imports: Vec::new(), exports: Vec::new(), resources: BTreeMap::new() };
+        let mut shape =
+            Self { resolve, world: id, imports: Vec::new(), exports: Vec::new(), resources: BTreeMap::new() };
         let (mut types, mut functions) = (Vec::new(), Vec::new());
         for payload in Parser::new(0).parse_all(&module) {
             match payload.unwrap() {
@@ -107,14 +114,20 @@ impl Shape {
                 _ => {}
             }
         }
+        let exports: Vec<String> = shape.exports.iter().map(|(name, _)| name.clone()).collect();
+        shape.imports.retain(|import| !random_awaiting::is_idle(&import.name, &exports));
         assert!(!shape.imports.is_empty() && !shape.exports.is_empty(), "{world} is empty");
         shape
     }
 
     fn import(&mut self, module: &str, name: &str, function: FuncType, roles: &BTreeMap<(String, String), Roles>) {
-        let of_function = roles.get(&(module.to_owned(), name.to_owned())).cloned();
+        let of_function = roles.get(&(module.to_owned(), random_awaiting::plain(name).to_owned())).cloned();
         let dropped = name.strip_prefix("[resource-drop]").map(|resource| vec![Some(resource.to_owned())]);
-        let roles = of_function.unwrap_or_else(|| Roles { takes: dropped.unwrap_or_default(), gives: None });
+        let roles = match of_function.or_else(|| Roles::of_intrinsic(name)) {
+            Some(roles) if random_awaiting::is_awaited(name) => roles.awaited(),
+            Some(roles) => roles,
+            None => Roles { takes: dropped.unwrap_or_default(), gives: None },
+        };
         for resource in roles.takes.iter().flatten().chain(&roles.gives) {
             let number = self.resources.len() as u64;
             self.resources.entry(resource.clone()).or_insert(number);
@@ -124,7 +137,7 @@ impl Shape {
 
     /// A component of this world.
     pub(crate) fn component(&self, random: &mut Random) -> Vec<u8> {
-        encode_for(&self.core(random), self.world, None)
+        encode_in(&self.resolve, self.world, &self.core(random))
     }
 
     fn core(&self, random: &mut Random) -> String {
@@ -151,9 +164,16 @@ impl Shape {
         let goes_well = has_to && random.chance(80);
         let steps = if goes_well { 0 } else { random.below(12) };
         let mut body = if steps > 0 && random.chance(90) { self.beginning() } else { String::new() };
+        if !body.is_empty() && random_awaiting::is_task(export) && random.chance(50) {
+            body.push_str(&self.begin_to_await(random));
+        }
         for _ in 0..steps {
             let step = self.step(random, function.params());
             writeln!(body, "    {step}").unwrap();
+        }
+        if random_awaiting::is_task(export) {
+            body.push_str(&self.end_of_task(random, export, goes_well));
+            return body;
         }
         for result in function.results() {
             let value = match result {
@@ -185,7 +205,9 @@ impl Shape {
              (i32.store offset=24 (i32.const {CALL}) (i32.const {input}))
              (i32.store offset=28 (i32.const {CALL}) (i32.const 1))
              (i32.store offset=4 (i32.const {ANSWER}) (i32.const {input}))
-             (i32.store offset=8 (i32.const {ANSWER}) (i32.const 1))"
+             (i32.store offset=8 (i32.const {ANSWER}) (i32.const 1))
+             {}",
+            Self::outcome(input)
         )
     }
 
@@ -212,7 +234,7 @@ impl Shape {
         let (mut arguments, mut conditions) = (Vec::new(), Vec::new());
         for (position, of) in function.params().iter().enumerate() {
             let kept = roles.takes.get(position).and_then(|takes| self.cell(takes.as_ref()?, random.below(3)));
-            let is_call = position == 0 && ["infer", "submit", "infer-all"].contains(&import.as_str());
+            let is_call = position == 0 && ["infer", "submit"].contains(&random_awaiting::plain(import));
             arguments.push(match kept {
                 Some(cell) if random.chance(95) => {
                     conditions.push(format!("(i32.load (i32.const {cell}))"));
@@ -224,7 +246,7 @@ impl Shape {
         }
         // What does not fit into one value is written where the last argument says.
         let written = place(random);
-        if function.results().is_empty() && roles.gives.is_some() {
+        if (function.results().is_empty() && roles.gives.is_some()) || random_awaiting::is_awaited(import) {
             arguments.pop();
             arguments.push(format!("(i32.const {written})"));
         }
@@ -234,6 +256,9 @@ impl Shape {
             ([], None) => call,
             ([], Some(cell)) => {
                 format!("{call} (i32.store (i32.const {cell}) (i32.load offset=4 (i32.const {written})))")
+            }
+            ([_], Some(cell)) if random_awaiting::is_awaited(import) => {
+                format!("(i32.store (i32.const {cell}) (i32.shr_u {call} (i32.const 4)))")
             }
             ([_], Some(cell)) => format!("(i32.store (i32.const {cell}) {call})"),
             ([result], None) => format!("({}.store (i32.const {written}) {call})", name(*result)),

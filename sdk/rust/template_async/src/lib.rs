@@ -1,5 +1,6 @@
 //! Its input, times a factor: a batch at a time, and the requests of a batch at the same time. What is awaited in `answer` (another
-//! model's answer: `infer("model").input("X", x).await?`) keeps only that request waiting.
+//! model's answer: `infer("model").input("X", x).await?`) keeps only that request waiting. `FullAsyncModel` and
+//! `export_full_async_model!` add what it knows of its configuration, whether it is ready, and what it does before it goes.
 
 use nereid_sdk::{AsyncModel, Error, Outcome, Request, Response, Tensor, export_async_model, join_all, setting_or};
 
