@@ -197,10 +197,18 @@ def server(target, folder):
         process = subprocess.Popen([target / "nereid", "serve", *flags], cwd=ROOT, stdout=log, stderr=log)
         try:
             wait_for(port, process)
+            wait_until_idle(process.pid)
             yield port, process.pid
         finally:
             process.terminate()
             process.wait(timeout=40)
+
+
+def wait_until_idle(pid):
+    """Weights are put into huge pages after the models are ready."""
+    spent = None
+    while spent != (spent := cpu_seconds(pid)):
+        time.sleep(IDLE_SECONDS)
 
 
 def main():
@@ -221,8 +229,9 @@ def main():
         measured = backends(arguments.only.split(","), target, folder, *pythons)
         for backend in measured:
             backend.write(folder / "models", max(batches))
-        with server(target, folder) as (port, pid):
-            for _ in range(arguments.rounds):
+        for _ in range(arguments.rounds):
+            # Anew each time, as the raw programs are: where weights come to lie in memory changes what a run takes.
+            with server(target, folder) as (port, pid):
                 for backend in measured:
                     for batch in batches:
                         backend.measure_raw(arguments.seconds, batch)

@@ -133,6 +133,7 @@ fn ensemble_edge(criterion: &mut Criterion) {
         limits: PipelineLimits::default(),
         cache: None,
         memory: None,
+        huge_pages: None,
         agents: None,
         strategies: None,
     });

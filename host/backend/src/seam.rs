@@ -60,6 +60,12 @@ pub trait Backend: Send + Sync {
     fn guards_swaps(&self) -> bool {
         false
     }
+
+    /// Whether its library keeps weights in this process's memory, and reads them in every run: they are put into huge
+    /// pages then.
+    fn keeps_weights(&self) -> bool {
+        false
+    }
 }
 
 /// One version in memory, shared by its instances.

@@ -3,10 +3,13 @@
 //! Invariant: what is charged to models, reserved for loads under way and in flight with requests is together never more
 //! than the budget; whatever was charged is given back when its handle is dropped.
 //!
+//! Beside the budget: huge pages for what libraries allocate during a load.
+//!
 //! Deliberately absent: what a model is, who makes room, and any knowledge of the memory of devices and other processes.
 
 mod budget;
 mod handles;
+mod huge_pages;
 mod ledger;
 mod limits;
 mod meter;
@@ -18,6 +21,7 @@ mod turn;
 pub use crate::{
     budget::MemoryBudget,
     handles::ModelCharge,
+    huge_pages::{HugePages, Mapped},
     ledger::Figures,
     limits::MemoryLimits,
     meter::Warmed,

@@ -7,7 +7,7 @@ use nereid_inference::{
     InferError, ModelConfig, ModelIdentity, ModelLoader, ModelSource, RepositoryAgents, ServedModel, ServiceHandle,
     Signature, UsableGpus,
 };
-use nereid_memory::MemoryBudget;
+use nereid_memory::{HugePages, MemoryBudget};
 use nereid_telemetry::{Telemetry, check_metric_control};
 use tokio::runtime::Handle;
 
@@ -55,6 +55,8 @@ pub struct LoaderSettings {
     pub cache: Option<CacheUse>,
     /// What models and requests may take; `None` for whatever there is.
     pub memory: Option<MemoryBudget>,
+    /// Gathers weights into huge pages; `None` leaves them as libraries allocate them.
+    pub huge_pages: Option<HugePages>,
     /// Who is asked before models are loaded that name agents.
     pub agents: Option<Arc<dyn RepositoryAgents>>,
     /// Where batching strategies come from; `None` leaves batches to rows and shapes.

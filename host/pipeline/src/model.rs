@@ -14,6 +14,7 @@ use nereid_inference::{
     ModelStatistics, Reshapes, ResponseObserver, ResponseSender, ResponseStream, SequenceId, ServedModel, Signature,
     SwapGuardSettings, Tally, response_channel,
 };
+use nereid_memory::HugePages;
 use nereid_scheduler::{Observer, Scheduler, SchedulerSettings, on_cores};
 use parking_lot::Mutex;
 
@@ -95,6 +96,7 @@ impl BackendModel {
         let cores = shared_cores(&wanted, &rules.host_policies)?;
         let memory = memory.as_ref().map(|budget| MemoryUse::begin(budget, &source, &wanted));
         let mut memory = memory.transpose()?;
+        let mapped = loader.huge_pages.as_ref().filter(|_| backend.keeps_weights()).map(HugePages::mapped);
         let loaded = on_cores(cores.as_ref(), || {
             let _within = runtime.enter();
             backend.load(&source)
@@ -121,6 +123,7 @@ impl BackendModel {
             let fingerprint = files.as_ref().and_then(VersionFiles::fingerprint);
             cache.begin((&source.identity, fingerprint), &recorder, preserve_order)
         });
+        mapped.into_iter().for_each(|mapped| mapped.gather_since(format!("model '{}'", source.identity)));
         recorder.loaded(started.elapsed());
         tracing::info!("{} has {}", source.identity, described);
         let core = Core {

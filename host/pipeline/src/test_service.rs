@@ -88,6 +88,7 @@ impl World {
             limits: PipelineLimits::default(),
             cache,
             memory,
+            huge_pages: None,
             agents: None,
             strategies: None,
         });

@@ -171,6 +171,7 @@ fn loader(backend: WasmBackend, runtime: &Handle) -> Arc<Loader> {
         limits: PipelineLimits::default(),
         cache: None,
         memory: None,
+        huge_pages: None,
         agents: None,
         strategies: None,
     })

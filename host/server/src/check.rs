@@ -55,6 +55,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, ServerError>
         limits: PipelineLimits::default(),
         cache: None,
         memory: None,
+        huge_pages: None,
         agents: Some(agents),
         strategies: Some(strategies),
     });

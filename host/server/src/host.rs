@@ -6,7 +6,7 @@ use nereid_backend::Backend;
 use nereid_backend_wasm::{PluginPorts, SharedPolicy};
 use nereid_gpu::Gpus;
 use nereid_inference::{Diagnostics, InferError, InferenceService, ModelControl};
-use nereid_memory::MemoryBudget;
+use nereid_memory::{HugePages, MemoryBudget};
 use nereid_pipeline::{CacheUse, GpuRules, InstanceRules, Loader, LoaderSettings};
 use nereid_repository::{OnDemand, Repository, RepositoryLimits, RepositorySettings, StartReport};
 use nereid_shared_memory::{SharedMemory, SharedMemorySettings};
@@ -57,6 +57,7 @@ impl Host {
             limits: limits.pipeline,
             cache,
             memory,
+            huge_pages: arguments.models.huge_pages.then(HugePages::where_allowed).flatten(),
             agents: Some(agents),
             strategies: Some(strategies),
         });

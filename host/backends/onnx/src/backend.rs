@@ -80,6 +80,10 @@ impl Backend for OnnxBackend {
         let plan = Plan { iterate_while: iterate::output(model_config, &signature)?, ..plan };
         Ok(Arc::new(OnnxModel { sessions, gpus: self.gpus.clone(), shrinkage, plan: Arc::new(plan) }))
     }
+
+    fn keeps_weights(&self) -> bool {
+        true
+    }
 }
 
 /// Fields that mean something to an ONNX model and are not served: refused by name, so that nothing is silently ignored.

@@ -104,6 +104,10 @@ impl Backend for OpenvinoBackend {
         }
         Ok(Arc::new(OpenvinoModel { program, plan: Arc::new(plan) }))
     }
+
+    fn keeps_weights(&self) -> bool {
+        true
+    }
 }
 
 // === impl OpenvinoModel ===

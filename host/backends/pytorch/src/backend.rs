@@ -118,6 +118,10 @@ impl Backend for PytorchBackend {
             lost_device: Arc::default(),
         }))
     }
+
+    fn keeps_weights(&self) -> bool {
+        true
+    }
 }
 
 /// Fields that mean something to a TorchScript model and are not served: refused by name, so that nothing is ignored.

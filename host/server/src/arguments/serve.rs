@@ -121,6 +121,12 @@ pub struct ModelArguments {
     /// pass the budget is refused, or makes the least recently used models go (ondemand). Whatever there is unless given
     #[arg(long, value_name = "BYTES", value_parser = values::bytes)]
     pub memory_budget: Option<NonZeroU64>,
+
+    /// Put weights of ONNX, LibTorch and OpenVINO models into huge pages after the load, where the kernel has them: runs
+    /// that read many weights take less time
+    #[arg(long, value_name = "BOOL", value_parser = values::boolean, num_args = 0..=1, default_missing_value = "true",
+          default_value = "true", action = ArgAction::Set)]
+    pub huge_pages: bool,
 }
 
 /// Where the services listen.
