@@ -6,8 +6,8 @@
 
 A model of each is executed in process, on one thread, by `raw_onnx`, `raw_torch` (compiled here, with g++), `raw_openvino.py` and,
 where `--only` names `fil`, `raw_xgboost.py` (by Pythons that have these packages). And a server serves it with one instance, asked over HTTP by two clients that
-send a whole batch at a time, so that one batch waits while another is computed. Raw and served take turns; a row of the
-table holds the medians of the rounds. `computing` is the share of the time that the instance was in the
+send a whole batch at a time, so that one batch waits while another is computed. Raw and served take turns, with a server of its
+own for each backend and round; a row of the table holds the medians of the rounds. `computing` is the share of the time that the instance was in the
 library's run call: what is missing to 1 is what scheduler, protocol and client cost it; what else is missing to the raw rate,
 the machine. ONNX Runtime and OpenVINO are given the same file.
 
@@ -34,6 +34,7 @@ import urllib.request
 from end_to_end import ROOT, cpu_seconds, free_port, wait_for
 
 CLIENTS, WARMUP_REQUESTS, TORCH_LAYERS = 2, 5, 8
+IDLE_SECONDS = 0.5
 # Floats of a row: of networks in and out, of a forest in and out.
 LAYERS, FOREST = (1024, 1024), (28, 1)
 CONFIG = """backend: "{backend}"
@@ -188,9 +189,9 @@ def backends(names, target, folder, openvino_python, xgboost_python):
 
 
 @contextlib.contextmanager
-def server(target, folder):
+def server(target, folder, backend):
     port, *others = (free_port() for _ in range(3))
-    flags = [f"--model-repository={folder / 'models'}", f"--http-port={port}"]
+    flags = [f"--model-repository={folder / 'models' / backend.name}", f"--http-port={port}"]
     flags += [f"--{name}-port={other}" for name, other in zip(("grpc", "metrics"), others)]
     flags += [f"--{name}-address=127.0.0.1" for name in ("http", "grpc", "metrics")]
     with (folder / "log").open("w") as log:
@@ -228,11 +229,11 @@ def main():
         pythons = arguments.openvino_python, arguments.xgboost_python
         measured = backends(arguments.only.split(","), target, folder, *pythons)
         for backend in measured:
-            backend.write(folder / "models", max(batches))
+            backend.write(folder / "models" / backend.name, max(batches))
         for _ in range(arguments.rounds):
-            # Anew each time, as the raw programs are: where weights come to lie in memory changes what a run takes.
-            with server(target, folder) as (port, pid):
-                for backend in measured:
+            for backend in measured:
+                # Anew each time, as the raw programs are: where weights come to lie in memory changes what a run takes.
+                with server(target, folder, backend) as (port, pid):
                     for batch in batches:
                         backend.measure_raw(arguments.seconds, batch)
                         backend.measure_served(arguments.seconds, batch, port, pid)
