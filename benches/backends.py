@@ -42,7 +42,10 @@ max_batch_size: {rows_max}
 input [ {{ name: "{input}" data_type: TYPE_FP32 dims: [ {width} ] }} ]
 output [ {{ name: "{output}" data_type: TYPE_FP32 dims: [ {output_width} ] }} ]
 instance_group [ {{ kind: KIND_CPU count: 1 }} ]
+model_warmup [ {warmup} ]
 """
+# Weights that a library lays out anew when it sees a batch size for the first time are put into huge pages then.
+WARMUP = """{{ name: "{rows}" batch_size: {rows} inputs {{ key: "{input}" value {{ data_type: TYPE_FP32 dims: [ {width} ] zero_data: true }} }} }}"""
 ONNX_MODEL = ROOT / "tests/models/batch_gain_long.onnx"
 TORCH = ROOT / ".nereid/pytorch"
 
@@ -70,13 +73,14 @@ class Backend:
         self.width, self.output_width = widths
         self.sides = {}
 
-    def write(self, repository, rows_max):
+    def write(self, repository, batches):
         version = repository / self.name / "1"
         version.mkdir(parents=True)
         shutil.copy(self.model, version / self.served_as)
+        warmup = ", ".join(WARMUP.format(rows=rows, input=self.input, width=self.width) for rows in batches)
         config = CONFIG.format(
-            backend=self.name, rows_max=rows_max, input=self.input, output=self.output, width=self.width,
-            output_width=self.output_width,
+            backend=self.name, rows_max=max(batches), input=self.input, output=self.output, width=self.width,
+            output_width=self.output_width, warmup=warmup,
         )  # fmt: skip
         (version.parent / "config.pbtxt").write_text(config)
 
@@ -229,7 +233,7 @@ def main():
         pythons = arguments.openvino_python, arguments.xgboost_python
         measured = backends(arguments.only.split(","), target, folder, *pythons)
         for backend in measured:
-            backend.write(folder / "models" / backend.name, max(batches))
+            backend.write(folder / "models" / backend.name, batches)
         for _ in range(arguments.rounds):
             for backend in measured:
                 # Anew each time, as the raw programs are: where weights come to lie in memory changes what a run takes.
