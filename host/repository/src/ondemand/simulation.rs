@@ -1,7 +1,8 @@
 //! Seeded simulation of the policy in virtual time: random requests, ends of requests, loads that fail or succeed, loads,
 //! reloads and unloads by name. After every step: a model is in one load at a time, no more are loaded than allowed, what
 //! makes room is idle, unpinned and needed by no ensemble, and the least recently used; a reload waits only while nobody is
-//! idle and somebody may yet be. At the end everybody was answered once.
+//! idle and somebody may yet be, a request while there is no room or something is under way. At the end everybody was
+//! answered once.
 //! A failure prints its seed; `NEREID_SEED=n` replays it, `NEREID_SEEDS=n` goes deep.
 
 mod reloads;
@@ -141,6 +142,7 @@ impl World {
             assert!(*until > self.now, "request {id} for {slot} waits beyond its time");
         }
         self.check_reloads();
+        self.check_progress();
         let patience = self.waiting.values().map(|(_, until)| *until);
         let wake_at = patience.chain(self.reloads.values().map(|reload| reload.until)).min();
         assert_eq!(self.policy.wake_at(), wake_at);
@@ -193,6 +195,22 @@ impl World {
                 refusal => panic!("{refusal:?}"),
             }
         }
+    }
+
+    /// When nobody is loaded or unloaded, and somebody waits, then for some model there is no room, and nobody idle who
+    /// could make some. Those who wait for others wait behind it.
+    fn check_progress(&self) {
+        if self.waiting.is_empty() || !self.loading.is_empty() || !self.unloading.is_empty() {
+            return;
+        }
+        let is_blocked = |slot: Slot| {
+            let is_missing = |slot: &&Slot| !self.loaded.contains(slot);
+            let missing = std::iter::once(&slot).chain(&self.members[slot]).filter(is_missing).count();
+            let has_room = self.loaded.len() + missing <= self.settings.models_max && !self.lacking.contains(&slot);
+            !has_room && self.those_who_may_go(slot).all(|idle| self.running.values().any(|at| *at == idle))
+        };
+        let wanted: BTreeSet<Slot> = self.waiting.values().map(|(slot, _)| *slot).collect();
+        assert!(wanted.iter().any(|slot| is_blocked(*slot)), "{wanted:?} are wanted, and nothing is done");
     }
 
     fn check_room(&self) {

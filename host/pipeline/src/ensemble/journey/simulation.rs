@@ -1,9 +1,12 @@
 //! Seeded simulation: random graphs with decoupled steps, random numbers of responses, answers in random order,
 //! failures and cancellations, over the real journey.
 //!
-//! A second, naive reading of the graph says which responses must come. Checked after every event: each of them comes once
-//! and in the order of its stream, a missing output is left out, no step has more calls than it may, somebody can always
-//! go on, and after a failure or a cancellation nothing happens. A failure prints its seed; `NEREID_SEED=n` replays it.
+//! A second, naive reading of the graph says which steps must run how often, and which responses must come. Checked after
+//! every event: each of them comes once and in the order of its stream, a missing output is left out, no step runs that
+//! nobody needs or has more calls than it may, what is held is counted to the byte, somebody can always go on, and after an
+//! end, a failure or a cancellation nothing happens. A failure prints its seed; `NEREID_SEED=n` replays it.
+
+mod held;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +18,7 @@ use nereid_inference::{Signature, TensorSpec};
 use nereid_seeds::{Random, for_every_seed};
 use nereid_tensor::{DataType, Tensor};
 
+use self::held::Held;
 use super::{super::regions, *};
 
 const SEEDS: u64 = 1_000;
@@ -82,7 +86,7 @@ fn name(tensor: usize) -> Arc<str> {
     format!("t{tensor}").into()
 }
 
-fn request(plan: &Plan, left_out: Option<usize>) -> CheckedRequest {
+fn request(plan: &Plan, left_out: Option<usize>, wanted: &[(Arc<str>, usize)]) -> CheckedRequest {
     let spec = |(name, _): &(Arc<str>, usize)| TensorSpec {
         name: name.clone(),
         data_type: DataType::Uint64,
@@ -94,7 +98,9 @@ fn request(plan: &Plan, left_out: Option<usize>) -> CheckedRequest {
     let signature = Signature { model_name: "e".into(), inputs, outputs, max_batch_size: 0 };
     let sent = plan.inputs.iter().filter(|(_, tensor)| Some(*tensor) != left_out);
     let sent = sent.map(|(name, tensor)| NamedTensor::new(name.clone(), tensor_of(*tensor as u64)));
-    signature.check(InferRequest::new(sent.collect())).unwrap()
+    let mut request = InferRequest::new(sent.collect());
+    request.requested_outputs = wanted.iter().map(|(name, _)| name.clone()).collect();
+    signature.check(request).unwrap()
 }
 
 // === Members ===
@@ -128,33 +134,65 @@ fn answers(step: &Step, inputs: &[(String, u64)]) -> Vec<Values> {
 
 // === What must come ===
 
-/// The responses of a branch: a list per call of the last decoupled step, each in its order.
-fn expected(plan: &Plan, needed: &[bool], region: usize, mut values: Values, output_region: usize) -> Vec<Vec<Row>> {
-    let mut groups = Vec::new();
-    // Steps of a random plan stand behind those whose tensors they take.
-    for (step, _) in plan.steps.iter().zip(needed).filter(|(step, needed)| **needed && step.region == region) {
-        let there = step.inputs.iter().filter_map(|(name, tensor)| Some((name.to_string(), values[tensor]?)));
-        let responses = answers(step, &there.collect::<Vec<_>>());
-        match step.opens {
-            None => values.extend(responses.into_iter().next().unwrap()),
-            Some(opened) if opened == output_region => {
-                let rows = responses
-                    .into_iter()
-                    .map(|values| expected(plan, needed, opened, values, output_region).pop().unwrap().pop().unwrap());
-                groups.push(rows.collect());
-            }
-            Some(opened) => {
-                groups.extend(
-                    responses.into_iter().flat_map(|values| expected(plan, needed, opened, values, output_region)),
-                );
+/// A request for some outputs, read without the journey's help.
+struct Reading<'a> {
+    plan: &'a Plan,
+    outputs: Vec<(Arc<str>, usize)>,
+    output_region: usize,
+    /// The steps that lead to these outputs.
+    needed: BTreeSet<usize>,
+}
+
+// === impl Reading ===
+
+impl<'a> Reading<'a> {
+    fn new(plan: &'a Plan, outputs: Vec<(Arc<str>, usize)>) -> Self {
+        let output_region = plan.tensor_regions[outputs[0].1];
+        let mut tensors: BTreeSet<usize> = outputs.iter().map(|(_, tensor)| *tensor).collect();
+        let mut needed = BTreeSet::new();
+        // Steps of a random plan stand behind those whose tensors they take.
+        for (index, step) in plan.steps.iter().enumerate().rev() {
+            if step.outputs.iter().any(|(_, tensor)| tensors.contains(tensor)) {
+                tensors.extend(step.inputs.iter().map(|(_, tensor)| *tensor));
+                needed.insert(index);
             }
         }
+        Self { plan, outputs, output_region, needed }
     }
-    if region == output_region {
-        let row = plan.outputs.iter().filter_map(|(name, tensor)| Some((name.to_string(), values[tensor]?)));
-        return vec![vec![row.collect()]];
+
+    fn steps_in(&self, region: usize) -> usize {
+        self.needed.iter().filter(|index| self.plan.steps[**index].region == region).count()
     }
-    groups
+
+    /// The responses of a branch: a list per call of the last decoupled step, each in its order. Counts in `runs` how often
+    /// each step runs.
+    fn expected(&self, region: usize, mut values: Values, runs: &mut [usize]) -> Vec<Vec<Row>> {
+        let mut groups = Vec::new();
+        for index in &self.needed {
+            let step = &self.plan.steps[*index];
+            if step.region != region {
+                continue;
+            }
+            runs[*index] += 1;
+            let there = step.inputs.iter().filter_map(|(name, tensor)| Some((name.to_string(), values[tensor]?)));
+            let responses = answers(step, &there.collect::<Vec<_>>());
+            match step.opens {
+                None => values.extend(responses.into_iter().next().unwrap()),
+                Some(opened) if opened == self.output_region => {
+                    let rows = responses.into_iter().map(|values| self.expected(opened, values, runs));
+                    groups.push(rows.map(|mut groups| groups.pop().unwrap().pop().unwrap()).collect());
+                }
+                Some(opened) => {
+                    groups.extend(responses.into_iter().flat_map(|values| self.expected(opened, values, runs)));
+                }
+            }
+        }
+        if region == self.output_region {
+            let row = self.outputs.iter().filter_map(|(name, tensor)| Some((name.to_string(), values[tensor]?)));
+            return vec![vec![row.collect()]];
+        }
+        groups
+    }
 }
 
 /// Whether what came is a beginning of what must come: in order within each group, nothing twice, nothing else.
@@ -177,32 +215,52 @@ fn simulate(seed: u64, _start: Instant) {
     let plan = random_plan(&mut random);
     let branches_max = 1 + random.below(4) as usize;
     let left_out = random.chance(20).then_some(0);
-    let request = request(&plan, left_out);
+    // The first output tells responses apart.
+    let is_wanted = |(index, _): &(usize, &(Arc<str>, usize))| *index == 0 || random.chance(70);
+    let outputs = plan.outputs.iter().enumerate().filter(is_wanted).map(|(_, output)| output.clone()).collect();
+    let reading = Reading::new(&plan, outputs);
+    let request = request(&plan, left_out, &reading.outputs);
     let inputs: Values = plan
         .inputs
         .iter()
         .map(|(_, tensor)| (*tensor, (Some(*tensor) != left_out).then_some(*tensor as u64)))
         .collect();
+    let mut runs = vec![0; plan.steps.len()];
+    let groups = reading.expected(REQUEST_REGION, inputs, &mut runs);
     let mut journey = Journey::begin(&plan, &"e".into(), request, JourneyLimits { branches_max }).unwrap();
-    let groups = expected(&plan, &journey.needed, REQUEST_REGION, inputs, journey.output_region);
+    let mut held = Held::new(&reading, REQUEST_REGION);
     // One in a hundred events ends it early, in half of the runs.
     let trouble = if random.chance(50) { 1 } else { 0 };
     let (mut running, mut received): (Vec<Running>, Vec<Row>) = (Vec::new(), Vec::new());
     loop {
         while let Some(action) = journey.next_action() {
             match action {
-                Action::Start(call, request) => running.push(start(&plan, call, &request, &mut random)),
-                Action::Send(response) => received.push(row(&response)),
+                Action::Start(call, request) => {
+                    assert!(runs[call.step] > 0, "step {} runs more often than anybody needs", call.step);
+                    runs[call.step] -= 1;
+                    running.push(start(&plan, call, &request, &mut random));
+                }
+                Action::Send(response) => {
+                    received.push(row(&response));
+                    held.sent(received.last().unwrap());
+                }
                 Action::Finish(result) => {
                     received.extend(result.unwrap().iter().map(row));
                     assert!(running.is_empty(), "ended with {} calls under way", running.len());
-                    assert_eq!((journey.held_bytes(), journey.next_action().is_none()), (0, true));
-                    return check_received(&received, &groups, true);
+                    assert_eq!(
+                        runs.iter().sum::<usize>(),
+                        0,
+                        "ended, and these runs of each step are missing: {runs:?}"
+                    );
+                    check_received(&received, &groups, true);
+                    return check_over(journey, Event::Cancelled);
                 }
             }
         }
         check_received(&received, &groups, false);
         check_calls(&plan, &running, branches_max);
+        assert!(held.branches_of_a_region() <= branches_max, "more than {branches_max} branches of a region");
+        assert_eq!(journey.held_bytes(), held.bytes(), "bytes that are held");
         if random.chance(trouble) {
             return end_early(journey, &running, random.chance(50));
         }
@@ -216,6 +274,7 @@ fn simulate(seed: u64, _start: Instant) {
         if last {
             running.remove(position);
         }
+        held.answered(call, response.as_ref(), last);
         journey.on(Event::Answered { call, response, last });
     }
 }
@@ -251,11 +310,9 @@ fn check_calls(plan: &Plan, running: &[Running], branches_max: usize) {
 
 /// A failure, or a client that goes, is the end; what comes later is not looked at.
 fn end_early(mut journey: Journey<'_>, running: &[Running], is_failure: bool) {
+    let failure = |call| Event::Failed { call, error: InferError::internal("no luck") };
     let call = running[0].call;
-    let (event, text) = match is_failure {
-        true => (Event::Failed { call, error: InferError::internal("no luck") }, "no luck"),
-        false => (Event::Cancelled, "the client is gone"),
-    };
+    let (event, text) = if is_failure { (failure(call), "no luck") } else { (Event::Cancelled, "the client is gone") };
     journey.on(event);
     let Some(Action::Finish(Err(error))) = journey.next_action() else { panic!("a failure is not the end") };
     assert!(error.message().ends_with(text), "{error}");
@@ -264,8 +321,17 @@ fn end_early(mut journey: Journey<'_>, running: &[Running], is_failure: bool) {
         for (response, last) in answers {
             journey.on(Event::Answered { call: *call, response: response.clone(), last: *last });
         }
+        journey.on(failure(*call));
     }
-    assert!(journey.next_action().is_none() && journey.held_bytes() == 0);
+    check_over(journey, Event::Cancelled);
+}
+
+/// Whatever happens after the end, nothing follows and nothing is held.
+fn check_over(mut journey: Journey<'_>, event: Event) {
+    journey.on(event);
+    let action = journey.next_action();
+    assert!(action.is_none(), "after the end there is still to do: {action:?}");
+    assert_eq!(journey.held_bytes(), 0, "held after the end");
 }
 
 #[test]
