@@ -33,6 +33,15 @@ pub(crate) struct World {
     pub(crate) telemetry: Arc<Telemetry>,
 }
 
+/// What a loader works with, beside the backend.
+#[derive(Default)]
+struct Means {
+    rules: InstanceRules,
+    cache: Option<CacheUse>,
+    memory: Option<MemoryBudget>,
+    limits: PipelineLimits,
+}
+
 impl InferenceService for Models {
     fn model(&self, name: &str, _version: Option<u64>) -> Result<Arc<dyn ServedModel>, InferError> {
         let model = self.models.lock().get(name).cloned();
@@ -50,29 +59,30 @@ impl InferenceService for Models {
 
 impl World {
     pub(crate) fn new(behaviour: FakeBehaviour) -> Self {
-        Self::with(behaviour, InstanceRules::default(), None, None)
+        Self::with(behaviour, Means::default())
     }
 
     pub(crate) fn with_rules(behaviour: FakeBehaviour, rules: InstanceRules) -> Self {
-        Self::with(behaviour, rules, None, None)
+        Self::with(behaviour, Means { rules, ..Means::default() })
     }
 
     /// As [`World::new`], with a response cache.
     pub(crate) fn with_cache(behaviour: FakeBehaviour, cache: Option<CacheUse>) -> Self {
-        Self::with(behaviour, InstanceRules::default(), cache, None)
+        Self::with(behaviour, Means { cache, ..Means::default() })
     }
 
     /// As [`World::new`], with a memory budget.
     pub(crate) fn with_memory(behaviour: FakeBehaviour, memory: MemoryBudget) -> Self {
-        Self::with(behaviour, InstanceRules::default(), None, Some(memory))
+        Self::with(behaviour, Means { memory: Some(memory), ..Means::default() })
     }
 
-    fn with(
-        behaviour: FakeBehaviour,
-        rules: InstanceRules,
-        cache: Option<CacheUse>,
-        memory: Option<MemoryBudget>,
-    ) -> Self {
+    /// As [`World::new`], with limits of its own.
+    pub(crate) fn with_limits(behaviour: FakeBehaviour, limits: PipelineLimits) -> Self {
+        Self::with(behaviour, Means { limits, ..Means::default() })
+    }
+
+    fn with(behaviour: FakeBehaviour, means: Means) -> Self {
+        let Means { rules, cache, memory, limits } = means;
         let models = Arc::new(Models::default());
         let service: Arc<dyn InferenceService> = models.clone();
         let handle = ServiceHandle::default();
@@ -85,7 +95,7 @@ impl World {
             service: handle,
             rules,
             runtime: Handle::current(),
-            limits: PipelineLimits::default(),
+            limits,
             cache,
             memory,
             huge_pages: None,

@@ -1,11 +1,13 @@
 //! Ensembles over fake members: what runs, what is shared, and what is refused at load.
 
+mod pressure;
+
 use std::time::Duration;
 
 use nereid_backend::fake::FakeBehaviour;
 use nereid_inference::{
-    InferRequest, ModelConfig, ModelLoader, ModelSource, NamedTensor, ParameterValue, RESPONSES_BUFFERED_MAX,
-    SequenceFlags, SequenceId, ServedModel,
+    InferRequest, ModelConfig, ModelLoader, ModelSource, NamedTensor, ParameterValue, SequenceFlags, SequenceId,
+    ServedModel,
     config::{
         EnsembleStep, ModelInput, ModelOutput, Reshape, ResponseCache, Scheduling, SequenceBatching, TransactionPolicy,
     },
@@ -293,52 +295,6 @@ async fn answers_are_not_kept_where_a_member_is_decoupled() {
     let error = world.loader.validate(&source(cached), &peers).unwrap_err();
     let start = "Response Cache does not currently support model e with 'decoupled' transaction policy, ";
     assert!(error.message().starts_with(start), "{error}");
-}
-
-#[tokio::test]
-async fn a_reader_that_stops_holds_the_members_back() {
-    let world = World::new(FakeBehaviour { streams: Some(1_000_000), ..FakeBehaviour::default() });
-    let member = world.load(decoupled("a")).unwrap();
-    let model = world.load(ensemble("e", vec![step("a", "IN", "OUT")])).unwrap();
-    let mut stream = model.infer(InferRequest::new(vec![tensor("IN", &[1.0, 2.0])]));
-    stream.next().await.unwrap();
-    for _ in 0..1_000 {
-        tokio::task::yield_now().await;
-    }
-    // What was read, two channels, and the one between them.
-    let made = member.statistics().responses.len();
-    assert!((RESPONSES_BUFFERED_MAX..=2 * (RESPONSES_BUFFERED_MAX + 2)).contains(&made), "{made} responses made");
-    drop(stream);
-    for _ in 0..1_000 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(model.statistics().inference.fail.count, 1);
-    assert_eq!(member.statistics().responses.iter().map(|row| row.cancel.count).sum::<u64>(), 1);
-}
-
-#[tokio::test]
-async fn a_step_takes_no_more_requests_than_the_configuration_says() {
-    for (cap, waiting) in [(1, 0), (2, 1)] {
-        let world = World::new(FakeBehaviour { streams: Some(100), ..FakeBehaviour::default() });
-        world.load(decoupled("a")).unwrap();
-        let mut config = ensemble("e", vec![step("a", "IN", "OUT")]);
-        if let Some(Scheduling::Ensemble(scheduling)) = &mut config.scheduling {
-            scheduling.max_inflight_requests = cap;
-        }
-        let model = world.load(config).unwrap();
-        let infer = || model.infer(InferRequest::new(vec![tensor("IN", &[1.0, 2.0])]));
-        // The member has one instance, which streams to whoever comes first until it is read.
-        let (mut first, mut second) = (infer(), infer());
-        first.next().await.unwrap();
-        for _ in 0..1_000 {
-            tokio::task::yield_now().await;
-        }
-        let page = world.telemetry.render();
-        let series = format!(r#"nv_inference_pending_request_count{{model="a",version="1"}} {waiting}"#);
-        assert!(page.contains(&series), "{cap} at a time: {page}");
-        drop(first);
-        second.next().await.unwrap();
-    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //!
 //! A second, naive reading of the graph says which steps must run how often, and which responses must come. Checked after
 //! every event: each of them comes once and in the order of its stream, a missing output is left out, no step runs that
-//! nobody needs or has more calls than it may, what is held is counted to the byte, somebody can always go on, and after an
+//! nobody needs or has more calls than it may, each is given the request's parameters, what is held is counted to the byte, somebody can always go on, and after an
 //! end, a failure or a cancellation nothing happens. A failure prints its seed; `NEREID_SEED=n` replays it.
 
 mod held;
@@ -11,10 +11,10 @@ mod held;
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use nereid_inference::{Signature, TensorSpec};
+use nereid_inference::{ParameterValue, SequenceFlags, SequenceId, Signature, TensorSpec};
 use nereid_seeds::{Random, for_every_seed};
 use nereid_tensor::{DataType, Tensor};
 
@@ -98,9 +98,27 @@ fn request(plan: &Plan, left_out: Option<usize>, wanted: &[(Arc<str>, usize)]) -
     let signature = Signature { model_name: "e".into(), inputs, outputs, max_batch_size: 0 };
     let sent = plan.inputs.iter().filter(|(_, tensor)| Some(*tensor) != left_out);
     let sent = sent.map(|(name, tensor)| NamedTensor::new(name.clone(), tensor_of(*tensor as u64)));
-    let mut request = InferRequest::new(sent.collect());
-    request.requested_outputs = wanted.iter().map(|(name, _)| name.clone()).collect();
-    signature.check(request).unwrap()
+    let requested_outputs = wanted.iter().map(|(name, _)| name.clone()).collect();
+    signature.check(InferRequest { requested_outputs, ..sent_with(sent.collect()) }).unwrap()
+}
+
+/// Tensors, with all that every step must be given beside them.
+fn sent_with(inputs: Vec<NamedTensor>) -> InferRequest {
+    let mut request = InferRequest::new(inputs);
+    request.id = "r".to_owned();
+    request.parameters.insert("tone", ParameterValue::String("warm".to_owned()));
+    request.priority = 3;
+    request.timeout = Some(Duration::from_secs(5));
+    request.sequence = Some(SequenceFlags { id: SequenceId::Number(7), start: true, end: false });
+    request
+}
+
+#[track_caller]
+fn check_passed_through(request: &InferRequest) {
+    let of = |request: &InferRequest| {
+        (request.id.clone(), request.parameters.clone(), request.priority, request.timeout, request.sequence.clone())
+    };
+    assert_eq!(of(request), of(&sent_with(Vec::new())), "what a step is given beside its tensors");
 }
 
 // === Members ===
@@ -280,6 +298,7 @@ fn simulate(seed: u64, _start: Instant) {
 }
 
 fn start(plan: &Plan, call: Call, request: &InferRequest, random: &mut Random) -> Running {
+    check_passed_through(request);
     let step = &plan.steps[call.step];
     let inputs = request.inputs.iter().map(|input| (input.name.to_string(), value_of(&input.tensor)));
     let responses = answers(step, &inputs.collect::<Vec<_>>()).into_iter().map(|values| {

@@ -82,6 +82,7 @@ fn an_id_is_given_in_the_type_that_the_model_wants() {
     check_id(number(), DataType::Uint64, &[8, 7, 6, 5, 4, 3, 2, 1]);
     check_id(number(), DataType::Int64, &[8, 7, 6, 5, 4, 3, 2, 1]);
     check_id(number(), DataType::Int32, &[8, 7, 6, 5]);
+    check_id(number(), DataType::Uint32, &[8, 7, 6, 5]);
     check_id(Some(SequenceId::Text("ab".into())), DataType::Bytes, &[2, 0, 0, 0, b'a', b'b']);
     check_id(None, DataType::Uint32, &[0; 4]);
     check_id(None, DataType::Bytes, &[0; 4]);
