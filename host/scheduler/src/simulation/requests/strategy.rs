@@ -13,6 +13,8 @@ pub(super) struct Actor {
     /// What it has said of the batch that is formed: who, and whether they join.
     said: Vec<(usize, bool)>,
     is_left_out: bool,
+    /// It was waited for long enough, and nobody has been told so. The batch that went without it may have gone already.
+    is_overdue: bool,
     /// It was told that a batch begins, and not yet that it is formed.
     is_open: bool,
     undecided_since: Option<Instant>,
@@ -62,6 +64,7 @@ impl Actor {
             question: None,
             said: Vec::new(),
             is_left_out: false,
+            is_overdue: false,
             is_open: false,
             undecided_since: None,
         }
@@ -84,7 +87,7 @@ impl Actor {
     /// is left out.
     pub(super) fn look(&mut self, now: Instant, queue: &[Candidate]) {
         if self.overdue_at().is_some_and(|at| at <= now) {
-            (self.is_left_out, self.undecided_since) = (true, None);
+            (self.is_left_out, self.is_overdue, self.undecided_since) = (true, true, None);
         }
         let about = self.question.as_ref().filter(|question| !question.is_stale).map(|question| question.about);
         let considered = self.said.iter().map(|(id, _)| *id).chain(about);
@@ -197,9 +200,10 @@ impl World {
                     actor.asked(&mut self.stage.random, now, number, about);
                 }
                 StrategyCall::Formed => assert!(std::mem::take(&mut actor.is_open), "what never began is formed"),
-                StrategyCall::Overdue => assert!(actor.is_left_out, "waits no longer, and asks on"),
+                StrategyCall::Overdue => assert!(std::mem::take(&mut actor.is_overdue), "gives up early, or twice"),
             }
         }
+        assert!(!actor.is_overdue, "gives up, and tells nobody");
         assert_eq!(wanted, None, "does not ask what it should");
         actor.overdue_at()
     }
