@@ -132,12 +132,37 @@ clocks = true
 /// Files with slips of the pen: each is an error in words, or a policy within the host's own ceiling.
 #[test]
 fn whatever_a_file_says_is_refused_or_within_bounds() {
-    for_every_random(2_000, |random| match OperatorFile::parse(&garbled(random, WHOLE_FILE)) {
-        Err(problem) => assert!(problem.len() > 10, "{problem}"),
-        Ok(OperatorFile { plugins, quotas }) => {
-            let ceilings = plugins.tenants.iter().map(|tenant| &tenant.ceiling).chain([&plugins.ceiling]);
-            ceilings.for_each(|ceiling| assert_eq!(ceiling.limits, ceiling.limits.within(&PluginLimits::CEILING)));
-            assert_eq!(quotas.len(), plugins.tenants.len());
+    for_every_random(2_000, |random| {
+        let text = garbled(random, WHOLE_FILE);
+        match OperatorFile::parse(&text) {
+            Err(problem) => check_problem(&text, &problem),
+            Ok(OperatorFile { plugins, quotas }) => {
+                let ceilings = plugins.tenants.iter().map(|tenant| &tenant.ceiling).chain([&plugins.ceiling]);
+                ceilings.for_each(|ceiling| assert_eq!(ceiling.limits, ceiling.limits.within(&PluginLimits::CEILING)));
+                assert_eq!(quotas.len(), plugins.tenants.len());
+            }
         }
     });
+}
+
+/// After the file's name: the line with its text and a caret, or the table; then what is wrong there.
+fn check_problem(text: &str, problem: &str) {
+    let shown = ServerError::OperatorFile { path: "nereid.toml".into(), problem: problem.to_owned() }.to_string();
+    assert!(shown.starts_with("the server configuration 'nereid.toml' "), "{shown}");
+    if let Some(found) = problem.strip_prefix("is wrong: TOML parse error at line ") {
+        let (line, found) = found.split_once(", column ").unwrap();
+        let number: usize = line.parse().unwrap();
+        let (_, found) = found.split_once('\n').unwrap();
+        let place = text.split('\n').nth(number - 1).unwrap().trim_end_matches('\r');
+        assert!(found.contains(&format!("\n{number} | {place}\n")), "{problem}");
+        let (_, what) = found.split_once('^').unwrap();
+        assert!(what.contains(|letter: char| letter.is_alphabetic()), "{problem}");
+    } else if let Some(found) = problem.strip_prefix("is wrong at [") {
+        let (table, what) = found.split_once(": ").unwrap();
+        let outermost = table.split(['.', ']']).next().unwrap();
+        assert!(["plugins", "secrets", "tenants"].contains(&outermost) && !what.is_empty(), "{problem}");
+    } else {
+        let (name, advice) = problem.strip_prefix("grants the secret '").unwrap().split_once("', ").unwrap();
+        assert_eq!(advice, format!("and there is no [secrets.{name}]"));
+    }
 }
