@@ -92,12 +92,10 @@ impl BackendModel {
         let preserve_order = settings.preserve_order;
         let wanted = wanted_instances(&source.config)?;
         rules.gpus.admit(&source.identity.name, wanted.iter().map(|wanted| &wanted.spec))?;
-        // What a backend shares between instances, threads of a library for example, works where they do.
-        let cores = shared_cores(&wanted, &rules.host_policies)?;
-        let memory = memory.as_ref().map(|budget| MemoryUse::begin(budget, &source, &wanted));
-        let mut memory = memory.transpose()?;
+        let mut memory = memory.as_ref().map(|budget| MemoryUse::begin(budget, &source, &wanted)).transpose()?;
         let mapped = loader.huge_pages.as_ref().filter(|_| backend.keeps_weights()).map(HugePages::mapped);
-        let loaded = on_cores(cores.as_ref(), || {
+        // What a backend shares between instances, threads of a library for example, works where they do.
+        let loaded = on_cores(shared_cores(&wanted, &rules.host_policies)?.as_ref(), || {
             let _within = runtime.enter();
             backend.load(&source)
         })??;
