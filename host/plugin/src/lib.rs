@@ -56,6 +56,7 @@ mod pool;
 mod reaper;
 mod sandbox;
 mod seat;
+mod slices;
 mod strategy;
 
 pub use crate::{

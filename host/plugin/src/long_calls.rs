@@ -23,12 +23,12 @@ use tokio::{
     task::block_in_place,
 };
 
-use crate::{clock::CallClock, compiler::lower_priority};
+use crate::{clock::CallClock, compiler::lower_priority, slices::ask_for_slices};
 
 /// What a call may compute on its caller's thread.
-const BRIEF_MAX: Duration = Duration::from_millis(4);
+const BRIEF_MAX: Duration = Duration::from_millis(1);
 
-/// What a call computes apart before the next one has its turn.
+/// What a call computes apart before the next one has its turn; threads with ordinary slices interrupt it when they wake up.
 const SLICE: Duration = Duration::from_millis(20);
 
 /// The threads, once there are some, and the turns on them.
@@ -160,7 +160,10 @@ fn start() -> Option<ThreadPool> {
     let pool = ThreadPoolBuilder::new()
         .num_threads(threads())
         .thread_name(|index| format!("nereid-long-{index}"))
-        .start_handler(|_| lower_priority())
+        .start_handler(|_| {
+            lower_priority();
+            ask_for_slices(SLICE);
+        })
         .build();
     pool.inspect_err(|error| tracing::warn!("guests that compute for long do so on the server's own threads: {error}"))
         .ok()
@@ -199,7 +202,8 @@ mod tests {
         let (calls, clock) = (LongCalls::default(), clock());
         let call = async {
             let first = compute(&clock, 20).await;
-            sleep(Duration::from_millis(5)).await;
+            // Not the end of a turn: it waits, if only for its own waking.
+            yield_now().await;
             let woken_apart = thread::current().name().is_some_and(|name| name.starts_with("nereid-long-"));
             (first, woken_apart, compute(&clock, 5).await)
         };

@@ -13,6 +13,8 @@ use std::{
 
 use wasmtime::Engine;
 
+use crate::slices::{SLICE_MIN, ask_for_slices};
+
 /// How often a running guest looks at its clocks and lets others use its thread: what a spinning guest can add to its neighbours'
 /// latency (benches/README.md, "Neighbours"). The thread that ticks takes half a percent of a core while calls are under way.
 pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(1);
@@ -44,6 +46,8 @@ impl Ticker {
         let shared = Arc::new(Shared { calls: AtomicUsize::new(0), ended: AtomicBool::new(false) });
         let (engine, for_thread) = (engine.weak(), shared.clone());
         let tick = move || {
+            // It wakes up on a core where the guest runs whose turn it is to end.
+            ask_for_slices(SLICE_MIN);
             while !for_thread.ended.load(Ordering::Acquire) {
                 // A call that begins after this look unparks the thread, and the permit is kept if that comes first.
                 if for_thread.calls.load(Ordering::Acquire) == 0 {
