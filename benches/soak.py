@@ -158,11 +158,12 @@ class Load:
         while not self.ended.wait(seconds):
             name, path = models[number % len(models)]
             parameters = {"overlay": True, "file:1/model.wasm": base64.b64encode(build(path, number // len(models) % 2)).decode()}
-            answer = self.server.request("POST", f"/v2/repository/models/{name}/load", json.dumps({"parameters": parameters}).encode())
-            if answer.status == 200:
+            try:
+                answer = self.server.request("POST", f"/v2/repository/models/{name}/load", json.dumps({"parameters": parameters}).encode())
+                assert answer.status == 200, answer
                 self.count("swaps")
-            else:
-                self.failed("swap", (name,), Exception(answer))
+            except Exception as error:
+                self.failed("swap", (name,), error)
             number += 1
 
 
