@@ -297,9 +297,8 @@ async fn a_readiness_check_awaits_a_model_within_its_limit() {
     // Whoever asks has it asked again, after a while; now nobody answers.
     let unanswered = loop {
         let _ = plugin.readiness();
-        match timeout(Duration::from_millis(20), asked.recv()).await {
-            Ok(unanswered) => break unanswered.unwrap(),
-            Err(_) => {}
+        if let Ok(unanswered) = timeout(Duration::from_millis(20), asked.recv()).await {
+            break unanswered.unwrap();
         }
     };
     let is_late = |error: InferError| error.message().contains("was ended at its deadline of 300ms (readiness_ms)");
