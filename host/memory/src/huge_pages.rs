@@ -185,13 +185,17 @@ mod tests {
 
     #[test]
     fn blocks_are_whole_aligned_and_new() {
-        let blocks = |before: &[Range<usize>], after: Range<usize>| new_blocks(before, &[after]);
-        assert_eq!(blocks(&[], MIB..9 * MIB), [2 * MIB, 4 * MIB, 6 * MIB]);
-        let grown = [0..3 * MIB];
-        assert_eq!(blocks(&grown, 0..8 * MIB), [4 * MIB, 6 * MIB], "a part of the second block was there before");
-        let around = [0..2 * MIB, 6 * MIB..7 * MIB];
-        assert_eq!(blocks(&around, 0..10 * MIB), [2 * MIB, 4 * MIB, 8 * MIB]);
-        assert_eq!(blocks(&[0..20 * MIB], 0..10 * MIB), [0_usize; 0]);
+        // As one line of /proc/PID/maps each.
+        let ranges =
+            |lines: &[(usize, usize)]| lines.iter().map(|&(start, end)| start * MIB..end * MIB).collect::<Vec<_>>();
+        let blocks = |before: &[(usize, usize)], after: (usize, usize)| {
+            let blocks = new_blocks(&ranges(before), &ranges(&[after]));
+            blocks.iter().map(|block| block / MIB).collect::<Vec<_>>()
+        };
+        assert_eq!(blocks(&[], (1, 9)), [2, 4, 6]);
+        assert_eq!(blocks(&[(0, 3)], (0, 8)), [4, 6], "a part of the second block was there before");
+        assert_eq!(blocks(&[(0, 2), (6, 7)], (0, 10)), [2, 4, 8]);
+        assert!(blocks(&[(0, 20)], (0, 10)).is_empty());
     }
 
     /// Bytes in huge pages of the mapping that has `address`.

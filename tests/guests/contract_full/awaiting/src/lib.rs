@@ -16,11 +16,14 @@ enum Health {
     Hanging,
 }
 
+/// Who waits for an answer, and its shape and values.
+type Kept = (Sender, Vec<u64>, Vec<f32>);
+
 #[derive(Default)]
 struct Contract {
     health: RefCell<Health>,
     /// Answered when the instance is drained.
-    kept: RefCell<Vec<(Sender, Vec<u64>, Vec<f32>)>>,
+    kept: RefCell<Vec<Kept>>,
 }
 
 impl AsyncModel for Contract {
