@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 const MAPS: &str = "/proc/self/maps";
 const PAGEMAP: &str = "/proc/self/pagemap";
 const SETTING: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
+const SIZE: &str = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
 
 const PAGE_BYTES: usize = 4 << 10;
 const BLOCK_BYTES: usize = 2 << 20;
@@ -52,10 +53,11 @@ pub struct Mapped {
 // === impl HugePages ===
 
 impl HugePages {
-    /// `None` where the kernel has none, or is told to give none.
+    /// `None` where the kernel has none of 2 MiB, or is told to give none.
     pub fn where_allowed() -> Option<Self> {
         let setting = fs::read_to_string(SETTING).ok()?;
-        (!setting.contains("[never]")).then(|| Self { turn: Arc::default() })
+        let has_size = fs::read_to_string(SIZE).ok()?.trim().parse() == Ok(BLOCK_BYTES);
+        (has_size && !setting.contains("[never]")).then(|| Self { turn: Arc::default() })
     }
 
     /// What is mapped now, to be told from what a load adds.
