@@ -23,12 +23,12 @@
 //! }
 //!
 //! async fn relay(request: &Request) -> Result<Response, Error> {
-//!     infer("digits_cnn").input("image", &request.inputs()?.tensor("image")?).await
+//!     infer("digits_cnn").input("image", request.inputs()?.tensor("image")?).await
 //! }
 //!
 //! impl FullAsyncModel for Relay {
 //!     async fn is_ready(&self) -> Result<(), Error> {
-//!         if model_ready("digits_cnn") { Ok(()) } else { Err(Error::internal("digits_cnn is away")) }
+//!         if model_ready("digits_cnn", None) { Ok(()) } else { Err(Error::internal("digits_cnn is away")) }
 //!     }
 //! }
 //!
