@@ -40,6 +40,12 @@ FRESH = 'parameters { key: "instance_reuse" value: { string_value: "false" } }\n
 GRANTS = '[grants]\nmodels = ["left", "right", "identity"]\n'
 DEMO = ["image_preprocess", "digits_cnn", "digits_cnn_large", "label_mapper", "vision_pipeline", "vision_bls"]
 LOOPS = {"image": ([448, 448, 3], "448 x 448 x 3 halved and normalised"), "rank": ([10_000], "the best 5 of 10,000, softmax")}
+DECODE = """backend: "wasm"
+input [ { name: "X" data_type: TYPE_STRING dims: [ 1 ] } ]
+output [ { name: "Y" data_type: TYPE_UINT8 dims: [ -1, -1, -1 ] } ]
+"""
+PICTURES = {"examples/vision/images/demo_0.jpg": "a JPEG of 256 x 256 decoded", "examples/detection/scene.png": "a PNG of 480 x 360 decoded"}
+DECODER = 'image = { version = "0.25", default-features = false, features = ["jpeg", "png"] }\n'
 PUSHES = 3
 
 
@@ -62,11 +68,10 @@ def request(mode: str, shape: list[int]) -> dict:
     return {"inputs": [tensor], "parameters": {"mode": mode}}
 
 
-def in_process(nereid, folder: pathlib.Path, mode: str, shape: list[int], calls: int) -> dict[str, str]:
+def in_process(nereid, folder: pathlib.Path, case: dict, calls: int) -> dict[str, str]:
     """What `nereid plugin bench` says, by its first column."""
-    case = folder / "case.json"
-    case.write_text(json.dumps({"request": request(mode, shape)}))
-    command = [nereid, "plugin", "bench", folder, "--case", case, "--calls", str(calls)]
+    (folder / "case.json").write_text(json.dumps(case))
+    command = [nereid, "plugin", "bench", folder, "--case", folder / "case.json", "--calls", str(calls)]
     output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in output.splitlines() if re.search(r"\s{2,}", line.strip()))
 
@@ -148,7 +153,8 @@ def process(nereid, folder, arguments):
         write_plugin(plugin, contract(language))
         for mode in ("pass", "bytes", "identity"):
             for size in map(int, arguments.sizes.split(",")):
-                found = in_process(nereid, plugin, mode, [size // 4], arguments.calls if mode != "identity" else 20)
+                case = {"request": request(mode, [size // 4])}
+                found = in_process(nereid, plugin, case, arguments.calls if mode != "identity" else 20)
                 calls[language, mode, size] = found["warm call, median"]
                 if (mode, size) == ("pass", 64):
                     starts = [found[name] for name in ("start, compiling", "start, compiled before", "first call", "memory of a guest")]
@@ -228,15 +234,30 @@ def operations(nereid, folder, arguments):
     for language, source in (("rust", "src/lib.rs"), ("python", "plugin.py")):
         plugin = ROOT / f"target/bench-plugins/loops_{language}"
         if not (plugin / "1/model.wasm").exists():
-            plugin.parent.mkdir(parents=True, exist_ok=True)
-            subprocess.run([nereid, "plugin", "new", "--lang", language, plugin], cwd=ROOT, capture_output=True, check=True)
-            shutil.copy(ROOT / "benches/plugins" / f"loops.{'rs' if language == 'rust' else 'py'}", plugin / source)
-            subprocess.run([nereid, "plugin", "build", plugin], cwd=ROOT, capture_output=True, check=True)
+            build_loops(nereid, plugin, language, source)
+        median = lambda mode, case: in_process(nereid, plugin, case(mode), 20)["warm call, median"]  # noqa: B023, E731
         for name, (shape, title) in LOOPS.items():
             dims = ", ".join(["-1"] * len(shape))
             (plugin / "config.pbtxt").write_text(CONFIG.format(dims=dims, output="Y") + INSTANCES)
-            loop, host = (in_process(nereid, plugin, f"{name}_{how}", shape, 20)["warm call, median"] for how in ("loop", "host"))
+            loop, host = (median(f"{name}_{how}", lambda mode: {"request": request(mode, shape)}) for how in ("loop", "host"))  # noqa: B023
             print(f"| {language} | {title} | {loop} | {host} |", flush=True)
+        (plugin / "config.pbtxt").write_text(DECODE + INSTANCES)
+        for picture, title in PICTURES.items():
+            case = lambda mode: {"request": {"inputs": [], "parameters": {"mode": mode}}, "files": {"X": str(ROOT / picture)}}  # noqa: B023, E731
+            # Python has no decoder of its own.
+            loop = median("decode_loop", case) if language == "rust" else "none"
+            print(f"| {language} | {title} | {loop} | {median('decode_host', case)} |", flush=True)
+
+
+def build_loops(nereid, plugin, language, source):
+    shutil.rmtree(plugin, ignore_errors=True)
+    plugin.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([nereid, "plugin", "new", "--lang", language, plugin], cwd=ROOT, capture_output=True, check=True)
+    shutil.copy(ROOT / "benches/plugins" / f"loops{pathlib.Path(source).suffix}", plugin / source)
+    if language == "rust":
+        manifest = plugin / "Cargo.toml"
+        manifest.write_text(manifest.read_text().replace("[dependencies]\n", f"[dependencies]\n{DECODER}"))
+    subprocess.run([nereid, "plugin", "build", plugin], cwd=ROOT, capture_output=True, check=True)
 
 
 def swaps(nereid, folder, arguments):

@@ -1,4 +1,4 @@
-"""What a plugin computes by itself, and the same by the host's operations: halve an image and normalise it, rank numbers."""
+"""What a plugin computes by itself, and the same by the host's operations: halve an image and normalise it, rank numbers, decode a picture."""
 
 import math
 
@@ -36,6 +36,10 @@ def rank_loop(x):
 
 def rank_host(x):
     return operations.top_k(operations.softmax(x), BEST)[0]
+
+
+def decode_host(x):
+    return operations.decode_image(x, 0, channels=3)
 
 
 @nereid.transform

@@ -1,8 +1,9 @@
-//! What a plugin computes by itself, and the same by the host's operations: halve an image and normalise it, rank numbers.
+//! What a plugin computes by itself, and the same by the host's operations: halve an image and normalise it, rank numbers, decode
+//! a picture.
 
 use nereid_sdk::{
     Error, Inputs, Request, Response, Tensor, Transform, export_transform,
-    operations::{self, Resampling},
+    operations::{self, Decode, Resampling},
 };
 
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -24,6 +25,8 @@ impl Transform for Loops {
             Some("image_host") => image_host(&x)?,
             Some("rank_loop") => rank_loop(&x)?,
             Some("rank_host") => operations::top_k(&operations::softmax(&x, -1)?, BEST as u32, -1)?.values,
+            Some("decode_loop") => decode_loop(&x)?,
+            Some("decode_host") => operations::decode_image(&x, 0, &Decode::rgb())?,
             other => return Err(Error::invalid_argument(format!("there is no mode {other:?}"))),
         };
         Ok(Response::new().output("Y", y))
@@ -50,6 +53,11 @@ fn image_host(x: &Tensor) -> Result<Tensor, Error> {
     let shape = x.shape();
     let halved = operations::resize(x, shape[0] as u32 / 2, shape[1] as u32 / 2, Resampling::AntialiasedBox)?;
     operations::normalise(&halved, 1.0 / 255.0, &MEAN, &DEVIATION, -1)
+}
+
+fn decode_loop(x: &Tensor) -> Result<Tensor, Error> {
+    let picture = image::load_from_memory(&x.blob(0)?).map_err(Error::invalid_argument)?.into_rgb8();
+    Tensor::from_elements(&[picture.height().into(), picture.width().into(), 3], picture.as_raw())
 }
 
 fn rank_loop(x: &Tensor) -> Result<Tensor, Error> {

@@ -1,12 +1,11 @@
 """From the bytes of an image file to the tensor that the digit models take.
 
-This is the contract that `plugins/image_preprocess` reproduces, step by step:
+This is the contract that `plugins/image_preprocess` reproduces, step by step, within one level of 8 bits (two for JPEG):
 
-1. decode PNG or JPEG to 8 bits per channel; drop alpha;
-2. grey = (2126 R + 7152 G + 722 B) // 10000, integers, as the Rust crate `image` does; grey images stay as they are;
-3. resize to 28 x 28 with the triangle filter, support widened by the ratio when shrinking (`FilterType::Triangle`),
-   vertically first, the intermediate kept as float, the result rounded to the nearest 8-bit value;
-4. x = (value / 255 - MEAN) / STD as float32, in a tensor [1, 28, 28]: channel, row, column.
+1. decode to 8 bits per channel, upright as EXIF says; drop alpha; colours become grey as Pillow's `convert("L")` makes them;
+2. resize to 28 x 28 with the triangle filter, support widened by the ratio when shrinking (Pillow's `BILINEAR`), the
+   intermediate kept as float, the result rounded to the nearest 8-bit value;
+3. x = (value / 255 - MEAN) / STD as float32, in a tensor [1, 28, 28]: channel, row, column.
 
 Ink is bright on a dark ground, as in the data set; nothing is inverted, cropped or padded.
 """
@@ -15,7 +14,7 @@ import io
 import math
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 SIZE = 28
 MEAN = 0.3
@@ -30,10 +29,7 @@ def image_to_tensor(file_bytes: bytes) -> np.ndarray:
 def decode_grey(file_bytes: bytes) -> np.ndarray:
     """The 8-bit grey picture [rows, columns] of one encoded image."""
     with Image.open(io.BytesIO(file_bytes)) as image:
-        if image.mode == "L":
-            return np.asarray(image)
-        colour = np.asarray(image.convert("RGB")).astype(np.uint32)
-    return ((colour @ np.array([2126, 7152, 722], np.uint32)) // 10000).astype(np.uint8)
+        return np.asarray(ImageOps.exif_transpose(image).convert("L"))
 
 
 def resize_triangle(grey: np.ndarray, rows: int, columns: int) -> np.ndarray:

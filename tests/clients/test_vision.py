@@ -1,6 +1,7 @@
 """The demo's claim: encoded images in, labels out, as accurate as the training script measured."""
 
 import csv
+import importlib.util
 import io
 import json
 import subprocess
@@ -67,10 +68,52 @@ def test_a_batch_gives_what_its_images_give_alone(vision):
         np.testing.assert_allclose(probabilities[0], together[index], atol=1e-5)
 
 
-def encode(image: Image.Image, form: str) -> bytes:
+def encode(image: Image.Image, form: str, **options) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, form)
+    image.save(buffer, form, **options)
     return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def preprocess():
+    """The training's own way from a file to a tensor."""
+    spec = importlib.util.spec_from_file_location("preprocess", FOLDER / "preprocess.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def check_levels(client: Client, preprocess, encoded: list[bytes], levels: int):
+    """No value is further from the training's than so many of 255 levels."""
+    for start in range(0, len(encoded), BATCH):
+        batch = encoded[start : start + BATCH]
+        array = np.array(batch, np.object_).reshape(-1, 1)
+        found = client.infer("image_preprocess", client.input("image", array, "BYTES")).as_numpy("tensor")
+        expected = np.stack([preprocess.image_to_tensor(image) for image in batch])
+        assert found.shape == expected.shape and found.dtype == np.float32
+        apart = np.abs(found - expected).max() * 255 * preprocess.STD
+        assert apart <= levels + 0.01, f"{apart} levels, images from {start}"
+
+
+# A row is rounded before its columns are, by the host alone; and decoders of JPEG round in their own ways.
+@pytest.mark.parametrize(("chosen", "levels"), [("heldout", 1), ("demo", 2)])
+def test_tensors_are_those_of_the_training_script(vision, preprocess, chosen, levels):
+    check_levels(vision, preprocess, [encoded for encoded, _ in images(chosen)], levels)
+
+
+def test_colours_sizes_and_orientation_are_those_of_the_training_script(vision, preprocess):
+    rows, columns = np.mgrid[:33, :40]
+    pattern = np.stack([columns * 5 + rows * 3, columns * 2 + rows * 7, columns * 11 + rows], axis=-1).astype(np.uint8)
+    colours = Image.fromarray(pattern)
+    faint = colours.copy()
+    faint.putalpha(7)
+    lying = Image.Exif()
+    lying[0x0112] = 6  # the camera was held upright
+    # One that grows, one that shrinks on one side alone, a line.
+    sizes = [colours.resize(size) for size in ((9, 9), (28, 300), (1, 50))]
+    check_levels(vision, preprocess, [encode(image, "PNG") for image in (colours, faint, *sizes)], 1)
+    turned = encode(colours, "PNG", exif=lying)
+    check_levels(vision, preprocess, [turned, encode(colours, "WEBP", lossless=True)], 1)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1"])

@@ -1,6 +1,6 @@
 //! Classifies images by calling other models, and asks a larger one only where the first is not sure.
 //!
-//! Input `image`: BYTES `[n, 1]`, each element a whole PNG or JPEG file. Outputs: `label` BYTES `[n, k]` and
+//! Input `image`: BYTES `[n, 1]`, each element a whole JPEG, PNG or WebP file. Outputs: `label` BYTES `[n, k]` and
 //! `probability` FP32 `[n, k]` as of `label_mapper`, and `model` BYTES `[n, 1]`: which model decided.
 //!
 //! Setting `confidence_min` (default 0.8): below this probability of its best class, `digits_cnn` is not believed and
