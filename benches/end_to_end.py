@@ -103,8 +103,8 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
 
-def wait_for(port, process, path="/v2/health/ready"):
-    for _ in range(600):
+def wait_for(port, process, path="/v2/health/ready", seconds=30):
+    for _ in range(20 * seconds):
         if process.poll() is not None:
             sys.exit(f"the server on port {port} ended with code {process.returncode}")
         try:
@@ -116,7 +116,7 @@ def wait_for(port, process, path="/v2/health/ready"):
                     return
         except OSError:
             time.sleep(0.05)
-    sys.exit(f"nothing answers on port {port} after 30 s")
+    sys.exit(f"nothing answers on port {port} after {seconds} s")
 
 
 def successes(port, model):

@@ -11,7 +11,8 @@ served      the same behind the server over HTTP, wrk with 8 connections: CPU ti
 pipelines   a plugin that calls the models of the demo's ensemble beside this ensemble, one PNG per request; and an identity that calls
             one beside two in a row. With `--peer` the latter also on a Triton that is up (`peer_triton.sh -l`).
 operations  operations of the host beside loops in the guest, `benches/plugins/loops.rs` and `loops.py`.
-swaps       `nereid plugin push` under no load, until the first answer: a build that the server sees for the first time, and again.
+swaps       `nereid plugin push` under no load: a build that the server sees for the first time, and one that it has compiled before, step by
+            step as the server's history tells it, in milliseconds. The rest is the way there: the command's own start, upload, files.
 
 Needs `cargo build --release -p nereid-server`, `cargo xtask guests`, `cargo xtask demo` once for the pipelines, and Debian's wrk.
 """
@@ -47,6 +48,8 @@ output [ { name: "Y" data_type: TYPE_UINT8 dims: [ -1, -1, -1 ] } ]
 PICTURES = {"examples/vision/images/demo_0.jpg": "a JPEG of 256 x 256 decoded", "examples/detection/scene.png": "a PNG of 480 x 360 decoded"}
 DECODER = 'image = { version = "0.25", default-features = false, features = ["jpeg", "png"] }\n'
 PUSHES = 3
+PUSH_STEPS = ["checked", "compiled", "loaded", "started", "warmed_up", "swapped"]
+PUSH_SECONDS_MAX = 180
 
 
 def write_plugin(folder: pathlib.Path, component: pathlib.Path, dims="-1", output="X", extra=""):
@@ -87,7 +90,8 @@ def server(nereid, repository: pathlib.Path, log: pathlib.Path):
     with log.open("w") as output:
         process = subprocess.Popen([nereid, "serve", *flags], cwd=ROOT, stdout=output, stderr=output)
         try:
-            wait_for(http, process)
+            # The first time, every language is compiled.
+            wait_for(http, process, seconds=180)
             yield http, process.pid
         finally:
             process.terminate()
@@ -266,7 +270,7 @@ def swaps(nereid, folder, arguments):
     for language in LANGUAGES:
         write_plugin(models / language, contract(language))
     with server(nereid, models, folder / "log") as (port, _):
-        print("| language | first push, s | again, s | to the first answer, ms |\n|---|---|---|---|")
+        print(f"| language | build | whole | {' | '.join(PUSH_STEPS)} | the rest | to the first answer |\n" + "|---" * (len(PUSH_STEPS) + 5) + "|")
         for language in LANGUAGES:
             new, again, answers = [], [], []
             for number in range(PUSHES):
@@ -278,17 +282,22 @@ def swaps(nereid, folder, arguments):
                     if times is not None:
                         times.append(taken)
                         answers.append(first_answer(language, port))
-            print(f"| {language} | {median(new)} | {median(again)} | {1000 * statistics.median(answers):.1f} |", flush=True)
+            for build, times in (("new", new), ("known", again)):
+                cells = [f"{1000 * statistics.median(column):.1f}" for column in (*zip(*times), answers)]
+                print(f"| {language} | {build} | {' | '.join(cells)} |", flush=True)
 
 
-def median(seconds: list[float]) -> str:
-    return f"{statistics.median(seconds):.3f}"
-
-
-def push(nereid, model, file, port) -> float:
-    started = time.perf_counter()
-    subprocess.run([nereid, "plugin", "push", model, file, "--url", f"http://127.0.0.1:{port}"], capture_output=True, check=True)
-    return time.perf_counter() - started
+def push(nereid, model, file, port) -> list[float]:
+    """Seconds of the whole command, of each step as the server's history tells it, and of the rest."""
+    started, url = time.perf_counter(), f"http://127.0.0.1:{port}"
+    command = [nereid, "plugin", "push", model, file, "--url", url]
+    subprocess.run(command, capture_output=True, check=True, timeout=PUSH_SECONDS_MAX)
+    whole = time.perf_counter() - started
+    with urllib.request.urlopen(f"{url}/v2/debug/models/{model}/generations", timeout=10) as answer:
+        generation = json.load(answer)["models"][0]["generations"][-1]
+    taken = {step["name"]: step["time_us"] / 1e6 for step in generation["steps"]}
+    steps = [taken.get(step, 0.0) for step in PUSH_STEPS]
+    return [whole, *steps, whole - sum(steps)]
 
 
 def first_answer(model, port) -> float:

@@ -47,6 +47,12 @@ def answering(server, model: str = "plain") -> int:
     return client.infer(model, client.input("X", np.zeros(1, np.int32), "INT32")).as_numpy("BUILD").item()
 
 
+def milliseconds(shown: str) -> float:
+    """Of `1.5 ms` or `1.50 s`."""
+    number, unit = shown.split()
+    return float(number) * {"ms": 1, "s": 1000}[unit]
+
+
 def rows(history: str) -> list[list[str]]:
     """The table's cells."""
     lines = [line for line in history.splitlines() if line.startswith("|")]
@@ -59,6 +65,10 @@ def test_a_build_is_pushed_seen_and_taken_back(start, models, command, tmp_path)
     (tmp_path / "second.wasm").write_bytes(build(2))
     shown = command(server, "push", "plain", tmp_path / "second.wasm")
     assert "plain: generation 2 answers (version 1 " in shown and "is compared with the one before" in shown, shown
+    steps, whole = shown.splitlines()[-1].removeprefix("plain: ").split("; ")
+    taken = [step.split(" in ") for step in steps.split(", ")]
+    assert [step for step, _ in taken] == ["checked", "compiled", "loaded", "started", "warmed up", "swapped"], shown
+    assert sum(map(milliseconds, (took for _, took in taken))) <= milliseconds(whole.removesuffix(" with the way there")), shown
     assert answering(server) == 2
     first, second = rows(command(server, "history", "plain"))
     assert (first[0], first[2], second[0], second[2], second[4]) == ("1", "start", "2", command.protocol, "watched")

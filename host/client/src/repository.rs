@@ -30,7 +30,7 @@ pub struct Parcel {
 }
 
 /// One load of a model and what became of it, as the server remembers it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Generation {
     pub number: u64,
     /// Microseconds since the Unix epoch.
@@ -40,6 +40,8 @@ pub struct Generation {
     /// `watched`, `serving`, `retired`, `rolled_back` or `failed`.
     pub state: String,
     pub reason: String,
+    /// What the load consisted of, in its order, with the time that it took; empty where the server does not say.
+    pub steps: Vec<(String, Duration)>,
 }
 
 /// One version of it.

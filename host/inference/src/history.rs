@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use crate::LoadTimes;
+
 /// The generations of one model that are remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelHistory {
@@ -24,6 +26,8 @@ pub struct GenerationRecord {
     /// The versions that were loaded, with the BLAKE3 hash of each one's own file where that is known.
     pub versions: Vec<(u64, Option<String>)>,
     pub state: GenerationState,
+    /// How long the steps of the load took, those that were taken.
+    pub times: LoadTimes,
 }
 
 /// What became of a generation.

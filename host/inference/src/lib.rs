@@ -17,6 +17,7 @@ mod external_memory;
 mod generation;
 mod history;
 mod load;
+mod load_clock;
 mod parameters;
 mod request;
 mod reshapes;
@@ -47,6 +48,7 @@ pub use crate::{
     generation::{Generation, SwapGuardSettings, Tally},
     history::{GenerationRecord, GenerationState, ModelHistory},
     load::LoadOverrides,
+    load_clock::{LoadClock, LoadStep, LoadTimes},
     parameters::{ParameterValue, Parameters},
     request::{CallChain, CheckedRequest, InferRequest, NamedTensor, SequenceFlags, SequenceId},
     reshapes::Reshapes,

@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    DecisionLog, Generation, InferError, InferRequest, LoadOverrides, ModelConfig, ModelHistory, ModelStatistics,
-    RepositoryAgents, ResponseStream, Signature,
+    DecisionLog, Generation, InferError, InferRequest, LoadClock, LoadOverrides, ModelConfig, ModelHistory,
+    ModelStatistics, RepositoryAgents, ResponseStream, Signature,
 };
 
 /// Stands between a namespace and a name where a model of one namespace is asked for: `/models/a::digits`.
@@ -204,6 +204,8 @@ pub struct ModelSource {
     /// The version's directory: the model's own file.
     pub version_directory: PathBuf,
     pub config: ModelConfig,
+    /// What each step takes.
+    pub clock: LoadClock,
 }
 
 /// Life of the process as health checks see it.

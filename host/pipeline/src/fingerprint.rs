@@ -177,7 +177,7 @@ fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    use nereid_inference::{ModelIdentity, config::InstanceGroup};
+    use nereid_inference::{LoadClock, ModelIdentity, config::InstanceGroup};
     use tempfile::TempDir;
 
     use super::*;
@@ -198,6 +198,7 @@ mod tests {
             model_directory: directory.path().to_owned(),
             version_directory: directory.path().join("1"),
             config: ModelConfig::default(),
+            clock: LoadClock::default(),
         }
     }
 

@@ -10,9 +10,9 @@ use std::{
 
 use nereid_backend::Backend;
 use nereid_inference::{
-    CheckedRequest, DecisionLog, Generation, InferError, InferRequest, ModelConfig, ModelIdentity, ModelSource,
-    ModelStatistics, Reshapes, ResponseObserver, ResponseSender, ResponseStream, SequenceId, ServedModel, Signature,
-    SwapGuardSettings, Tally, response_channel,
+    CheckedRequest, DecisionLog, Generation, InferError, InferRequest, LoadStep, ModelConfig, ModelIdentity,
+    ModelSource, ModelStatistics, Reshapes, ResponseObserver, ResponseSender, ResponseStream, SequenceId, ServedModel,
+    Signature, SwapGuardSettings, Tally, response_channel,
 };
 use nereid_memory::HugePages;
 use nereid_scheduler::{Observer, Scheduler, SchedulerSettings, on_cores};
@@ -80,8 +80,7 @@ impl BackendModel {
         let guard = swap_guard::settings(&source.config, backend.guards_swaps())?;
         let signature = Signature::from_config(&source.config)?;
         let reshapes = Reshapes::of(&source.config);
-        let labels = OutputLabels::read(&source)?;
-        let warmup = Warmup::read(&source)?;
+        let (labels, warmup) = (OutputLabels::read(&source)?, Warmup::read(&source)?);
         let LoaderSettings { telemetry, rules, runtime, limits, cache, memory, .. } = loader;
         let settings = SchedulerSettings {
             rate_limiter: rules.rate_limiter.clone(),
@@ -97,7 +96,7 @@ impl BackendModel {
         // What a backend shares between instances, threads of a library for example, works where they do.
         let loaded = on_cores(shared_cores(&wanted, &rules.host_policies)?.as_ref(), || {
             let _within = runtime.enter();
-            backend.load(&source)
+            source.clock.time(LoadStep::Load, || backend.load(&source))
         })??;
         memory.iter_mut().for_each(MemoryUse::shared_part_is_loaded);
         let warmup = warmup.with_traffic(shelf.requests(), &source)?;
@@ -113,6 +112,7 @@ impl BackendModel {
             telemetry: telemetry.clone(),
             runtime: runtime.clone(),
             warmed: Mutex::default(),
+            clock: source.clock.clone(),
         };
         let described = description(&wanted);
         let roster = Roster::start(wanted, maker, |instances| Scheduler::start(settings, instances, observer))?;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use nereid_backend::{Instance, LoadedModel};
-use nereid_inference::{InferError, MemoryUsage, ModelConfig};
+use nereid_inference::{InferError, LoadClock, LoadStep, MemoryUsage, ModelConfig};
 use nereid_memory::Warmed;
 use nereid_scheduler::{InstanceId, NewInstance, Scheduler, on_cores};
 use nereid_telemetry::Telemetry;
@@ -31,6 +31,8 @@ pub(crate) struct Maker {
     pub(crate) runtime: Handle,
     /// What the warm-up of the instances has shown.
     pub(crate) warmed: Mutex<Warmed>,
+    /// What the first of them take.
+    pub(crate) clock: LoadClock,
 }
 
 /// Where an instance is.
@@ -59,9 +61,10 @@ impl Maker {
         let cores = wanted.cores(&self.rules.host_policies)?;
         let made = on_cores(cores.as_ref(), || {
             let _within = self.runtime.enter();
-            let mut instance = self.loaded.new_instance(&wanted.spec)?;
+            let mut instance = self.clock.time(LoadStep::Start, || self.loaded.new_instance(&wanted.spec))?;
             if !wanted.nature.passive {
-                let warmed = self.warmup.run(&mut instance, &self.runtime)?;
+                let warm_up = || self.warmup.run(&mut instance, &self.runtime);
+                let warmed = self.clock.time(LoadStep::WarmUp, warm_up)?;
                 let mut most = self.warmed.lock();
                 *most = most.max(warmed);
             }

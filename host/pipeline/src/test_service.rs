@@ -7,8 +7,8 @@ use nereid_backend::{
     fake::{FakeBackend, FakeBehaviour},
 };
 use nereid_inference::{
-    InferError, InferRequest, InferResponse, InferenceService, ModelConfig, ModelIdentity, ModelLoader, ModelSource,
-    NamedTensor, ServedModel, ServerState, ServiceHandle,
+    InferError, InferRequest, InferResponse, InferenceService, LoadClock, ModelConfig, ModelIdentity, ModelLoader,
+    ModelSource, NamedTensor, ServedModel, ServerState, ServiceHandle,
     config::{EnsembleScheduling, EnsembleStep, ModelInput, ModelOutput, Scheduling},
 };
 use nereid_memory::MemoryBudget;
@@ -128,6 +128,7 @@ pub(crate) fn source(config: ModelConfig) -> ModelSource {
         model_directory: PathBuf::from("nowhere"),
         version_directory: PathBuf::from("nowhere/1"),
         config,
+        clock: LoadClock::default(),
     }
 }
 

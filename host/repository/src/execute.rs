@@ -9,12 +9,12 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use nereid_inference::{Generation, InferError, ServedModel};
+use nereid_inference::{Generation, InferError, LoadStep, ServedModel};
 use nereid_sync::{Condvar, Mutex};
 
 use crate::{
     Repository,
-    book::{FinishedLoad, Loaded, Made, Retired, reason},
+    book::{Book, FinishedLoad, Loaded, Made, Retired, reason},
     ensembles,
     guard::guarded,
     model_id::ModelId,
@@ -106,7 +106,7 @@ impl Repository {
         let (source, origin) = (prepared.source.clone(), origin.clone());
         let (at, now) = (SystemTime::now(), Instant::now());
         let finished = FinishedLoad { members, source, loaded, origin, at, now };
-        self.change(|book| book.finish_load(name, finished));
+        self.finish(prepared, finished);
         // After the change: what they are told is so.
         if loads > 0 {
             tell_agents(prepared, outcome.is_ok());
@@ -115,6 +115,25 @@ impl Repository {
             self.swap_bell.ring();
         }
         outcome
+    }
+
+    /// Requests find what was loaded, if that went well; the history, when it remembers this load, is told how long that took.
+    fn finish(&self, prepared: &Prepared, finished: FinishedLoad) {
+        let (id, mut is_remembered) = (&prepared.id, false);
+        let has_failed = finished.loaded.iter().any(|(_, result)| result.is_err());
+        let finish = |book: &mut Book| {
+            let before = book.load_count(id);
+            let retired = book.finish_load(id, finished);
+            is_remembered = book.load_count(id) > before;
+            retired
+        };
+        match has_failed {
+            true => self.change(finish),
+            false => prepared.clock.time(LoadStep::Swap, || self.change(finish)),
+        }
+        if is_remembered {
+            self.book.lock().note_times(id, prepared.clock.times());
+        }
     }
 
     /// Takes every step. Instances are changed last, when nothing else can fail: a generation that serves is not loaded

@@ -2,7 +2,9 @@
 
 use std::{path::Path, sync::Arc};
 
-use nereid_inference::{AgentedLoad, AgentedModel, InferError, ModelConfig, ModelIdentity, ModelLoader, ModelSource};
+use nereid_inference::{
+    AgentedLoad, AgentedModel, InferError, LoadClock, LoadStep, ModelConfig, ModelIdentity, ModelLoader, ModelSource,
+};
 
 use crate::{
     config_file, defaults, guard::guarded, layout, model_id::ModelId, platform, source::Source, unserved, validate,
@@ -20,6 +22,7 @@ pub(crate) struct Prepared {
     pub(crate) versions: Vec<u64>,
     /// What was found and not used.
     pub(crate) warnings: Vec<String>,
+    pub(crate) clock: LoadClock,
 }
 
 /// Reads, completes and checks.
@@ -28,9 +31,19 @@ pub(crate) struct Prepared {
 /// Whatever makes the model impossible to load, short of its file.
 pub(crate) fn prepare(
     id: &ModelId,
-    mut source: Source,
+    source: Source,
     auto_complete: bool,
     loader: &dyn ModelLoader,
+) -> Result<Prepared, InferError> {
+    let clock = LoadClock::default();
+    clock.time(LoadStep::Check, || prepare_by(clock.clone(), id, source, (auto_complete, loader)))
+}
+
+fn prepare_by(
+    clock: LoadClock,
+    id: &ModelId,
+    mut source: Source,
+    (auto_complete, loader): (bool, &dyn ModelLoader),
 ) -> Result<Prepared, InferError> {
     let name = &*id.name;
     let written = match &source.given {
@@ -49,7 +62,7 @@ pub(crate) fn prepare(
     unserved::refuse(&config)?;
     source.agents = ask_agents(id, &source, &config, loader)?;
     let (versions, warnings) = choose_versions(&config, source.served_directory())?;
-    let mut prepared = Prepared { id: id.clone(), source: Arc::new(source), config, versions, warnings };
+    let mut prepared = Prepared { id: id.clone(), source: Arc::new(source), config, versions, warnings, clock };
     if auto_complete && prepared.config.platform != platform::ENSEMBLE && prepared.config.ensemble().is_none() {
         complete(&mut prepared, loader)?;
     }
@@ -129,6 +142,7 @@ impl Prepared {
             model_directory: directory.to_owned(),
             version_directory: directory.join(version.to_string()),
             config: self.config.clone(),
+            clock: self.clock.clone(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use nereid_inference::{ModelConfig, ServedModel};
+use nereid_inference::{LoadClock, ModelConfig, ServedModel};
 
 use crate::{model_id::ModelId, prepare::Prepared, source::Source};
 
@@ -33,8 +33,8 @@ impl Standing {
     /// What is served, as if it had been prepared again: nothing about it has changed.
     pub(crate) fn prepared(self, id: &ModelId) -> Prepared {
         let config = self.served.values().next_back().map(|served| served.config().clone()).unwrap_or_default();
-        let id = id.clone();
-        Prepared { id, source: self.source, config, versions: self.served.into_keys().collect(), warnings: Vec::new() }
+        let (id, versions) = (id.clone(), self.served.into_keys().collect());
+        Prepared { id, source: self.source, config, versions, warnings: Vec::new(), clock: LoadClock::default() }
     }
 
     /// What is to be done for `prepared` to be served in `version`.

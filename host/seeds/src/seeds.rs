@@ -15,8 +15,11 @@ use std::{
 
 use crate::Random;
 
-/// A seed takes about a millisecond. One that takes this long has found a policy that turns in a circle.
-const SEED_MAX: Duration = Duration::from_secs(20);
+/// A seed takes about a millisecond. One that is the same at so many looks has found a policy that turns in a circle.
+const LOOKS_MAX: u32 = 20;
+
+/// Between two looks. Time in which the whole process is stopped, by a debugger or for somebody else's measurement, is one look.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Simulates seeds `0..count`, each from the same start of the virtual time.
 ///
@@ -59,10 +62,11 @@ fn run(count: u64, simulate: impl Fn(u64) + std::panic::RefUnwindSafe) {
 
 /// A thread that turns in a circle cannot be stopped; the process can.
 fn end_if_it_hangs(current: &AtomicU64, is_over: &Receiver<()>) {
-    let mut last = None;
-    while is_over.recv_timeout(SEED_MAX) == Err(RecvTimeoutError::Timeout) {
+    let (mut last, mut looks) = (None, 0);
+    while is_over.recv_timeout(LOOK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
         let seed = current.load(Ordering::Relaxed);
-        if last.replace(seed) == Some(seed) {
+        looks = if last.replace(seed) == Some(seed) { looks + 1 } else { 0 };
+        if looks == LOOKS_MAX {
             // Not `eprintln`, which a test keeps for a report that this one never gives.
             let _ = writeln!(std::io::stderr(), "seed {seed} hangs: replay it with NEREID_SEED={seed}");
             process::abort();

@@ -136,7 +136,7 @@ pub(crate) mod tests {
 
     use std::path::Path;
 
-    use nereid_inference::{ModelConfig, ModelIdentity};
+    use nereid_inference::{LoadClock, ModelConfig, ModelIdentity};
 
     use super::*;
 
@@ -150,6 +150,7 @@ pub(crate) mod tests {
             model_directory: models.clone(),
             version_directory: models,
             config: ModelConfig { name: name.into(), default_model_filename, ..ModelConfig::default() },
+            clock: LoadClock::default(),
         };
         let search = vec![workspace.join(".nereid/onnxruntime")];
         let settings = OnnxSettings { library: None, search, default_max_batch_size: 4 };

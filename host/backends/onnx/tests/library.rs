@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 
 use nereid_backend::Backend;
 use nereid_backend_onnx::{OnnxBackend, OnnxSettings};
-use nereid_inference::{ErrorKind, InferError, ModelConfig, ModelIdentity, ModelSource};
+use nereid_inference::{ErrorKind, InferError, LoadClock, ModelConfig, ModelIdentity, ModelSource};
 
 /// The smallest library that `ort` takes for an ONNX Runtime: it only tells its version.
 const OLD_LIBRARY: &str = r#"
@@ -25,6 +25,7 @@ fn load_error(settings: OnnxSettings) -> Option<InferError> {
         version_directory: model_directory.clone(),
         model_directory,
         config,
+        clock: LoadClock::default(),
     };
     OnnxBackend::new(settings).complete_config(&source).err()
 }

@@ -11,7 +11,7 @@ use std::{
 
 use nereid_backend::{Backend, LibrarySearch};
 use nereid_backend_openvino::{OpenvinoBackend, OpenvinoSettings};
-use nereid_inference::{ErrorKind, InferError, ModelConfig, ModelIdentity, ModelSource};
+use nereid_inference::{ErrorKind, InferError, LoadClock, ModelConfig, ModelIdentity, ModelSource};
 
 /// Where all functions that the backend looks for are named.
 const FUNCTIONS: &str = include_str!("../src/ffi/functions.rs");
@@ -25,6 +25,7 @@ fn load_error(library: &Path) -> InferError {
         model_directory: version_directory.clone(),
         version_directory,
         config,
+        clock: LoadClock::default(),
     };
     let search = LibrarySearch { library: Some(library.into()), folders: vec![] };
     let backend = OpenvinoBackend::new(OpenvinoSettings { search, default_max_batch_size: 4 });

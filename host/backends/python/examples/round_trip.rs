@@ -16,7 +16,7 @@ use std::{
 
 use nereid_backend::{Backend as _, Batch, BlockingInstance, Instance, InstanceSpec};
 use nereid_backend_python::{LAUNCH_VERB, PythonBackend, PythonLimits, PythonPorts, PythonSettings, launch};
-use nereid_inference::{InferRequest, ModelIdentity, ModelSource, NamedTensor, Signature, response_channel};
+use nereid_inference::{InferRequest, LoadClock, ModelIdentity, ModelSource, NamedTensor, Signature, response_channel};
 use nereid_tensor::Tensor;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -135,6 +135,7 @@ impl Runner {
             model_directory: directory.path().into(),
             version_directory,
             config,
+            clock: LoadClock::default(),
         })?;
         let spec = InstanceSpec { name: "round_trip_0".into(), kind: Default::default(), device_id: 0 };
         match model.new_instance(&spec)? {

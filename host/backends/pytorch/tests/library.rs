@@ -12,7 +12,7 @@ use std::{
 use nereid_backend::{Backend, LibrarySearch};
 use nereid_backend_pytorch::{PytorchBackend, PytorchSettings};
 use nereid_inference::{
-    ErrorKind, InferError, ModelConfig, ModelIdentity, ModelSource,
+    ErrorKind, InferError, LoadClock, ModelConfig, ModelIdentity, ModelSource,
     config::{ModelInput, ModelOutput},
 };
 use nereid_tensor::DataType;
@@ -39,6 +39,7 @@ fn load_error(library: &Path) -> InferError {
         model_directory: version_directory.clone(),
         version_directory,
         config,
+        clock: LoadClock::default(),
     };
     let search = LibrarySearch { library: Some(library.into()), folders: vec![] };
     PytorchBackend::new(PytorchSettings { search, trusted_folders: vec![] }).load(&source).err().unwrap()

@@ -88,7 +88,7 @@ pub(crate) mod fixture {
 
     use nereid_backend::Backend;
     use nereid_inference::{
-        ModelIdentity, ModelSource,
+        LoadClock, ModelIdentity, ModelSource,
         config::{ModelInput, ModelOutput},
     };
 
@@ -113,7 +113,13 @@ pub(crate) mod fixture {
         let (inputs, outputs) = (inputs.iter().map(input).collect(), outputs.iter().map(output).collect());
         let config = ModelConfig { name: "m".into(), inputs, outputs, ..ModelConfig::default() };
         let identity = ModelIdentity::new("m", 1);
-        ModelSource { identity, model_directory: "m".into(), version_directory: "m/1".into(), config }
+        ModelSource {
+            identity,
+            model_directory: "m".into(),
+            version_directory: "m/1".into(),
+            config,
+            clock: LoadClock::default(),
+        }
     }
 
     pub(crate) fn load_error(backend: &dyn Backend, source: &ModelSource) -> String {

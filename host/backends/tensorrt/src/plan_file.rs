@@ -135,7 +135,7 @@ fn kind_of(header: &[u8]) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use nereid_inference::{ErrorKind, ModelConfig, ModelIdentity};
+    use nereid_inference::{ErrorKind, LoadClock, ModelConfig, ModelIdentity};
 
     use super::*;
 
@@ -154,6 +154,7 @@ mod tests {
             model_directory: directory.path().into(),
             version_directory: directory.path().into(),
             config: ModelConfig { name: "m".into(), ..ModelConfig::default() },
+            clock: LoadClock::default(),
         };
         (directory, source)
     }

@@ -10,7 +10,7 @@ use std::{
 use nereid_backend::{Backend, LibrarySearch};
 use nereid_backend_tensorrt::{TensorrtBackend, TensorrtSettings};
 use nereid_gpu::Gpus;
-use nereid_inference::{ErrorKind, InferError, ModelConfig, ModelIdentity, ModelSource};
+use nereid_inference::{ErrorKind, InferError, LoadClock, ModelConfig, ModelIdentity, ModelSource};
 
 /// A plan's header is all that is read of it.
 fn load_error(library: &Path) -> Option<InferError> {
@@ -22,6 +22,7 @@ fn load_error(library: &Path) -> Option<InferError> {
         model_directory: directory.path().into(),
         version_directory: directory.path().into(),
         config: ModelConfig { name: "m".into(), ..ModelConfig::default() },
+        clock: LoadClock::default(),
     };
     let search = LibrarySearch { library: Some(library.into()), folders: vec![] };
     let settings = TensorrtSettings { search, version_compatible: false };

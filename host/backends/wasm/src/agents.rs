@@ -13,7 +13,8 @@ use std::{
 };
 
 use nereid_inference::{
-    AgentedLoad, AgentedModel, InferError, ModelConfig, ModelIdentity, ModelSource, RepositoryAgents, Signature,
+    AgentedLoad, AgentedModel, InferError, LoadClock, ModelConfig, ModelIdentity, ModelSource, RepositoryAgents,
+    Signature,
 };
 use nereid_plugin::{
     AgentAction, AgentPlace, AgentTask, CompiledPlugin, FolderGrant, Grants, LifeSettings, Plugin, PluginKind,
@@ -126,6 +127,7 @@ impl WasmAgents {
             model_directory: directory.clone(),
             version_directory: directory,
             config: ModelConfig { name: name.to_owned(), ..ModelConfig::default() },
+            clock: LoadClock::default(),
         };
         let (limits, grants) = self.backend.settle(&source)?;
         Ok(Agent { backend: self.backend.clone(), name: name.to_owned(), compiled, limits, grants, parameters })

@@ -11,7 +11,8 @@ use std::{
 
 use nereid_backend::{Backend, BatchForms, LoadedModel};
 use nereid_inference::{
-    ControlHandle, InferError, ModelConfig, ModelIdentity, ModelSource, NAMESPACE_SEPARATOR, ServiceHandle, Signature,
+    ControlHandle, InferError, LoadStep, ModelConfig, ModelIdentity, ModelSource, NAMESPACE_SEPARATOR, ServiceHandle,
+    Signature,
 };
 use nereid_plugin::{
     CallListener, CompiledPlugin, Grants, LifeSettings, Plugin, PluginEngine, PluginError, PluginKind, PluginLimits,
@@ -159,7 +160,8 @@ impl WasmBackend {
     }
 
     fn compile(&self, source: &ModelSource) -> Result<CompiledPlugin, InferError> {
-        self.compile_file(&source.version_directory.join(file_name(&source.config)))
+        let path = source.version_directory.join(file_name(&source.config));
+        source.clock.time(LoadStep::Compile, || self.compile_file(&path))
     }
 
     /// Compiles what lies there, or finds it compiled.

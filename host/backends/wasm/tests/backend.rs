@@ -17,7 +17,7 @@ use nereid_backend::{
 };
 use nereid_backend_wasm::{Ceiling, PluginPolicy, PluginPorts, PluginSettings, WasmBackend};
 use nereid_inference::{
-    ErrorKind, InferError, InferRequest, InferResponse, MemoryKind, ModelConfig, ModelIdentity, ModelSource,
+    ErrorKind, InferError, InferRequest, InferResponse, LoadClock, MemoryKind, ModelConfig, ModelIdentity, ModelSource,
     NamedTensor, Signature, TensorSpec,
     config::{InstanceKind, ModelInput, ModelOutput},
     response_channel,
@@ -55,6 +55,7 @@ fn source(bytes: &[u8], config: ModelConfig) -> (TempDir, ModelSource) {
         model_directory: directory.path().to_owned(),
         version_directory,
         config,
+        clock: LoadClock::default(),
     };
     (directory, source)
 }

@@ -1,5 +1,7 @@
 //! Loads with files, history and the way back, over gRPC: the first with Triton's RPCs, the others with Nereid's own.
 
+use std::time::Duration;
+
 use nereid_inference::IndexEntry;
 use nereid_protocol::grpc::{
     generations::{Generation as GenerationMessage, HistoryRequest, RollBackRequest},
@@ -90,6 +92,7 @@ impl From<GenerationMessage> for Generation {
             versions: versions.collect(),
             state: message.state,
             reason: message.reason,
+            steps: message.steps.into_iter().map(|step| (step.name, Duration::from_micros(step.time_us))).collect(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Loads with files, history and the way back, over HTTP.
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use nereid_inference::IndexEntry;
 use serde::Deserialize;
@@ -30,6 +32,14 @@ struct GenerationRow {
     versions: Vec<VersionRow>,
     state: String,
     reason: String,
+    #[serde(default)]
+    steps: Vec<StepRow>,
+}
+
+#[derive(Deserialize)]
+struct StepRow {
+    name: String,
+    time_us: u64,
 }
 
 #[derive(Deserialize)]
@@ -111,8 +121,9 @@ impl HttpClient {
 impl From<GenerationRow> for Generation {
     fn from(row: GenerationRow) -> Self {
         let version = |VersionRow { version, blake3 }| GenerationVersion { version, blake3 };
-        let GenerationRow { generation, time_us, requested_by, versions, state, reason } = row;
+        let GenerationRow { generation, time_us, requested_by, versions, state, reason, steps } = row;
         let versions = versions.into_iter().map(version).collect();
-        Self { number: generation, time_us, requested_by, versions, state, reason }
+        let steps = steps.into_iter().map(|step| (step.name, Duration::from_micros(step.time_us))).collect();
+        Self { number: generation, time_us, requested_by, versions, state, reason, steps }
     }
 }

@@ -11,8 +11,9 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use nereid_inference::{
     GenerationRecord, GenerationState, IndexEntry, InferError, InferRequest, InferResponse, InferenceService,
-    LoadOverrides, ModelConfig, ModelControl, ModelHistory, ModelIdentity, ModelState, ModelStatistics, ResponseSender,
-    ResponseStream, ServedModel, ServerState, Signature, TensorSpec, config::TransactionPolicy, response_channel,
+    LoadOverrides, LoadStep, ModelConfig, ModelControl, ModelHistory, ModelIdentity, ModelState, ModelStatistics,
+    ResponseSender, ResponseStream, ServedModel, ServerState, Signature, TensorSpec, config::TransactionPolicy,
+    response_channel,
 };
 use nereid_shared_memory::{SharedMemory, SharedMemorySettings};
 use nereid_telemetry::ServerDiagnostics;
@@ -228,6 +229,7 @@ impl ModelControl for ControlDouble {
             is_override: true,
             versions: vec![(1, Some("ab12".to_owned())), (2, None)],
             state: GenerationState::RolledBack { reason: "it was bad".to_owned() },
+            times: [(LoadStep::Compile, Duration::from_millis(2))].into(),
         };
         Ok(vec![ModelHistory { model: name.to_owned(), generations: vec![record] }])
     }

@@ -111,7 +111,8 @@ async fn decisions_are_of_every_ready_version_or_of_one() {
 async fn generations_are_shown_and_the_one_before_can_be_had_back() {
     let history = concat!(
         r#"{"models":[{"name":"m","generations":[{"generation":3,"time_us":5000000,"requested_by":"http","override":true,"#,
-        r#""versions":[{"version":"1","blake3":"ab12"},{"version":"2"}],"state":"rolled_back","reason":"it was bad"}]}]}"#
+        r#""versions":[{"version":"1","blake3":"ab12"},{"version":"2"}],"state":"rolled_back","reason":"it was bad","#,
+        r#""steps":[{"name":"compiled","time_us":2000}]}]}]}"#
     );
     check("GET /v2/debug/models/m/generations", "", (200, history)).await;
     check("POST /v2/debug/models/m/generations", "", (405, r#"{"error":"Method Not Allowed"}"#)).await;

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use nereid_backend::fake::FakeBehaviour;
 use nereid_inference::{
-    InferRequest, ModelConfig, ModelIdentity, SequenceFlags, SequenceId, ServedModel, config::Scheduling,
+    InferRequest, LoadClock, ModelConfig, ModelIdentity, SequenceFlags, SequenceId, ServedModel, config::Scheduling,
 };
 
 use super::*;
@@ -14,7 +14,16 @@ fn source(state: StateSpec, model_directory: PathBuf) -> (ModelSource, SequenceB
     let sequences = SequenceBatching { states: vec![state], ..SequenceBatching::default() };
     let config = ModelConfig { name: "m".into(), max_batch_size: 4, ..ModelConfig::default() };
     let identity = ModelIdentity::new("m", 1);
-    (ModelSource { identity, version_directory: model_directory.join("1"), model_directory, config }, sequences)
+    (
+        ModelSource {
+            identity,
+            version_directory: model_directory.join("1"),
+            model_directory,
+            config,
+            clock: LoadClock::default(),
+        },
+        sequences,
+    )
 }
 
 fn state(initial: &[InitialState]) -> StateSpec {

@@ -1,6 +1,6 @@
 //! The generations of models as JSON: a document of ours, for people who ask what was changed.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use nereid_inference::{GenerationRecord, ModelHistory};
 use serde::Serialize;
@@ -29,6 +29,13 @@ struct Row<'a> {
     versions: Vec<VersionRow<'a>>,
     state: &'static str,
     reason: &'a str,
+    steps: Vec<StepRow>,
+}
+
+#[derive(Serialize)]
+struct StepRow {
+    name: &'static str,
+    time_us: u64,
 }
 
 #[derive(Serialize)]
@@ -48,11 +55,11 @@ pub fn encode_history(histories: &[ModelHistory]) -> Vec<u8> {
 }
 
 fn row(record: &GenerationRecord) -> Row<'_> {
-    let GenerationRecord { number, at, requested_by, is_override, versions, state } = record;
+    let GenerationRecord { number, at, requested_by, is_override, versions, state, times } = record;
     let since_epoch = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     Row {
         generation: *number,
-        time_us: u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX),
+        time_us: micros(since_epoch),
         requested_by,
         is_override: *is_override,
         versions: versions
@@ -61,5 +68,10 @@ fn row(record: &GenerationRecord) -> Row<'_> {
             .collect(),
         state: state.name(),
         reason: state.reason(),
+        steps: times.iter().map(|(step, took)| StepRow { name: step.name(), time_us: micros(*took) }).collect(),
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use nereid_inference::{GenerationState, ModelConfig, ModelHistory, ServedModel};
+use nereid_inference::{GenerationState, LoadTimes, ModelConfig, ModelHistory, ServedModel};
 
 use super::{
     Book, Retired,
@@ -44,6 +44,18 @@ impl Book {
     pub(crate) fn gone(&self, retired: &Retired) -> Retired {
         let is_kept = |served: &Arc<dyn ServedModel>| self.models.values().any(|model| model.refers_to(served));
         retired.iter().filter(|served| !is_kept(served)).cloned().collect()
+    }
+
+    /// Loads of the model so far that its history tells of.
+    pub(crate) fn load_count(&self, id: &ModelId) -> u64 {
+        self.models.get(id).map_or(0, |model| model.history.loads())
+    }
+
+    /// How long the steps of its last load took.
+    pub(crate) fn note_times(&mut self, id: &ModelId, times: LoadTimes) {
+        if let Some(model) = self.models.get_mut(id) {
+            model.history.set_times(times);
+        }
     }
 
     /// Whether a look has anything to look at.

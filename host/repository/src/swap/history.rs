@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::SystemTime};
 
-use nereid_inference::{GenerationRecord, GenerationState};
+use nereid_inference::{GenerationRecord, GenerationState, LoadTimes};
 
 use crate::swap::Origin;
 
@@ -34,8 +34,21 @@ impl History {
         }
         let number = self.loads;
         let Origin { requested_by, is_override, .. } = origin.clone();
-        self.records.push_back(GenerationRecord { number, at, requested_by, is_override, versions, state });
+        let times = LoadTimes::new();
+        self.records.push_back(GenerationRecord { number, at, requested_by, is_override, versions, state, times });
         number
+    }
+
+    /// Loads so far.
+    pub(crate) fn loads(&self) -> u64 {
+        self.loads
+    }
+
+    /// How long the last load took.
+    pub(crate) fn set_times(&mut self, times: LoadTimes) {
+        if let Some(last) = self.records.back_mut() {
+            last.times = times;
+        }
     }
 
     /// Something has become of the generation of that number.

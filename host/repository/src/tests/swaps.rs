@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use nereid_inference::{GenerationState, InferRequest, SequenceFlags, SequenceId, SwapGuardSettings, Tally};
+use nereid_inference::{GenerationState, InferRequest, LoadStep, SequenceFlags, SequenceId, SwapGuardSettings, Tally};
 
 use super::{fake::FakeLoader, *};
 use crate::model_id::ModelId;
@@ -110,6 +110,25 @@ fn a_generation_that_fares_well_stays_and_the_one_before_is_let_go() {
     story.fails(2);
     story.repository.look_at_swaps(now + SwapGuardSettings::DEFAULT.window * 2);
     assert_eq!((story.generation(), story.history()[1].clone()), (2, "2 request serving".to_owned()));
+}
+
+#[test]
+fn the_history_tells_which_steps_a_load_took_and_how_long() {
+    let story = Story::new(ControlMode::Explicit);
+    story.swap(2);
+    let times =
+        || story.repository.history("model").unwrap()[0].generations.iter().map(|load| load.times.clone()).collect();
+    let before: Vec<nereid_inference::LoadTimes> = times();
+    for times in &before {
+        assert_eq!(times.keys().copied().collect::<Vec<_>>(), [LoadStep::Check, LoadStep::Swap]);
+        assert!(times.values().all(|took| *took > Duration::ZERO));
+    }
+    story.repository.load("model", LoadOverrides::default()).unwrap();
+    assert_eq!(times(), before, "nothing has changed, so nothing was loaded");
+    story.write("error of its own", 20);
+    story.repository.load("model", LoadOverrides::default()).unwrap_err();
+    let failed = times().pop().unwrap();
+    assert_eq!(failed.keys().copied().collect::<Vec<_>>(), [LoadStep::Check], "what failed takes nobody's place");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
@@ -56,8 +56,11 @@ pub(super) fn run(arguments: &PushArguments) -> Result<ExitCode, ServerError> {
         let bytes: usize = parcel.files.values().map(Vec::len).sum();
         let size = nereid_workshop::bytes(bytes as u64);
         println!("{model}: {size} to {}, which compiles and tries it", arguments.remote.url());
+        let started = Instant::now();
         repository.push(model, &parcel).await.map_err(ServerError::Client)?;
+        let whole = started.elapsed();
         let generation = announce_served(&repository, model).await?;
+        generation.iter().for_each(|generation| println!("{model}: {}", took(generation, whole)));
         match generation {
             Some(generation) if arguments.watch && generation.state == WATCHED => {
                 watch(&repository, model, generation.number).await
@@ -101,6 +104,20 @@ pub(super) async fn announce_served(
     Ok(served)
 }
 
+/// How long each step took, and all of it with the way to the server and back.
+fn took(generation: &Generation, whole: Duration) -> String {
+    let step = |(name, took): &(String, Duration)| format!("{} in {}", name.replace('_', " "), shown(*took));
+    let steps: Vec<String> = generation.steps.iter().map(step).collect();
+    let steps = if steps.is_empty() { String::new() } else { format!("{}; ", steps.join(", ")) };
+    format!("{steps}{} with the way there", shown(whole))
+}
+
+/// In the unit that leaves one to three digits in front of the point.
+fn shown(took: Duration) -> String {
+    let seconds = took.as_secs_f64();
+    if seconds < 1.0 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.2} s") }
+}
+
 /// Until the guard's window is over, one way or the other.
 async fn watch(repository: &RemoteRepository, model: &str, number: u64) -> Result<ExitCode, ServerError> {
     loop {
@@ -121,5 +138,23 @@ async fn watch(repository: &RemoteRepository, model: &str, number: u64) -> Resul
                 return Ok(ExitCode::SUCCESS);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_told_in_their_order_and_a_server_that_does_not_know_them_is_no_matter() {
+        let milliseconds = Duration::from_millis;
+        let steps = vec![("compiled".to_owned(), milliseconds(1_250)), ("warmed_up".to_owned(), milliseconds(3))];
+        let mut generation = Generation { steps, ..Generation::default() };
+        assert_eq!(
+            took(&generation, milliseconds(1_300)),
+            "compiled in 1.25 s, warmed up in 3.0 ms; 1.30 s with the way there"
+        );
+        generation.steps.clear();
+        assert_eq!(took(&generation, milliseconds(20)), "20.0 ms with the way there");
     }
 }

@@ -84,6 +84,7 @@ mod tests {
             versions: vec![version("1", Some("0123456789abcdef")), version("2", None)],
             state: "serving".to_owned(),
             reason: String::new(),
+            steps: vec![],
         }
     }
 

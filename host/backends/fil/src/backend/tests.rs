@@ -10,7 +10,7 @@ use std::{
 
 use nereid_backend::{Batch, BlockingInstance, contract};
 use nereid_inference::{
-    ErrorKind, InferRequest, InferResponse, ModelIdentity, NamedTensor, Signature,
+    ErrorKind, InferRequest, InferResponse, LoadClock, ModelIdentity, NamedTensor, Signature,
     config::{DynamicBatching, InstanceGroup, ModelInput, ModelOutput, Scheduling},
     response_channel,
 };
@@ -33,6 +33,7 @@ fn source_of(file: &str, bytes: &[u8], parameters: &[(&str, &str)]) -> (tempfile
         model_directory: directory.path().into(),
         version_directory: directory.path().into(),
         config: ModelConfig { name: "m".into(), backend: "fil".into(), parameters, ..ModelConfig::default() },
+        clock: LoadClock::default(),
     };
     (directory, source)
 }

@@ -8,7 +8,7 @@ use std::{
 
 use nereid_backend::{Batch, contract};
 use nereid_inference::{
-    InferRequest, ModelIdentity, NamedTensor, ResponseStream, Signature,
+    InferRequest, LoadClock, ModelIdentity, NamedTensor, ResponseStream, Signature,
     config::{ModelInput, ModelOutput},
     response_channel,
 };
@@ -41,6 +41,7 @@ fn source(types: &[(DataType, DataType)], parameters: &[(&str, &str)]) -> ModelS
         model_directory: "echo".into(),
         version_directory: "echo/1".into(),
         config,
+        clock: LoadClock::default(),
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use nereid_backend::{Batch, Instance, InstanceSpec, contract};
 use nereid_inference::{
-    ErrorKind, InferRequest, InferResponse, MemoryKind, MemoryUsage, ModelIdentity, NamedTensor,
+    ErrorKind, InferRequest, InferResponse, LoadClock, MemoryKind, MemoryUsage, ModelIdentity, NamedTensor,
     config::{
         BatchInput, BatchInputKind, BatchOutput, DynamicBatching, InstanceGroup, InstanceKind, ModelInput, ModelOutput,
         Reshape, Scheduling,
@@ -50,6 +50,7 @@ fn source_of(model_file: &[u8], config: ModelConfig) -> (tempfile::TempDir, Mode
         model_directory: directory.path().into(),
         version_directory: directory.path().into(),
         config,
+        clock: LoadClock::default(),
     };
     (directory, source)
 }

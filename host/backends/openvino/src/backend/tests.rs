@@ -7,7 +7,7 @@ use std::{
 
 use nereid_backend::{Batch, LibrarySearch, contract};
 use nereid_inference::{
-    ErrorKind, InferRequest, InferResponse, ModelIdentity, NamedTensor, config::ModelInput, response_channel,
+    ErrorKind, InferRequest, InferResponse, LoadClock, ModelIdentity, NamedTensor, config::ModelInput, response_channel,
 };
 use nereid_tensor::{DataType, Shape, Tensor};
 
@@ -37,6 +37,7 @@ fn source(files: &[(&str, &str)], config: ModelConfig) -> (tempfile::TempDir, Mo
         model_directory: directory.path().into(),
         version_directory: directory.path().into(),
         config,
+        clock: LoadClock::default(),
     };
     (directory, source)
 }

@@ -6,7 +6,7 @@ use std::fs;
 
 use nereid_backend::contract::{self, ContractCase};
 use nereid_config::parse_text;
-use nereid_inference::NamedTensor;
+use nereid_inference::{LoadClock, NamedTensor};
 use nereid_tensor::{DataType, Tensor};
 
 use super::*;
@@ -32,7 +32,13 @@ fn source(text: &str, config: &str) -> (TempDir, ModelSource) {
     fs::write(version_directory.join(DEFAULT_MODEL_FILENAME), text).unwrap();
     let config = ModelConfig { name: "m".into(), ..parse_text("config.pbtxt", config).unwrap() };
     let identity = ModelIdentity::new("m", 1);
-    let source = ModelSource { identity, model_directory: directory.path().into(), version_directory, config };
+    let source = ModelSource {
+        identity,
+        model_directory: directory.path().into(),
+        version_directory,
+        config,
+        clock: LoadClock::default(),
+    };
     (directory, source)
 }
 

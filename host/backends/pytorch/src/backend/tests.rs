@@ -12,7 +12,7 @@ use std::{
 
 use nereid_backend::{Batch, LibrarySearch, contract};
 use nereid_inference::{
-    ErrorKind, InferRequest, InferResponse, ModelIdentity, NamedTensor,
+    ErrorKind, InferRequest, InferResponse, LoadClock, ModelIdentity, NamedTensor,
     config::{ModelInput, ModelOutput},
     response_channel,
 };
@@ -65,6 +65,7 @@ fn source_of(model_file: &[u8], config: ModelConfig) -> (tempfile::TempDir, Mode
         model_directory: directory.path().into(),
         version_directory: directory.path().into(),
         config,
+        clock: LoadClock::default(),
     };
     (directory, source)
 }

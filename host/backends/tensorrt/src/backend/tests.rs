@@ -7,7 +7,7 @@ use std::{
 };
 
 use nereid_backend::LibrarySearch;
-use nereid_inference::{ErrorKind, ModelIdentity, config::ModelInput};
+use nereid_inference::{ErrorKind, LoadClock, ModelIdentity, config::ModelInput};
 
 use super::*;
 
@@ -24,6 +24,7 @@ fn source(bytes: &[u8], config: ModelConfig) -> (tempfile::TempDir, ModelSource)
         model_directory: directory.path().into(),
         version_directory: directory.path().into(),
         config: ModelConfig { name: "m".into(), ..config },
+        clock: LoadClock::default(),
     };
     (directory, source)
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use nereid_inference::{ErrorKind, ModelConfig, ModelIdentity};
+use nereid_inference::{ErrorKind, LoadClock, ModelConfig, ModelIdentity};
 use nereid_seeds::{for_every_random, garbled};
 use tempfile::TempDir;
 
@@ -19,6 +19,7 @@ fn model() -> (TempDir, ModelSource) {
         model_directory: directory.path().to_owned(),
         version_directory,
         config: ModelConfig::default(),
+        clock: LoadClock::default(),
     };
     (directory, source)
 }

@@ -30,6 +30,7 @@ fn load_package(
         model_directory: directory.path().into(),
         version_directory: directory.path().into(),
         config,
+        clock: LoadClock::default(),
     })
 }
 
