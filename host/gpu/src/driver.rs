@@ -4,9 +4,9 @@
 //! know is whether they still belong to whoever names them; the types of this crate see to that.
 #![allow(unsafe_code)] // The C interface of the CUDA driver; every block says what it relies on.
 
-use std::{ffi::c_void, mem::MaybeUninit, ptr::NonNull};
+use std::{ffi::c_void, hint, mem::MaybeUninit, ptr::NonNull, sync::Arc};
 
-use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
+use cudarc::driver::{CudaContext, CudaGraph, CudaStream, DriverError, result, sys};
 
 /// Page-locked memory of the host, which belongs to whoever has this value.
 #[derive(Debug)]
@@ -19,6 +19,13 @@ pub(crate) struct PinnedMemory {
 unsafe impl Send for PinnedMemory {}
 // SAFETY: as above.
 unsafe impl Sync for PinnedMemory {}
+
+/// What a stream was told while it recorded, ready to be launched on that stream.
+pub(crate) struct Recording(CudaGraph);
+
+// SAFETY: the driver's graphs may be used by any thread, one at a time: this one has one owner, and is launched through an
+// exclusive borrow of it.
+unsafe impl Send for Recording {}
 
 // === impl PinnedMemory ===
 
@@ -51,6 +58,27 @@ impl PinnedMemory {
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, and the owner is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.address.as_ptr(), self.length_bytes) }
+    }
+}
+
+// === impl Recording ===
+
+impl Recording {
+    /// Has `stream` record what this thread tells it. What other threads do meanwhile does not disturb the recording.
+    pub(crate) fn begin(stream: &CudaStream) -> Result<(), DriverError> {
+        stream.begin_capture(sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
+    }
+
+    /// Ends what [`Self::begin`] began, and takes what was recorded. The stream works again, also when this fails.
+    pub(crate) fn end(stream: &Arc<CudaStream>) -> Result<Self, DriverError> {
+        let recorded = stream.end_capture(sys::CUgraphInstantiate_flags(0))?;
+        let invalidated = DriverError(sys::cudaError_enum::CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+        recorded.map(Self).ok_or(invalidated)
+    }
+
+    /// Tells the stream everything that was recorded, in one call.
+    pub(crate) fn launch(&mut self) -> Result<(), DriverError> {
+        self.0.launch()
     }
 }
 
@@ -121,6 +149,27 @@ pub(crate) fn copy_on_device(stream: &CudaStream, target: u64, source: u64, byte
     stream.context().bind_to_thread()?;
     // SAFETY: addresses are unified, so the driver finds the devices; it refuses what is not device memory of that length.
     unsafe { result::memcpy_dtod_async(target, source, bytes, stream.cu_stream()) }
+}
+
+/// Tells `stream` to write zeros.
+pub(crate) fn clear(stream: &CudaStream, target: u64, bytes: usize) -> Result<(), DriverError> {
+    stream.context().bind_to_thread()?;
+    // SAFETY: device memory has no type, and zeros are a value of every element type that is kept there; the driver refuses
+    // a target that is no device memory of that length.
+    unsafe { result::memset_d8_async(target, 0, bytes, stream.cu_stream()) }
+}
+
+/// Asks again and again until everything that `stream` was told is done: the thread sees the end at once, and keeps its
+/// processor until then.
+pub(crate) fn spin(stream: &CudaStream) -> Result<(), DriverError> {
+    stream.context().bind_to_thread()?;
+    loop {
+        // SAFETY: the stream is borrowed, so it is not destroyed yet.
+        match unsafe { sys::cuStreamQuery(stream.cu_stream()) }.result() {
+            Err(DriverError(sys::cudaError_enum::CUDA_ERROR_NOT_READY)) => hint::spin_loop(),
+            done => return done,
+        }
+    }
 }
 
 /// Maps memory that another process allocated on the device; the address and how many bytes are there.

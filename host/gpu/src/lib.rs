@@ -1,5 +1,5 @@
-//! CUDA devices: which there are, their memory, copies to and from it, streams, memory of other processes, and what the
-//! devices say of themselves.
+//! CUDA devices: which there are, their memory, copies to and from it, streams, recordings of them, memory of other processes, and
+//! what the devices say of themselves.
 //!
 //! Invariants: without a driver or a device there is an empty [`Gpus`] that says why, and nothing else of this crate can be
 //! reached; no call panics for want of a library. Memory that is handed out as a buffer is complete and stays allocated
@@ -12,6 +12,7 @@ mod allocation;
 mod driver;
 mod gpu;
 mod gpus;
+mod graph;
 mod ipc;
 mod owned;
 mod pinned;
@@ -24,6 +25,7 @@ pub use crate::{
     allocation::DeviceAllocation,
     gpu::{Gpu, MemoryInfo},
     gpus::{GpuSettings, Gpus},
+    graph::GpuGraph,
     ipc::{IPC_HANDLE_BYTES, IpcMemory},
     owned::OwnedMemory,
     pinned::PinnedUsage,

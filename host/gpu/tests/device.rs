@@ -51,6 +51,49 @@ fn parts_are_gathered_from_host_and_device_and_sliced() {
 }
 
 #[test]
+fn a_recording_is_done_with_what_its_memory_holds_when_it_is_launched() {
+    let Some((_gpus, gpu)) = gpu() else { return };
+    let stream = gpu.stream().unwrap().spinning(true);
+    let mut source = stream.allocate(500).unwrap();
+    stream.fill(&mut source, 0, &bytes(500).into()).unwrap();
+    let source = Arc::new(source);
+    let (view, mut target) = (Buffer::external_of_device(source.clone()), stream.allocate(1000).unwrap());
+    stream.clear(&mut target, 0..1000).unwrap();
+    stream.synchronise().unwrap();
+    let mut graph = stream.record(|| stream.fill(&mut target, 250, &view).map_err(|error| error.to_string())).unwrap();
+    assert_eq!(gpu.read(target.address(), 1000).unwrap(), vec![0; 1000], "it was done while it was recorded");
+    // Until here the stream keeps what it copies from.
+    stream.synchronise().unwrap();
+    drop(view);
+    let mut source = Arc::into_inner(source).unwrap();
+    for round in [1, 2] {
+        stream.fill(&mut source, 0, &vec![round; 500].into()).unwrap();
+        graph.launch().unwrap();
+        stream.synchronise().unwrap();
+        let expected = [vec![0; 250], vec![round; 500], vec![0; 250]].concat();
+        assert_eq!(gpu.read(target.address(), 1000).unwrap(), expected);
+    }
+    let error = stream.clear(&mut target, 900..1001).unwrap_err();
+    assert!(error.to_string().contains("bytes 900..1001 are not all in an allocation of 1000 bytes"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_recorded_is_an_error_and_the_stream_works_on() {
+    let Some((_gpus, gpu)) = gpu() else { return };
+    let stream = gpu.stream().unwrap();
+    let refused = stream.record(|| stream.synchronise().map_err(|error| error.to_string())).err().unwrap();
+    assert!(refused.to_string().contains("CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"), "{refused}");
+    let spoilt = stream.record(|| Ok(drop(stream.synchronise()))).err().unwrap();
+    assert!(spoilt.to_string().contains("what was recorded cannot be launched: "), "{spoilt}");
+    let told = stream.record(|| Err("no".to_owned())).err().unwrap();
+    assert_eq!(told.to_string(), format!("GPU {}: no", gpu.ordinal()));
+    let mut target = stream.allocate(10).unwrap();
+    stream.fill(&mut target, 0, &vec![7; 10].into()).unwrap();
+    stream.synchronise().unwrap();
+    assert_eq!(target.into_buffer().as_slice(), [7; 10]);
+}
+
+#[test]
 fn page_locked_memory_is_used_again_and_limited() {
     let Some(_) = gpu() else { return };
     let gpus = Gpus::discover(&GpuSettings { pinned_pool_bytes: 1 << 20, ..GpuSettings::default() });

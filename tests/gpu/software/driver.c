@@ -1,6 +1,7 @@
 /* A CUDA driver whose devices are memory of the host, for tests on machines without one: `run` builds it as libcuda.so.1.
  *
- * It has what the server and tritonclient use for memory, copies, streams and memory of other processes, and no kernels.
+ * It has what the server and tritonclient use for memory, copies, streams, recordings and memory of other processes, and
+ * one kernel, an addition, for the TensorRT of tensorrt.c.
  * Where the real driver leaves a choice it takes the one that forgives least:
  * - what a stream is told is done when somebody waits for it, and not before: a source that is gone by then, or a result
  *   that is used earlier, shows;
@@ -106,7 +107,12 @@ int cuGetErrorName(int error, const char **name) {
     case NO_DEVICE: *name = "CUDA_ERROR_NO_DEVICE"; return SUCCESS;
     case INVALID_DEVICE: *name = "CUDA_ERROR_INVALID_DEVICE"; return SUCCESS;
     case INVALID_CONTEXT: *name = "CUDA_ERROR_INVALID_CONTEXT"; return SUCCESS;
+    case ILLEGAL_STATE: *name = "CUDA_ERROR_ILLEGAL_STATE"; return SUCCESS;
+    case NOT_READY: *name = "CUDA_ERROR_NOT_READY"; return SUCCESS;
     case ILLEGAL_ADDRESS: *name = "CUDA_ERROR_ILLEGAL_ADDRESS"; return SUCCESS;
+    case CAPTURE_UNSUPPORTED: *name = "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"; return SUCCESS;
+    case CAPTURE_INVALIDATED: *name = "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"; return SUCCESS;
+    case CAPTURE_WRONG_THREAD: *name = "CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD"; return SUCCESS;
     default: *name = NULL; return INVALID_VALUE;
     }
 }
@@ -118,7 +124,12 @@ int cuGetErrorString(int error, const char **meaning) {
     case NO_DEVICE: *meaning = "no CUDA-capable device is detected"; return SUCCESS;
     case INVALID_DEVICE: *meaning = "invalid device ordinal"; return SUCCESS;
     case INVALID_CONTEXT: *meaning = "invalid device context"; return SUCCESS;
+    case ILLEGAL_STATE: *meaning = "the operation cannot be performed in the present state"; return SUCCESS;
+    case NOT_READY: *meaning = "device not ready"; return SUCCESS;
     case ILLEGAL_ADDRESS: *meaning = "an illegal memory access was encountered"; return SUCCESS;
+    case CAPTURE_UNSUPPORTED: *meaning = "operation not permitted when stream is capturing"; return SUCCESS;
+    case CAPTURE_INVALIDATED: *meaning = "operation failed due to a previous error during capture"; return SUCCESS;
+    case CAPTURE_WRONG_THREAD: *meaning = "attempt to terminate a thread-local capture sequence from another thread"; return SUCCESS;
     default: *meaning = NULL; return INVALID_VALUE;
     }
 }

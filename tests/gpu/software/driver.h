@@ -2,7 +2,9 @@
 #pragma once
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +21,12 @@ enum {
     NO_DEVICE = 100,
     INVALID_DEVICE = 101,
     INVALID_CONTEXT = 201,
+    ILLEGAL_STATE = 401,
+    NOT_READY = 600,
     ILLEGAL_ADDRESS = 700,
+    CAPTURE_UNSUPPORTED = 900,
+    CAPTURE_INVALIDATED = 901,
+    CAPTURE_WRONG_THREAD = 908,
 };
 
 struct context {
@@ -29,8 +36,41 @@ struct context {
 /* The calling thread's context. */
 extern _Thread_local struct context *current __attribute__((visibility("hidden")));
 
+/* Set in every address of a device; no processor follows such an address. */
+#define DEVICE_BIT (UINT64_C(1) << 62)
+
+typedef uint64_t device_address;
+
+/* One thing that a stream was told. The lengths of all but ADD are bytes; ADD adds to so many 32-bit floats. */
+struct work {
+    struct work *next;
+    enum { COPY, CLEAR, ADD, FREE } kind;
+    uint64_t target, source;
+    size_t length;
+    float addend;
+};
+
+struct stream;
+
+#pragma GCC visibility push(hidden)
+
+/* Of memory and streams. */
+extern pthread_mutex_t lock;
+
+/* Whether all of these bytes are memory of a device. The lock is held. */
+bool is_allocated(device_address address, size_t length);
+/* The lock is held. */
+int free_now(device_address address);
+
 /* Does what the streams of a device were told. */
-__attribute__((visibility("hidden"))) int finish_device(int on_device);
+int finish_device(int on_device);
+/* As above; the lock is held. */
+int finish_all(int on_device);
+int tell(struct stream *stream, struct work work);
+/* What cannot be recorded spoils the recording of the thread that calls it. Whether there was one. */
+bool spoils_recording(void);
+
+#pragma GCC visibility pop
 
 /* How many devices there are. */
 static inline int software_gpus(void) {

@@ -1,4 +1,4 @@
-/* The software devices' memory, streams and copies, and memory of other processes. */
+/* The software devices' memory, and memory of other processes. */
 #define _GNU_SOURCE
 #include "driver.h"
 
@@ -7,12 +7,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-/* Set in every address of a device; no processor follows such an address. */
-#define DEVICE_BIT (UINT64_C(1) << 62)
 #define FRESH_BYTE 0xDB
 #define FRESH_BYTES_MAX ((size_t)1 << 20)
-
-typedef uint64_t device_address;
 
 struct allocation {
     struct allocation *next;
@@ -22,20 +18,6 @@ struct allocation {
     int file;       /* what another process opens; -1 for memory that another process allocated */
     ino_t identity; /* of that file */
     int openings;   /* of another process's memory, 0 for our own */
-};
-
-/* One thing that a stream was told: a copy, or to free `freed`. */
-struct work {
-    struct work *next;
-    uint64_t target, source;
-    size_t length;
-    device_address freed;
-};
-
-struct stream {
-    struct stream *next;
-    struct work *first, **last;
-    int device;
 };
 
 /* What cuIpcGetMemHandle writes. */
@@ -52,15 +34,10 @@ union handle {
 
 static const char HANDLE_KIND[16] = "software memory";
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct allocation *allocations;
-static struct stream *streams;
 
 /* === Memory === */
-
-static uint8_t *host(uint64_t address) {
-    return (uint8_t *)(uintptr_t)(address & ~DEVICE_BIT);
-}
 
 static device_address device(const struct allocation *allocation) {
     return (uint64_t)(uintptr_t)allocation->bytes | DEVICE_BIT;
@@ -97,65 +74,15 @@ static void unmap(struct allocation *gone) {
     free(gone);
 }
 
-static int free_now(device_address address) {
+bool is_allocated(device_address address, size_t length) {
+    return find(address, length) != NULL;
+}
+
+int free_now(device_address address) {
     struct allocation *found = find(address, 0);
     if (!found || device(found) != address || found->openings) return INVALID_VALUE;
     unmap(found);
     return SUCCESS;
-}
-
-/* === Streams: the lock is held === */
-
-static int finish(struct stream *stream) {
-    int result = SUCCESS;
-    while (stream->first) {
-        struct work *work = stream->first;
-        stream->first = work->next;
-        bool of_device = (!(work->target & DEVICE_BIT) || find(work->target, work->length)) &&
-                         (!(work->source & DEVICE_BIT) || find(work->source, work->length));
-        if (work->freed)
-            result = result ? result : free_now(work->freed);
-        else if (of_device)
-            memcpy(host(work->target), host(work->source), work->length);
-        else
-            result = ILLEGAL_ADDRESS;
-        free(work);
-    }
-    stream->last = &stream->first;
-    return result;
-}
-
-static int finish_all(int on_device) {
-    int result = SUCCESS;
-    for (struct stream *stream = streams; stream; stream = stream->next) {
-        int finished = stream->device == on_device ? finish(stream) : SUCCESS;
-        result = result ? result : finished;
-    }
-    return result;
-}
-
-static int tell(struct stream *stream, struct work work) {
-    if (!current) return INVALID_CONTEXT;
-    if (!stream) return INVALID_VALUE; /* the server has no use for the default stream */
-    struct work *told = malloc(sizeof *told);
-    *told = work;
-    pthread_mutex_lock(&lock);
-    bool known = (!(work.target & DEVICE_BIT) || find(work.target, work.length)) &&
-                 (!(work.source & DEVICE_BIT) || find(work.source, work.length)) && (!work.freed || find(work.freed, 0));
-    if (known) {
-        *stream->last = told;
-        stream->last = &told->next;
-    }
-    pthread_mutex_unlock(&lock);
-    if (!known) free(told);
-    return known ? SUCCESS : INVALID_VALUE;
-}
-
-int finish_device(int on_device) {
-    pthread_mutex_lock(&lock);
-    int result = finish_all(on_device);
-    pthread_mutex_unlock(&lock);
-    return result;
 }
 
 /* === The driver's functions: memory === */
@@ -170,6 +97,7 @@ int cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
 int cuMemAlloc_v2(device_address *address, size_t length) {
     if (!current) return INVALID_CONTEXT;
     if (!length) return INVALID_VALUE;
+    if (spoils_recording()) return CAPTURE_UNSUPPORTED;
     int on_device = current->device, result = OUT_OF_MEMORY;
     pthread_mutex_lock(&lock);
     bool fits = length <= SOFTWARE_GPU_BYTES;
@@ -198,6 +126,7 @@ int cuMemAllocAsync(device_address *address, size_t length, struct stream *strea
 
 int cuMemFree_v2(device_address address) {
     if (!current) return INVALID_CONTEXT;
+    if (spoils_recording()) return CAPTURE_UNSUPPORTED;
     pthread_mutex_lock(&lock);
     finish_all(current->device); /* the real one waits too */
     int result = free_now(address);
@@ -206,7 +135,7 @@ int cuMemFree_v2(device_address address) {
 }
 
 int cuMemFreeAsync(device_address address, struct stream *stream) {
-    return tell(stream, (struct work){.freed = address});
+    return tell(stream, (struct work){.kind = FREE, .target = address});
 }
 
 int cuMemHostAlloc(void **address, size_t length, unsigned flags) {
@@ -226,52 +155,6 @@ int cuMemGetAddressRange_v2(device_address *base, size_t *length, device_address
     if (found) *base = device(found), *length = found->length;
     pthread_mutex_unlock(&lock);
     return found ? SUCCESS : INVALID_VALUE;
-}
-
-/* === Copies and streams === */
-
-int cuMemcpyHtoDAsync_v2(device_address target, const void *source, size_t length, struct stream *stream) {
-    return target & DEVICE_BIT ? tell(stream, (struct work){NULL, target, (uintptr_t)source, length, 0}) : INVALID_VALUE;
-}
-
-int cuMemcpyDtoHAsync_v2(void *target, device_address source, size_t length, struct stream *stream) {
-    return source & DEVICE_BIT ? tell(stream, (struct work){NULL, (uintptr_t)target, source, length, 0}) : INVALID_VALUE;
-}
-
-int cuMemcpyDtoDAsync_v2(device_address target, device_address source, size_t length, struct stream *stream) {
-    return target & source & DEVICE_BIT ? tell(stream, (struct work){NULL, target, source, length, 0}) : INVALID_VALUE;
-}
-
-int cuStreamCreate(struct stream **stream, unsigned flags) {
-    (void)flags;
-    if (!current) return INVALID_CONTEXT;
-    *stream = calloc(1, sizeof **stream);
-    (*stream)->device = current->device;
-    (*stream)->last = &(*stream)->first;
-    pthread_mutex_lock(&lock);
-    (*stream)->next = streams;
-    streams = *stream;
-    pthread_mutex_unlock(&lock);
-    return SUCCESS;
-}
-
-int cuStreamSynchronize(struct stream *stream) {
-    if (!current) return INVALID_CONTEXT;
-    pthread_mutex_lock(&lock);
-    int result = stream ? finish(stream) : finish_all(current->device);
-    pthread_mutex_unlock(&lock);
-    return result;
-}
-
-int cuStreamDestroy_v2(struct stream *stream) {
-    pthread_mutex_lock(&lock);
-    int result = finish(stream);
-    struct stream **place = &streams;
-    while (*place != stream) place = &(*place)->next;
-    *place = stream->next;
-    pthread_mutex_unlock(&lock);
-    free(stream);
-    return result;
 }
 
 /* === Memory of other processes === */
