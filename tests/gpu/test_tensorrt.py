@@ -1,7 +1,7 @@
 """TensorRT plans on a machine with a GPU: refused in plain words, while the rest of the server serves.
 
-No engine can be made with what these tests have. Without the shim (`cargo xtask backend tensorrt`) a model is told what is
-missing; with it, TensorRT itself refuses a plan that has a header and nothing behind it.
+Without the shim (`cargo xtask backend tensorrt`) a model is told what is missing; with it, TensorRT itself refuses a plan that
+has a header and nothing behind it. Plans that are executed are in `test_tensorrt_graphs.py`.
 """
 
 import os
@@ -10,11 +10,9 @@ from pathlib import Path
 import numpy as np
 import tritonclient.grpc as grpc
 from conftest import ROOT, Server
+from engines import HEADER
 
 SHIM = Path(os.environ.get("NEREID_TENSORRT_LIBRARY", ROOT / ".nereid" / "tensorrt" / "libnereid_tensorrt.so"))
-
-# Tag, serialisation, 16 bytes that are not looked at, and the TensorRT that is said to have made it.
-HEADER = b"ftrt" + bytes(20)
 
 
 def add(repository: Path, name: str, plan: bytes) -> None:

@@ -1,5 +1,5 @@
-//! The tests of CUDA devices (`tests/gpu`): all of them where there is a device; where there is none, those of memory, copies
-//! and regions, on devices in software.
+//! The tests of CUDA devices (`tests/gpu`): all of them where there is a device; where there is none, those of memory, copies,
+//! regions and TensorRT plans, on devices in software.
 
 use std::{path::Path, process::Command};
 
@@ -21,8 +21,10 @@ pub(crate) fn run(workspace: &Workspace, server: &Path, tally: &mut Tally) -> Re
     }
     let script = if has_gpu { "tests/gpu/run" } else { "tests/gpu/software/run" };
     if !has_gpu {
-        let left_out = "forests, LibTorch, ONNX Runtime and TensorRT on GPUs are not tested";
-        announce(format_args!("nvidia-smi lists no GPU: {script} tests memory and copies in software, {left_out}"));
+        let left_out = "forests, LibTorch and ONNX Runtime on GPUs are not tested";
+        announce(format_args!(
+            "nvidia-smi lists no GPU: {script} tests memory, copies and plans in software, {left_out}"
+        ));
     }
     let mut command = Command::new(workspace.root().join(script));
     command.current_dir(workspace.root()).env("NEREID_SERVER", server);

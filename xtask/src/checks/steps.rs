@@ -56,7 +56,7 @@ pub(super) const STEPS: [Step; 13] = [
     },
     Step {
         name: "gpu",
-        purpose: "tests/gpu on a CUDA device; without one memory and copies alone, in software",
+        purpose: "tests/gpu on a CUDA device; without one memory, copies and plans alone, in software",
         needs: &["setup", "build"],
         by_default: true,
         run: run_gpu,

@@ -223,9 +223,10 @@ uint64_t nereid_tensorrt_context_bytes(const NereidTensorrtEngine* engine, size_
   return bytes < 0 ? 0 : static_cast<uint64_t>(bytes);
 }
 
-NereidTensorrtContext* nereid_tensorrt_context(NereidTensorrtEngine* engine, size_t profile, void* stream, char** error) {
+NereidTensorrtContext* nereid_tensorrt_context(NereidTensorrtEngine* engine, size_t profile, void* stream, uint64_t memory,
+                                               uint64_t length, char** error) {
   complaints.clear();
-  auto strategy = nvinfer1::ExecutionContextAllocationStrategy::kON_PROFILE_CHANGE;
+  auto strategy = nvinfer1::ExecutionContextAllocationStrategy::kUSER_MANAGED;
   auto* context = engine->engine->createExecutionContext(strategy);
   if (!is_object(context)) {
     fail(error, "TensorRT could not make an execution context");
@@ -237,6 +238,7 @@ NereidTensorrtContext* nereid_tensorrt_context(NereidTensorrtEngine* engine, siz
     fail(error, "TensorRT refuses profile " + std::to_string(profile));
     return nullptr;
   }
+  context->setDeviceMemoryV2(reinterpret_cast<void*>(memory), static_cast<int64_t>(length));
   return made.release();
 }
 

@@ -109,11 +109,6 @@ fn refuse_unserved(config: &ModelConfig) -> Result<(), InferError> {
             input.name
         )));
     }
-    if config.optimization.as_ref().and_then(|it| it.cuda.as_ref()).is_some_and(|cuda| cuda.graphs) {
-        tracing::warn!(
-            "model '{name}': the tensorrt backend captures no CUDA graphs; executions are launched one by one"
-        );
-    }
     Ok(())
 }
 

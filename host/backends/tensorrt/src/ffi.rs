@@ -1,9 +1,10 @@
 //! TensorRT through the shim: libraries, engines and contexts as values that are freed once.
 //!
 //! Promises: nothing of TensorRT is called without the device's context current on the calling thread, but opening the
-//! library and asking its version, which need none. An execution is over when it returns, also when it fails.
+//! library and asking its version, which need none.
 #![allow(unsafe_code)] // The C interface of the shim; every block says what it relies on.
 
+mod context;
 mod functions;
 
 use std::{
@@ -13,10 +14,11 @@ use std::{
     sync::Arc,
 };
 
-use nereid_gpu::{DeviceAllocation, Gpu, GpuStream};
-use nereid_tensor::{Buffer, DataType};
+use nereid_gpu::Gpu;
+use nereid_tensor::DataType;
 
-use self::functions::{Functions, RANK_MAX, RawContext, RawEngine, RawLibrary, RawShape, RawTensor};
+pub(crate) use self::context::{Context, InputView};
+use self::functions::{Functions, RANK_MAX, RawEngine, RawLibrary, RawShape, RawTensor};
 use crate::{
     plan_file::Version,
     profiles::{Bounds, Extents, Profile},
@@ -36,19 +38,6 @@ pub(crate) struct Engine {
     raw: NonNull<RawEngine>,
 }
 
-/// What executions of one profile are done with, one at a time.
-pub(crate) struct Context {
-    engine: Arc<Engine>,
-    raw: NonNull<RawContext>,
-}
-
-/// An input of one execution: its bytes are in memory of the engine's device.
-pub(crate) struct InputView<'a> {
-    pub(crate) name: &'a CStr,
-    pub(crate) shape: &'a [i64],
-    pub(crate) buffer: &'a Buffer,
-}
-
 // SAFETY: the functions are code, and the library object is only read after it is made.
 unsafe impl Send for TensorRt {}
 // SAFETY: as above.
@@ -57,8 +46,6 @@ unsafe impl Sync for TensorRt {}
 unsafe impl Send for Engine {}
 // SAFETY: as above.
 unsafe impl Sync for Engine {}
-// SAFETY: a context may be used by any thread that has the device's context, one at a time: it has one owner.
-unsafe impl Send for Context {}
 
 // === impl TensorRt ===
 
@@ -198,110 +185,6 @@ impl Drop for Engine {
         if bind(&self.gpu).is_ok() {
             // SAFETY: the engine came from the shim, and contexts hold it: this is its end.
             unsafe { (self.tensorrt.functions.free_engine)(self.raw.as_ptr()) };
-        }
-    }
-}
-
-// === impl Context ===
-
-impl Context {
-    /// A context of the engine's profile.
-    ///
-    /// # Errors
-    /// TensorRT's words, mostly that the device has no memory for it.
-    pub(crate) fn new(engine: &Arc<Engine>, profile: usize, stream: &GpuStream) -> Result<Self, String> {
-        bind(&engine.gpu)?;
-        let mut error = ptr::null_mut();
-        // SAFETY: the device's context is current; the engine is held by what is returned; the stream is the device's.
-        let raw = unsafe {
-            let make = engine.tensorrt.functions.context;
-            make(engine.raw.as_ptr(), profile, stream.cuda().cu_stream().cast(), &mut error)
-        };
-        let raw = NonNull::new(raw).ok_or_else(|| engine.tensorrt.functions.take(error))?;
-        let context = Self { engine: Arc::clone(engine), raw };
-        stream.synchronise().map_err(|error| error.to_string())?;
-        Ok(context)
-    }
-
-    /// Executes; the outputs are in the order of their names, in memory that `allocate` gives for their bytes.
-    ///
-    /// # Errors
-    /// TensorRT's words, an output whose shape only the execution tells, or the device's.
-    pub(crate) fn run(
-        &mut self,
-        stream: &GpuStream,
-        inputs: &[InputView<'_>],
-        (outputs, mut allocate): (&[&CStr], impl FnMut(usize, &[i64]) -> Result<DeviceAllocation, String>),
-    ) -> Result<Vec<(Extents, DeviceAllocation)>, String> {
-        bind(&self.engine.gpu)?;
-        inputs.iter().try_for_each(|input| self.set_input(input))?;
-        let mut written = Vec::with_capacity(outputs.len());
-        for (place, name) in outputs.iter().enumerate() {
-            let shape = self.output_shape(name)?;
-            let allocation = allocate(place, &shape)?;
-            self.set_output(name, &allocation)?;
-            written.push((shape, allocation));
-        }
-        let mut error = ptr::null_mut();
-        // SAFETY: the device's context is current, and so are the addresses: inputs are borrowed and outputs are held here
-        // until the stream is synchronised below, whatever the call says.
-        let started = unsafe {
-            let enqueue = self.engine.tensorrt.functions.enqueue;
-            enqueue(self.raw.as_ptr(), stream.cuda().cu_stream().cast(), &mut error)
-        };
-        let finished = stream.synchronise().map_err(|error| error.to_string());
-        if started == 0 {
-            return Err(self.engine.tensorrt.functions.take(error));
-        }
-        finished.map(|()| written)
-    }
-
-    fn set_input(&self, input: &InputView<'_>) -> Result<(), String> {
-        let name = input.name.to_string_lossy();
-        let span = input.buffer.device().ok_or_else(|| format!("input '{name}' is not in memory of a device"))?;
-        let shape = RawShape::of(input.shape).ok_or_else(|| format!("input '{name}' has too many dimensions"))?;
-        let mut error = ptr::null_mut();
-        // SAFETY: the context lives as long as `self`; name and shape until the call returns. The address is used by
-        // `run` alone, which borrows the buffer.
-        let done = unsafe {
-            let set_input = self.engine.tensorrt.functions.set_input;
-            set_input(self.raw.as_ptr(), input.name.as_ptr(), &shape, span.address, &mut error)
-        };
-        if done == 0 { Err(self.engine.tensorrt.functions.take(error)) } else { Ok(()) }
-    }
-
-    fn output_shape(&self, name: &CStr) -> Result<Extents, String> {
-        let mut shape = RawShape::default();
-        // SAFETY: the context lives as long as `self`; the name until the call returns; `shape` is ours to write to.
-        let known =
-            unsafe { (self.engine.tensorrt.functions.output_shape)(self.raw.as_ptr(), name.as_ptr(), &mut shape) };
-        let shape = shape.extents();
-        match known != 0 && shape.iter().all(|extent| *extent >= 0) {
-            true => Ok(shape),
-            false => Err(format!(
-                "output '{}' has a shape that only the execution tells, which is not served",
-                name.to_string_lossy()
-            )),
-        }
-    }
-
-    fn set_output(&self, name: &CStr, allocation: &DeviceAllocation) -> Result<(), String> {
-        let mut error = ptr::null_mut();
-        // SAFETY: the context lives as long as `self`; the name until the call returns. The address is used by `run` alone,
-        // which holds the allocation.
-        let done = unsafe {
-            let set_output = self.engine.tensorrt.functions.set_output;
-            set_output(self.raw.as_ptr(), name.as_ptr(), allocation.address(), &mut error)
-        };
-        if done == 0 { Err(self.engine.tensorrt.functions.take(error)) } else { Ok(()) }
-    }
-}
-
-impl Drop for Context {
-    fn drop(&mut self) {
-        if bind(&self.engine.gpu).is_ok() {
-            // SAFETY: the context came from the shim and is freed here alone; no execution is under way.
-            unsafe { (self.engine.tensorrt.functions.free_context)(self.raw.as_ptr()) };
         }
     }
 }

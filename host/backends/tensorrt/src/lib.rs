@@ -9,11 +9,14 @@
 mod backend;
 mod library;
 
+mod graph_shapes;
+mod padding;
 mod plan_file;
 mod profiles;
 mod tensors;
 
 mod ffi;
+mod graphs;
 mod instance;
 mod model;
 

@@ -8,12 +8,14 @@ use std::{
 use nereid_backend::{Instance, InstanceSpec, LoadedModel};
 use nereid_gpu::Gpus;
 use nereid_inference::{InferError, MemoryKind, MemoryUsage, ModelSource, Signature, TensorSpec, config::InstanceKind};
-use nereid_tensor::DataType;
+use nereid_tensor::{DataType, Shape};
 use parking_lot::Mutex;
 
 use crate::{
     backend,
     ffi::{Context, Engine},
+    graph_shapes::{self, GraphShapes, Requested},
+    graphs::{Graphs, Site},
     instance::TensorrtInstance,
     library::TensorrtSettings,
     profiles::{self, Profile},
@@ -30,6 +32,10 @@ pub(crate) struct Plan {
     pub(crate) outputs: Vec<PlannedTensor>,
     /// Those that instances use.
     pub(crate) profiles: Vec<Profile>,
+    /// What CUDA graphs are captured for.
+    pub(crate) graphs: Vec<GraphShapes>,
+    /// Whether instances keep their processors while they wait for the device.
+    pub(crate) spins: bool,
 }
 
 /// One input or output.
@@ -76,12 +82,21 @@ impl Plan {
         let names: Vec<String> = groups.flat_map(|group| group.profiles.clone()).collect();
         let selected = profiles::selected(&names, declared.profiles.len()).map_err(invalid)?;
         let planned = |tensors: &[EngineTensor]| tensors.iter().filter_map(PlannedTensor::new).collect();
+        let profiles: Vec<Profile> =
+            selected.iter().filter_map(|place| declared.profiles.get(*place).cloned()).collect();
+        let Requested { graphs, refused } =
+            graph_shapes::requested(config, &declared.inputs, &profiles).map_err(invalid)?;
+        for text in refused {
+            tracing::warn!("model '{}': {text}; executions of its shapes are started one by one", config.name);
+        }
         Ok(Self {
             model_name: config.name.clone(),
             batching: config.has_batching(),
             inputs: planned(&declared.inputs),
             outputs: planned(&declared.outputs),
-            profiles: selected.iter().filter_map(|index| declared.profiles.get(*index).cloned()).collect(),
+            profiles,
+            graphs,
+            spins: config.optimization.as_ref().and_then(|it| it.cuda.as_ref()).is_some_and(|it| it.busy_wait_events),
         })
     }
 }
@@ -148,14 +163,21 @@ impl LoadedModel for TensorrtModel {
         }
         let engine = self.engine(spec.device_id)?;
         let failed = |text: String| InferError::internal(format!("{subject}: {text}"));
-        let stream = engine.gpu().stream().map_err(|error| failed(error.to_string()))?;
-        let context = |profile: &Profile| Context::new(&engine, profile.index, &stream);
-        let contexts = self.plan.profiles.iter().map(context).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        let bytes = self.plan.profiles.iter().map(|profile| engine.context_bytes(profile.index)).sum();
-        let alive = Arc::new(());
+        let plan = &self.plan;
+        let stream = engine.gpu().stream().map_err(|error| failed(error.to_string()))?.spinning(plan.spins);
+        // Contexts of an instance execute one after the other, and compute in the same memory.
+        let needed = plan.profiles.iter().map(|profile| engine.context_bytes(profile.index)).max().unwrap_or_default();
+        let scratch = stream.allocate(usize::try_from(needed).unwrap_or(usize::MAX));
+        let scratch = Arc::new(scratch.map_err(|error| failed(format!("memory to compute in on {error}")))?);
+        stream.synchronise().map_err(|error| failed(error.to_string()))?;
+        let context = |profile: &Profile| Context::new(&engine, profile.index, (&stream, &scratch));
+        let contexts = plan.profiles.iter().map(context).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let graphs =
+            Graphs::capture(&Site { subject: &subject, plan, engine: &engine, stream: &stream, scratch: &scratch });
+        let (bytes, alive) = (needed + graphs.bytes(), Arc::new(()));
         let occupied = Occupied { device_id: spec.device_id, bytes, instance: Arc::downgrade(&alive) };
         self.occupied.lock().push(occupied);
-        let instance = TensorrtInstance { plan: Arc::clone(&self.plan), contexts, stream, _alive: alive };
+        let instance = TensorrtInstance { plan: Arc::clone(plan), graphs, contexts, stream, _alive: alive };
         Ok(Instance::Blocking(Box::new(instance)))
     }
 
@@ -172,6 +194,11 @@ impl LoadedModel for TensorrtModel {
         }
         usage
     }
+}
+
+/// Of a tensor in this shape; `None` beyond what can be addressed.
+pub(crate) fn byte_size(planned: &PlannedTensor, shape: &[i64]) -> Option<usize> {
+    Shape::from_signed(shape).ok()?.byte_size(planned.data_type)
 }
 
 fn find<'s>(specs: &'s [TensorSpec], tensor: &EngineTensor) -> Option<&'s TensorSpec> {

@@ -33,7 +33,7 @@ pub(crate) fn choose(profiles: &[Profile], shapes: &[(&str, Extents)]) -> Result
     let nearest = allowed.min_by_key(|(_, profile)| profile.distance(shapes));
     nearest.map(|(place, _)| place).ok_or_else(|| {
         let objections: Vec<String> = profiles.iter().filter_map(|profile| profile.objection(shapes)).collect();
-        format!("no optimization profile of the engine allows the request: {}", objections.join("; "))
+        format!("no optimization profile of the engine allows these shapes: {}", objections.join("; "))
     })
 }
 
@@ -126,7 +126,7 @@ mod tests {
         let profiles = [profile(0, 1, 1, 4), profile(3, 8, 8, 8)];
         assert_eq!(
             choose(&profiles, &[("x", vec![5, 3])]).unwrap_err(),
-            "no optimization profile of the engine allows the request: input 'x' has shape [5,3], profile 0 takes [1,3] to \
+            "no optimization profile of the engine allows these shapes: input 'x' has shape [5,3], profile 0 takes [1,3] to \
              [4,3]; input 'x' has shape [5,3], profile 3 takes [8,3] to [8,3]"
         );
         assert!(choose(&profiles, &[("x", vec![1])]).is_err(), "another rank");

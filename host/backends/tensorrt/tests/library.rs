@@ -55,7 +55,7 @@ fn a_missing_shim_names_the_place_the_command_and_the_variables() {
 fn another_library_is_told_from_the_shim() {
     for (code, expected) in [
         ("int nothing;", "(not the shim that `cargo xtask backend tensorrt` compiles)"),
-        ("int nereid_tensorrt_interface(void) { return 7; }", "(the shim of another release: interface 7, expected 1)"),
+        ("int nereid_tensorrt_interface(void) { return 7; }", "(the shim of another release: interface 7, expected 2)"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let error = load_error(&library(folder.path(), code).unwrap()).unwrap();

@@ -9,7 +9,7 @@ use std::{
 use libloading::Library;
 
 /// The interface that this file describes; the shim says which it has.
-const INTERFACE: i32 = 1;
+const INTERFACE: i32 = 2;
 
 /// TensorRT's own limit of dimensions.
 pub(super) const RANK_MAX: usize = 8;
@@ -48,7 +48,7 @@ type Describe = unsafe extern "C" fn(*const RawEngine, usize, *mut RawTensor);
 type Shapes = unsafe extern "C" fn(*const RawEngine, usize, usize, *mut RawShape) -> i32;
 type Bytes = unsafe extern "C" fn(*const RawEngine, usize) -> u64;
 // SAFETY: as above.
-type MakeContext = unsafe extern "C" fn(*mut RawEngine, usize, *mut c_void, Error) -> *mut RawContext;
+type MakeContext = unsafe extern "C" fn(*mut RawEngine, usize, *mut c_void, u64, u64, Error) -> *mut RawContext;
 type SetInput = unsafe extern "C" fn(*mut RawContext, *const c_char, *const RawShape, u64, Error) -> i32;
 type OutputShape = unsafe extern "C" fn(*const RawContext, *const c_char, *mut RawShape) -> i32;
 type SetOutput = unsafe extern "C" fn(*mut RawContext, *const c_char, u64, Error) -> i32;
