@@ -11,7 +11,7 @@ use std::{
 };
 
 use nereid_inference::ModelIdentity;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 /// A longer line is cut here.
 const LINE_BYTES_MAX: usize = 4096;
@@ -19,11 +19,27 @@ const LINE_BYTES_MAX: usize = 4096;
 /// Lines that explain the end of a process: the foot of a traceback.
 const LAST_LINES_MAX: usize = 4;
 
+/// How long the text of an error waits for lines that a process has written and nobody has read yet. Only what the process
+/// started and let go can hold the pipe open for as long.
+const UNREAD_WAIT: Duration = Duration::from_secs(1);
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The end of what a process wrote.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LastLines(Arc<Mutex<VecDeque<String>>>);
+pub(crate) struct LastLines(Arc<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    read: Mutex<Lines>,
+    all_read: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    last: VecDeque<String>,
+    are_all: bool,
+}
 
 /// Bytes per second.
 #[derive(Debug)]
@@ -36,21 +52,29 @@ struct Allowance {
 // === impl LastLines ===
 
 impl LastLines {
-    /// What was written last, for the text of an error.
+    /// What a process that has ended wrote last, for the text of an error. Its end is noticed at once, its lines are read by
+    /// a thread of their own: this waits, though not for ever, until that has come to the end.
     pub(crate) fn text(&self) -> String {
-        let lines = self.0.lock();
-        match lines.is_empty() {
+        let mut lines = self.0.read.lock();
+        self.0.all_read.wait_while_for(&mut lines, |lines| !lines.are_all, UNREAD_WAIT);
+        match lines.last.is_empty() {
             true => String::new(),
-            false => format!("; its last lines: {}", Vec::from_iter(lines.iter().map(String::as_str)).join(" | ")),
+            false => format!("; its last lines: {}", Vec::from_iter(lines.last.iter().map(String::as_str)).join(" | ")),
         }
     }
 
     fn remember(&self, line: &str) {
-        let mut lines = self.0.lock();
-        if lines.len() == LAST_LINES_MAX {
-            lines.pop_front();
+        let last = &mut self.0.read.lock().last;
+        if last.len() == LAST_LINES_MAX {
+            last.pop_front();
         }
-        lines.push_back(line.to_owned());
+        last.push_back(line.to_owned());
+    }
+
+    /// No more lines come.
+    fn end(&self) {
+        self.0.read.lock().are_all = true;
+        self.0.all_read.notify_all();
     }
 }
 
@@ -82,6 +106,7 @@ pub(crate) fn copy(mut pipe: PipeReader, model: &ModelIdentity, last_lines: &Las
         }
     }
     write(&line);
+    last_lines.end();
 }
 
 /// Hands out the lines that are whole, or long enough.
@@ -123,6 +148,8 @@ impl Allowance {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -148,8 +175,41 @@ mod tests {
     #[test]
     fn the_last_lines_explain_an_end() {
         let last_lines = LastLines::default();
+        let read = |text: &str| {
+            let (pipe, mut process) = std::io::pipe().unwrap();
+            process.write_all(text.as_bytes()).unwrap();
+            drop(process);
+            copy(pipe, &ModelIdentity::new("m", 1), &last_lines, usize::MAX);
+        };
+        read("");
         assert_eq!(last_lines.text(), "");
-        ["a", "b", "c", "d", "e"].iter().for_each(|line| last_lines.remember(line));
+        read("a\nb\nc\nd\ne");
         assert_eq!(last_lines.text(), "; its last lines: b | c | d | e");
+    }
+
+    #[test]
+    fn lines_that_are_read_after_the_end_was_noticed_explain_it_too() {
+        let last_lines = LastLines::default();
+        let (pipe, mut process) = std::io::pipe().unwrap();
+        process.write_all(b"why\n").unwrap();
+        let (asks, asked) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let text = scope.spawn(|| {
+                asks.send(()).unwrap();
+                last_lines.text()
+            });
+            asked.recv().unwrap();
+            drop(process);
+            copy(pipe, &ModelIdentity::new("m", 1), &last_lines, usize::MAX);
+            assert_eq!(text.join().unwrap(), "; its last lines: why");
+        });
+    }
+
+    #[test]
+    fn a_pipe_that_somebody_holds_open_delays_the_text_and_does_not_keep_it() {
+        let (last_lines, start) = (LastLines::default(), Instant::now());
+        last_lines.remember("why");
+        assert_eq!(last_lines.text(), "; its last lines: why");
+        assert!(start.elapsed() >= UNREAD_WAIT, "it did not wait for what was not read yet");
     }
 }
