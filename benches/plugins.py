@@ -9,7 +9,8 @@ served      the same behind the server over HTTP, wrk with 8 connections: CPU ti
             that of the native identity. `pass` hands its tensor on, `bytes` reads all of it and writes all of it, `fresh`
             is `pass` with a sandbox of its own for every request.
 pipelines   a plugin that calls the models of the demo's ensemble beside this ensemble, one PNG per request; and an identity that calls
-            one beside two in a row. With `--peer` the latter also on a Triton that is up (`peer_triton.sh -l`).
+            one beside two in a row. With `--peer` both on a Triton that is up, too: `make_repo.py DIR`, `benches/plugins.py --write-peer DIR` with
+            the Python that has Pillow and ONNX Runtime, `peer_triton.sh -l -m DIR`.
 operations  operations of the host beside loops in the guest, `benches/plugins/loops.rs` and `loops.py`.
 swaps       `nereid plugin push` under no load: a build that the server sees for the first time, and one that it has compiled before, step by
             step as the server's history tells it, in milliseconds. The rest is the way there: the command's own start, upload, files.
@@ -25,6 +26,7 @@ import re
 import shutil
 import statistics
 import subprocess
+import sysconfig
 import tempfile
 import time
 import urllib.request
@@ -47,6 +49,8 @@ output [ { name: "Y" data_type: TYPE_UINT8 dims: [ -1, -1, -1 ] } ]
 """
 PICTURES = {"examples/vision/images/demo_0.jpg": "a JPEG of 256 x 256 decoded", "examples/detection/scene.png": "a PNG of 480 x 360 decoded"}
 DECODER = 'image = { version = "0.25", default-features = false, features = ["jpeg", "png"] }\n'
+# Each is a process, and two cores have no use for more.
+PEER_INSTANCES = 2
 PUSHES = 3
 PUSH_STEPS = ["checked", "compiled", "loaded", "started", "warmed_up", "swapped"]
 PUSH_SECONDS_MAX = 180
@@ -218,6 +222,10 @@ def pipelines(nereid, folder, arguments):
         if arguments.peer:
             peer_port, peer_pid = map(int, arguments.peer.split(":"))
             targets += [("Triton", OfTree, peer_port, peer_pid)]
+            cells += [
+                OfTree(f"Triton {name}", len(image), peer_pid, peer_port, name, folder, head("image", "label", len(image), None, [1, 1], "BYTES"), image)
+                for name in ("vision_pipeline", "vision_bls")
+            ]
         for size in map(int, arguments.sizes.split(",")):
             for who, kind, at, pid in targets:
                 cells += [
@@ -231,6 +239,21 @@ def pipelines(nereid, folder, arguments):
         cpu = [statistics.median(cell.cpu) for cell in (ensemble, bls)]
         rates = "; ".join(f"{statistics.median(cell.rate):.0f}" for cell in (ensemble, bls))
         print(f"| {ensemble.label} | {ensemble.size} | {cpu[0]:.1f} | {cpu[1]:.1f} | {ratio:.2f} | {rates} |", flush=True)
+
+
+def write_peer(models: pathlib.Path):
+    """The demo's models for a Triton that has its Python backend alone, beside those of `make_repo.py`: the same names and configurations."""
+    (models / "packages.txt").write_text(sysconfig.get_paths()["purelib"])
+    for name in DEMO:
+        (models / name / "1").mkdir(parents=True, exist_ok=True)
+        # The larger network's tensors stand in its file, which Triton does not look into for Python.
+        config = (ROOT / "model_repository" / name.removesuffix("_large") / "config.pbtxt").read_text()
+        config = re.sub(r'backend: "\w+"', 'backend: "python"', config)
+        (models / name / "config.pbtxt").write_text(re.sub(r"count: \d+", f"count: {PEER_INSTANCES}", config))
+        if "backend:" in config:
+            shutil.copy(ROOT / "benches/plugins/triton_vision.py", models / name / "1/model.py")
+        if name.startswith("digits"):
+            shutil.copy(ROOT / "model_repository" / name / "1/model.onnx", models / name / "1/model.onnx")
 
 
 def operations(nereid, folder, arguments):
@@ -320,7 +343,10 @@ def main():
     parser.add_argument("--calls", type=int, default=500)
     parser.add_argument("--only", default=",".join(PARTS))
     parser.add_argument("--peer", help="HTTP port and process of a Triton that serves the repository of peer_triton.sh")
+    parser.add_argument("--write-peer", type=pathlib.Path, help="writes the demo's models for that Triton into this folder, and ends")
     arguments = parser.parse_args()
+    if arguments.write_peer:
+        return write_peer(arguments.write_peer)
     nereid = ROOT / "target" / {"dev": "debug"}.get(arguments.profile, arguments.profile) / "nereid"
     for part in arguments.only.split(","):
         with tempfile.TemporaryDirectory() as folder:
