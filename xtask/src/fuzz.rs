@@ -24,8 +24,17 @@ use crate::{
 pub(crate) const FOLDER: &str = "tests/fuzz";
 
 /// Every target: a file in `tests/fuzz/targets`, a `[[bin]]` in its manifest and a line here.
-pub(crate) const TARGETS: [&str; 8] =
-    ["http_infer", "generate", "grpc_infer", "config_text", "decompress", "forest", "image", "python_frames"];
+pub(crate) const TARGETS: [&str; 9] = [
+    "http_infer",
+    "generate",
+    "grpc_infer",
+    "config_text",
+    "decompress",
+    "forest",
+    "image",
+    "python_frames",
+    "tokenizer",
+];
 
 const SECONDS_DEFAULT: u32 = 60;
 

@@ -182,8 +182,9 @@ impl Tokenizer {
                 PaddingStrategy::BatchLongest => longest,
             };
             match self.padding.pad_to_multiple_of {
-                Some(multiple) if multiple > 0 => wanted.next_multiple_of(multiple),
-                _ => wanted,
+                Some(0) | None => wanted,
+                // A length that no number holds is refused by the budget.
+                Some(multiple) => wanted.checked_next_multiple_of(multiple).unwrap_or(usize::MAX),
             }
         })
     }

@@ -70,6 +70,18 @@ fn rows_are_as_long_as_asked_for_and_no_longer() {
 }
 
 #[test]
+fn a_length_of_the_file_that_no_memory_holds_is_refused() {
+    let definition = String::from_utf8(WORDPIECE.to_vec()).unwrap();
+    for length in [u64::from(u32::MAX), u64::MAX] {
+        let padded = definition.replace("\"BatchLongest\"", &format!("{{\"Fixed\": {length}}}"));
+        assert_ne!(padded, definition);
+        let tokenizer = Tokenizer::new(padded.as_bytes(), TokenizerOptions::default(), budget()).unwrap();
+        let encoded = tokenizer.encode(&texts(&[b"one"]), None, PLAIN, budget());
+        check_refused(encoded, Fault::Limit, "host memory");
+    }
+}
+
+#[test]
 fn no_texts_are_no_rows() {
     let encoded = wordpiece(TokenizerOptions::default()).encode(&texts(&[]), None, PLAIN, budget()).unwrap();
     assert_eq!(encoded.ids.shape(), &Shape::new(&[0, 0]));
