@@ -2,10 +2,10 @@
 """Backends behind the server, beside their frameworks in process. Standard library only.
 
     benches/backends.py [--profile release] [--seconds 2] [--rounds 2] [--batches 1,8,64] [--only pytorch,openvino]
-        [--openvino-python PYTHON] [--xgboost-python PYTHON]
+        [--openvino-python PYTHON] [--forests-python PYTHON] [--target FOLDER]
 
 A model of each is executed in process, on one thread, by `raw_onnx`, `raw_torch` (compiled here, with g++), `raw_openvino.py` and,
-where `--only` names `fil`, `raw_xgboost.py` (by Pythons that have these packages). And a server serves it with one instance, asked over HTTP by two clients that
+where `--only` names `fil`, `raw_forest.py` of each forest framework (by Pythons that have these packages). And a server serves it with one instance, asked over HTTP by two clients that
 send a whole batch at a time, so that one batch waits while another is computed. Raw and served take turns, with a server of its
 own for each backend and round; a row of the table holds the medians of the rounds. `computing` is the share of the time that the instance was in the
 library's run call: what is missing to 1 is what scheduler, protocol and client cost it; what else is missing to the raw rate,
@@ -35,15 +35,24 @@ from end_to_end import ROOT, cpu_seconds, free_port, wait_for
 
 CLIENTS, WARMUP_REQUESTS, TORCH_LAYERS = 2, 5, 8
 IDLE_SECONDS = 0.5
-# Floats of a row: of networks in and out, of a forest in and out.
-LAYERS, FOREST = (1024, 1024), (28, 1)
+# Floats of a row: of networks in and out.
+LAYERS = (1024, 1024)
+# Forests by their names in `raw_forest.py`: the file, `model_type`, and floats of a row in and out.
+FORESTS = {
+    "xgboost": ("xgboost.ubj", "xgboost_ubj", (28, 2)),
+    "lightgbm": ("model.txt", "lightgbm", (28, 2)),
+    "random_forest": ("forest.json", "nereid_forest", (28, 2)),
+    "boosted": ("forest.json", "nereid_forest", (28, 2)),
+}
 CONFIG = """backend: "{backend}"
 max_batch_size: {rows_max}
 input [ {{ name: "{input}" data_type: TYPE_FP32 dims: [ {width} ] }} ]
 output [ {{ name: "{output}" data_type: TYPE_FP32 dims: [ {output_width} ] }} ]
 instance_group [ {{ kind: KIND_CPU count: 1 }} ]
+{parameters}
 model_warmup [ {warmup} ]
 """
+PARAMETER = """parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}"""
 # Weights that a library lays out anew when it sees a batch size for the first time are put into huge pages then.
 WARMUP = """{{ name: "{rows}" batch_size: {rows} inputs {{ key: "{input}" value {{ data_type: TYPE_FP32 dims: [ {width} ] zero_data: true }} }} }}"""
 ONNX_MODEL = ROOT / "tests/models/batch_gain_long.onnx"
@@ -68,7 +77,8 @@ class Side:
 class Backend:
     """A framework: how it is executed in process, and how its model is served."""
 
-    def __init__(self, name, raw, model, served_as, tensors, widths=LAYERS):
+    def __init__(self, name, raw, model, served_as, tensors, widths=LAYERS, backend=None, parameters=None):
+        self.backend, self.parameters = backend or name, parameters or {}
         self.name, self.raw, self.model, self.served_as, (self.input, self.output) = name, raw, model, served_as, tensors
         self.width, self.output_width = widths
         self.sides = {}
@@ -79,7 +89,8 @@ class Backend:
         shutil.copy(self.model, version / self.served_as)
         warmup = ", ".join(WARMUP.format(rows=rows, input=self.input, width=self.width) for rows in batches)
         config = CONFIG.format(
-            backend=self.name, rows_max=max(batches), input=self.input, output=self.output, width=self.width,
+            backend=self.backend, parameters="\n".join(PARAMETER.format(key=key, value=value) for key, value in self.parameters.items()),
+            rows_max=max(batches), input=self.input, output=self.output, width=self.width,
             output_width=self.output_width, warmup=warmup,
         )  # fmt: skip
         (version.parent / "config.pbtxt").write_text(config)
@@ -169,7 +180,7 @@ def compile_raw_torch(folder):
     return program
 
 
-def backends(names, target, folder, openvino_python, xgboost_python):
+def backends(names, target, folder, openvino_python, forests_python):
     made = []
     if "onnxruntime" in names:
         library = next((ROOT / ".nereid/onnxruntime").glob("libonnxruntime.so*"))
@@ -184,11 +195,13 @@ def backends(names, target, folder, openvino_python, xgboost_python):
         script = ROOT / "benches/raw_openvino.py"
         raw_openvino = lambda seconds, batch: [openvino_python, script, ONNX_MODEL, str(seconds), str(batch)]  # noqa: E731
         made.append(Backend("openvino", raw_openvino, ONNX_MODEL, "model.onnx", ("X", "Y")))
-    if "fil" in names:
-        xgboost, forest = [xgboost_python, ROOT / "benches/raw_xgboost.py"], folder / "forest.ubj"
-        subprocess.run([*xgboost, "make", forest], check=True)
-        raw_xgboost = lambda seconds, batch: [*xgboost, "run", forest, str(seconds), str(batch)]  # noqa: E731
-        made.append(Backend("fil", raw_xgboost, forest, "xgboost.ubj", ("input__0", "output__0"), FOREST))
+    for kind, (file, model_type, widths) in FORESTS.items() if "fil" in names else ():
+        program, own = [forests_python, ROOT / "benches/raw_forest.py"], folder / kind
+        own.mkdir()
+        subprocess.run([*program, "make", kind, own], check=True)
+        raw = lambda seconds, batch, run=(*program, "run", kind, own): [*run, str(seconds), str(batch)]  # noqa: E731
+        parameters, ends = {"model_type": model_type, "predict_proba": "true"}, ("input__0", "output__0")
+        made.append(Backend(f"fil_{kind}", raw, own / file, file, ends, widths, "fil", parameters))
     return made
 
 
@@ -224,13 +237,14 @@ def main():
     parser.add_argument("--batches", default="1,8,64")
     parser.add_argument("--only", default="onnxruntime,pytorch,openvino")
     parser.add_argument("--openvino-python", default=sys.executable)
-    parser.add_argument("--xgboost-python", default=sys.executable)
+    parser.add_argument("--forests-python", default=sys.executable)
+    parser.add_argument("--target", type=pathlib.Path, default=ROOT / "target")
     arguments = parser.parse_args()
-    target = ROOT / "target" / {"dev": "debug"}.get(arguments.profile, arguments.profile)
+    target = arguments.target / {"dev": "debug"}.get(arguments.profile, arguments.profile)
     batches = [int(batch) for batch in arguments.batches.split(",")]
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        pythons = arguments.openvino_python, arguments.xgboost_python
+        pythons = arguments.openvino_python, arguments.forests_python
         measured = backends(arguments.only.split(","), target, folder, *pythons)
         for backend in measured:
             backend.write(folder / "models" / backend.name, batches)

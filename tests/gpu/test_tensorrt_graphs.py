@@ -157,6 +157,24 @@ def test_an_engine_that_cannot_be_recorded_is_served_without_graphs(models):
         assert not launched(server) and not server.log_of("captured CUDA graphs")
 
 
+@pytest.mark.skipif(not SOFTWARE, reason="the engine wants more memory than the devices in software have")
+def test_what_does_not_fit_the_device_is_refused_and_graphs_are_gone_without(models):
+    group, rows = "instance_group { kind: KIND_GPU gpus: 0 }\n", 16
+    add(models, "larger", addition(((1, 1), (4, 10), (rows, 40 << 20))), group)
+    # A context takes 1 GiB of 2, the memory of its graph would take another twice.
+    add(models, "large", addition(((1, 1), (4, 10), (rows, 16 << 20))), group + graphs(spec(rows, 16 << 20)))
+    with Server(models, "--exit-on-error=false", "--strict-readiness=false") as server:
+        client = http.InferenceServerClient(server.http)
+        reasons = {model["name"]: model.get("reason", "") for model in client.get_model_repository_index()}
+        size = 4 * rows * (40 << 20)
+        expected = f"instance 'larger_0_0' of model 'larger': memory to compute in on GPU 0: {size} bytes could not be allocated: out of memory"
+        assert expected in reasons["larger"], reasons
+        [line] = server.log_of("instance 'large_0_0' of model 'large' has no CUDA graphs, its executions are started one by one")
+        assert "memory for 'y' on GPU 0" in line or "memory for 'x' on GPU 0" in line, line
+        values = np.ones((2, 8), dtype=np.float32)
+        np.testing.assert_array_equal(infer(client, "large", values), values + np.float32(ADDEND))
+
+
 def used_bytes() -> int:
     """Of device 0, by all processes."""
     listed = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"]
