@@ -48,9 +48,9 @@ def answering(server, model: str = "plain") -> int:
 
 
 def milliseconds(shown: str) -> float:
-    """Of `1.5 ms` or `1.50 s`."""
+    """Of `15 µs`, `1.5 ms` or `1.50 s`."""
     number, unit = shown.split()
-    return float(number) * {"ms": 1, "s": 1000}[unit]
+    return float(number) * {"µs": 0.001, "ms": 1, "s": 1000}[unit]
 
 
 def rows(history: str) -> list[list[str]]:

@@ -114,8 +114,11 @@ fn took(generation: &Generation, whole: Duration) -> String {
 
 /// In the unit that leaves one to three digits in front of the point.
 fn shown(took: Duration) -> String {
-    let seconds = took.as_secs_f64();
-    if seconds < 1.0 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.2} s") }
+    match took.as_secs_f64() {
+        seconds if seconds < 1e-3 => format!("{:.0} µs", seconds * 1e6),
+        seconds if seconds < 1.0 => format!("{:.1} ms", seconds * 1e3),
+        seconds => format!("{seconds:.2} s"),
+    }
 }
 
 /// Until the guard's window is over, one way or the other.
@@ -148,11 +151,12 @@ mod tests {
     #[test]
     fn steps_are_told_in_their_order_and_a_server_that_does_not_know_them_is_no_matter() {
         let milliseconds = Duration::from_millis;
-        let steps = vec![("compiled".to_owned(), milliseconds(1_250)), ("warmed_up".to_owned(), milliseconds(3))];
+        let steps =
+            vec![("compiled".to_owned(), milliseconds(1_250)), ("warmed_up".to_owned(), Duration::from_micros(310))];
         let mut generation = Generation { steps, ..Generation::default() };
         assert_eq!(
             took(&generation, milliseconds(1_300)),
-            "compiled in 1.25 s, warmed up in 3.0 ms; 1.30 s with the way there"
+            "compiled in 1.25 s, warmed up in 310 µs; 1.30 s with the way there"
         );
         generation.steps.clear();
         assert_eq!(took(&generation, milliseconds(20)), "20.0 ms with the way there");
