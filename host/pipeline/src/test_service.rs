@@ -40,6 +40,8 @@ struct Means {
     cache: Option<CacheUse>,
     memory: Option<MemoryBudget>,
     limits: PipelineLimits,
+    /// Beside the fake.
+    backends: Vec<Arc<dyn Backend>>,
 }
 
 impl InferenceService for Models {
@@ -81,14 +83,20 @@ impl World {
         Self::with(behaviour, Means { limits, ..Means::default() })
     }
 
+    /// As [`World::new`], with more backends.
+    pub(crate) fn with_backends(behaviour: FakeBehaviour, backends: Vec<Arc<dyn Backend>>) -> Self {
+        Self::with(behaviour, Means { backends, ..Means::default() })
+    }
+
     fn with(behaviour: FakeBehaviour, means: Means) -> Self {
-        let Means { rules, cache, memory, limits } = means;
+        let Means { rules, cache, memory, limits, backends: others } = means;
         let models = Arc::new(Models::default());
         let service: Arc<dyn InferenceService> = models.clone();
         let handle = ServiceHandle::default();
         handle.set(&service);
         let telemetry = Telemetry::new(MetricsSettings { histogram_latencies: true, ..MetricsSettings::default() });
-        let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(FakeBackend { behaviour })];
+        let fake: Arc<dyn Backend> = Arc::new(FakeBackend { behaviour });
+        let backends = std::iter::once(fake).chain(others).collect();
         let loader = Loader::new(LoaderSettings {
             backends,
             telemetry: telemetry.clone(),

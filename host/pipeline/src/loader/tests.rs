@@ -1,8 +1,10 @@
 //! Finding the backend, and what a loaded model counts.
 
-use nereid_backend::fake::FakeBehaviour;
+use std::sync::Arc;
+
+use nereid_backend::{Backend, LoadedModel, fake::FakeBehaviour};
 use nereid_inference::{
-    InferRequest, ModelConfig, ModelLoader, ModelSource,
+    InferError, InferRequest, ModelConfig, ModelLoader, ModelSource,
     config::{MetricControl, TransactionPolicy},
 };
 
@@ -31,6 +33,44 @@ async fn a_backend_that_is_not_there_is_named_with_those_that_are() {
         "unexpected 'platform' and 'backend' pair, got:onnxruntime_onnx, fake",
     );
     check_refused(&world, with("", ""), "Invalid model name: Could not determine backend for model 'm'");
+}
+
+/// Serves models of the backend `shared` that have no such backend, and every model with a `runtime`.
+struct Adopting;
+
+impl Backend for Adopting {
+    fn name(&self) -> &'static str {
+        "adopting"
+    }
+
+    fn default_model_filename(&self) -> &'static str {
+        ""
+    }
+
+    fn adopts(&self, config: &ModelConfig) -> bool {
+        config.backend == "shared" || config.runtime == "model.py"
+    }
+
+    fn complete_config(&self, source: &ModelSource) -> Result<ModelConfig, InferError> {
+        Ok(ModelConfig { platform: "adopted".into(), ..source.config.clone() })
+    }
+
+    fn load(&self, _source: &ModelSource) -> Result<Arc<dyn LoadedModel>, InferError> {
+        Err(InferError::internal("adopted"))
+    }
+}
+
+#[tokio::test]
+async fn code_for_many_models_is_asked_before_a_name_where_there_is_a_runtime_and_after_it_where_not() {
+    let world = World::with_backends(FakeBehaviour::default(), vec![Arc::new(Adopting)]);
+    let with =
+        |backend: &str, runtime: &str| ModelConfig { backend: backend.into(), runtime: runtime.into(), ..echo("m", 2) };
+    let is_adopted = |config| world.loader.complete_config(&source(config)).unwrap().platform == "adopted";
+    assert!(is_adopted(with("shared", "")), "a name that no backend has");
+    assert!(is_adopted(with("fake", "model.py")), "a name that a backend has, and a runtime");
+    assert!(!is_adopted(with("fake", "")) && !is_adopted(with("fake", "libtriton_fake.so")));
+    check_refused(&world, with("shared", ""), "adopted");
+    check_refused(&world, with("other", ""), "this server has the backends fake, adopting");
 }
 
 #[tokio::test]
