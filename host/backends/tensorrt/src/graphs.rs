@@ -233,14 +233,11 @@ fn place(
     parts: &Parts<'_>,
 ) -> Result<(), DeviceError> {
     let Some(element_bytes) = parts.data_type.size_bytes() else { return Ok(()) };
-    let inner = captured.get(1..).unwrap_or_default();
-    let row_bytes = inner.iter().filter_map(|extent| usize::try_from(*extent).ok()).product::<usize>() * element_bytes;
-    let rows = captured.first().and_then(|rows| usize::try_from(*rows).ok()).unwrap_or(1);
-    let whole = parts.shape.to_signed();
+    let (whole, inner) = (parts.shape.to_signed(), captured.get(1..).unwrap_or_default());
+    let row_bytes = padding::elements(inner) * element_bytes;
     // Rows are written as a whole where only their number differs.
-    let given = whole.first().and_then(|given| usize::try_from(*given).ok()).unwrap_or(1);
-    let written = if whole.get(1..).unwrap_or_default() == inner { given } else { 0 };
-    stream.clear(target, written * row_bytes..rows * row_bytes)?;
+    let written = if whole.get(1..).unwrap_or_default() == inner { padding::rows(&whole) } else { 0 };
+    stream.clear(target, written * row_bytes..padding::rows(captured) * row_bytes)?;
     let mut start = 0;
     for tensor in &parts.tensors {
         let shape = tensor.shape().to_signed();
@@ -249,7 +246,7 @@ fn place(
             let source = tensor.buffer().slice(from..from + length).unwrap_or_default();
             stream.fill(target, start + run.to * element_bytes, &source)?;
         }
-        start += shape.first().and_then(|rows| usize::try_from(*rows).ok()).unwrap_or(1) * row_bytes;
+        start += padding::rows(&shape) * row_bytes;
     }
     Ok(())
 }

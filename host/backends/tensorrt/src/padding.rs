@@ -10,16 +10,16 @@ pub(crate) struct Run {
 
 /// How many runs there are; one where at most the first extents differ.
 pub(crate) fn count(small: &[i64], large: &[i64]) -> usize {
-    product(small.get(..split(small, large)).unwrap_or_default())
+    elements(small.get(..split(small, large)).unwrap_or_default())
 }
 
 /// All of them, in the order of the elements. The shapes have the same rank, and no extent of `large` is the smaller.
 pub(crate) fn runs(small: &[i64], large: &[i64]) -> impl Iterator<Item = Run> {
     let (outer, inner) = small.split_at(split(small, large));
-    let length = product(inner);
-    let strides: Vec<usize> = (1..=outer.len()).map(|next| product(large.get(next..).unwrap_or_default())).collect();
+    let length = elements(inner);
+    let strides: Vec<usize> = (1..=outer.len()).map(|next| elements(large.get(next..).unwrap_or_default())).collect();
     let extents: Vec<usize> = outer.iter().copied().map(extent).collect();
-    (0..product(outer)).map(move |index| {
+    (0..elements(outer)).map(move |index| {
         let mut rest = index;
         let to = extents.iter().zip(&strides).rev().map(|(extent, stride)| {
             let place = rest % extent;
@@ -35,8 +35,14 @@ fn split(small: &[i64], large: &[i64]) -> usize {
     small.iter().zip(large).rposition(|(small, large)| small != large).unwrap_or_default()
 }
 
-fn product(extents: &[i64]) -> usize {
+/// How many elements these extents have.
+pub(crate) fn elements(extents: &[i64]) -> usize {
     extents.iter().copied().map(extent).fold(1, usize::saturating_mul)
+}
+
+/// The first extent; a scalar is one row.
+pub(crate) fn rows(shape: &[i64]) -> usize {
+    shape.first().copied().map_or(1, extent)
 }
 
 fn extent(extent: i64) -> usize {
