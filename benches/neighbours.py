@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """What a hostile plugin does to its neighbours' latencies. Standard library only.
 
-    benches/neighbours.py [--profile release] [--rate 200] [--seconds 8] [--cpu-ms 20]
+    benches/neighbours.py [--profile release] [--rate 200] [--seconds 4] [--rounds 3] [--cpu-ms 20] [--kinds loop,flood-log]
+        [--builds before=PATH,after=PATH]
 
 One server serves two plugins: a well-behaved identity and `hostile`, which spins, traps, allocates, recurses or floods the log as a
-request asks. The neighbour is asked at a steady rate, first alone, then while the other gets a tenth as many requests of one kind. A
-row is what the neighbour's clients saw: failures, and percentiles of the time from when a request was due to its answer, so that a
+request asks. The neighbour is asked at a steady rate, first alone, then while the other gets a tenth as many requests of one kind; kinds
+and builds take turns, round by round, and a row has the medians of the rounds. It is what the neighbour's clients saw: failures, and percentiles of the time from when a request was due to its answer, so that a
 server that keeps a client waiting does not hide the requests that were due meanwhile.
 
 Needs `cargo build -p nereid-server --release` (or `--profile dev` for target/debug) and `cargo xtask guests`.
@@ -16,6 +17,7 @@ import http.client
 import json
 import pathlib
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -76,35 +78,68 @@ class Load:
         return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
+@contextlib.contextmanager
+def served(binary: pathlib.Path, folder: str):
+    """The port of a server of this repository."""
+    port, grpc_port, metrics_port = free_port(), free_port(), free_port()
+    flags = [f"--http-port={port}", f"--grpc-port={grpc_port}", f"--metrics-port={metrics_port}", "--log-info=false"]
+    command = [binary, "serve", f"--model-repository={folder}", "--http-address=127.0.0.1", *flags, "--log-warning=false"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+class Cell:
+    """One kind beside one build, over all rounds."""
+
+    def __init__(self, kind: str, build: str):
+        self.kind, self.build, self.alone, self.beside = kind, build, [], []
+
+    def measure(self, port: int, rate: float, seconds: float):
+        self.alone.append(Load(port, "identity", None, rate, seconds / 2).join())
+        other = None if self.kind == "nothing" else Load(port, "hostile", self.kind, rate / 10, seconds)
+        self.beside.append(Load(port, "identity", None, rate, seconds).join())
+        if other:
+            other.join()
+
+    def row(self) -> str:
+        requests = sum(len(load.latencies) for load in self.beside)
+        failures = sum(load.failures for load in self.alone + self.beside)
+        half, most, alone = (
+            statistics.median(load.percentile(share) for load in loads)
+            for share, loads in ((0.5, self.beside), (0.99, self.beside), (0.99, self.alone))
+        )
+        return f"| {self.kind} | {self.build} | {requests} | {failures} | {half:.2f} | {most:.2f} | {alone:.2f} | {most / alone:.2f} |"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--profile", default="release")
     parser.add_argument("--rate", type=float, default=200)
-    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cpu-ms", type=int, default=20)
+    parser.add_argument("--kinds", default=",".join(["nothing", *KINDS]))
+    parser.add_argument("--builds", help="NAME=PATH,NAME=PATH: several servers, which take turns")
     arguments = parser.parse_args()
-    binary = ROOT / "target" / {"dev": "debug"}.get(arguments.profile, arguments.profile) / "nereid"
+    builds = {"": ROOT / "target" / {"dev": "debug"}.get(arguments.profile, arguments.profile) / "nereid"}
+    if arguments.builds:
+        builds = {name: pathlib.Path(path) for name, path in (build.split("=", 1) for build in arguments.builds.split(","))}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         write_repository(pathlib.Path(folder), arguments.cpu_ms)
-        port, grpc_port, metrics_port = free_port(), free_port(), free_port()
-        flags = [f"--http-port={port}", f"--grpc-port={grpc_port}", f"--metrics-port={metrics_port}", "--log-info=false"]
-        command = [binary, "serve", f"--model-repository={folder}", "--http-address=127.0.0.1", *flags, "--log-warning=false"]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        stack.callback(process.wait)
-        stack.callback(process.terminate)
-        wait_for(port, process)
-        print("| beside it | neighbour's requests | failures | p50 ms | p99 ms | p99 to alone |\n|---|---|---|---|---|---|")
-        Load(port, "identity", None, arguments.rate, 2).join()
-        alone = None
-        for kind in ["nothing", *KINDS, "nothing"]:
-            other = None if kind == "nothing" else Load(port, "hostile", kind, arguments.rate / 10, arguments.seconds)
-            load = Load(port, "identity", None, arguments.rate, arguments.seconds).join()
-            if other:
-                other.join()
-            alone = alone or load.percentile(0.99)
-            median, slowest = load.percentile(0.5), load.percentile(0.99)
-            row = f"| {kind} | {len(load.latencies)} | {load.failures} | {median:.2f} | {slowest:.2f} | {slowest / alone:.2f} |"
-            print(row, flush=True)
+        ports = {name: stack.enter_context(served(binary, folder)) for name, binary in builds.items()}
+        cells = [Cell(kind, build) for kind in arguments.kinds.split(",") for build in builds]
+        [Load(port, "identity", None, arguments.rate, 2).join() for port in ports.values()]
+        for number in range(arguments.rounds):
+            print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
+            for cell in cells:
+                cell.measure(ports[cell.build], arguments.rate, arguments.seconds)
+    print("| beside it | build | neighbour's requests | failures | p50 ms | p99 ms | p99 alone | ratio |\n" + "|---" * 8 + "|")
+    print("\n".join(cell.row() for cell in cells))
 
 
 if __name__ == "__main__":

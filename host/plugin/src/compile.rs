@@ -8,13 +8,18 @@ use std::{
     sync::Arc,
 };
 
-use wasmtime::component::{Component, InstancePre};
+use blake3::Hash as Digest;
+use wasmtime::{
+    Engine,
+    component::{Component, InstancePre},
+};
 
 use crate::{
     bindings::exports::nereid::{plugin as exports, plugin_async as async_exports},
     contract,
     engine::PluginEngine,
     failure::PluginError,
+    guest_engine::Manner,
     state::PluginState,
 };
 
@@ -94,11 +99,11 @@ impl PluginEngine {
     pub fn compile(&self, origin: &str, bytes: &[u8]) -> Result<CompiledPlugin, PluginError> {
         recognise(origin, bytes)?;
         let component = self.component(origin, bytes)?;
-        contract::check_imports(origin, self.engine(), &component)?;
+        contract::check_imports(origin, &component)?;
         let misfit =
             |error: wasmtime::Error| PluginError::Contract { origin: origin.to_owned(), reason: causes(&error) };
-        let pre = self.linker().instantiate_pre(&component).map_err(misfit)?;
-        let exports = match contract::exported(origin, self.engine(), &component)? {
+        let pre = self.guest_engine_of(&component)?.linker().instantiate_pre(&component).map_err(misfit)?;
+        let exports = match contract::exported(origin, &component)? {
             contract::MODEL => exports::model::GuestIndices::new(&pre).map(Exports::Model),
             contract::ASYNC_MODEL => async_exports::model::GuestIndices::new(&pre).map(Exports::AsyncModel),
             contract::AGENT => exports::agent::GuestIndices::new(&pre).map(Exports::Agent),
@@ -106,68 +111,77 @@ impl PluginEngine {
             _ => exports::transform::GuestIndices::new(&pre).map(Exports::Transform),
         };
         let exports = exports.map_err(misfit)?;
-        let has = |interface: &str| contract::exports(self.engine(), &component, interface);
+        let has = |interface: &str| contract::exports(&component, interface);
         let additional = AdditionalExports::of(&pre, has).map_err(misfit)?;
         if matches!(exports, Exports::Batching(_)) {
-            contract::check_strategy_imports(origin, self.engine(), &component)?;
+            contract::check_strategy_imports(origin, &component)?;
         }
         component.initialize_copy_on_write_image().map_err(PluginError::engine)?;
         let digest = blake3::hash(bytes).to_hex().as_str().into();
-        let calls_servers = contract::calls_servers(self.engine(), &component);
+        let calls_servers = contract::calls_servers(&component);
         Ok(CompiledPlugin { origin: origin.into(), digest, pre, exports, additional, calls_servers })
     }
 
     pub(crate) fn component(&self, origin: &str, bytes: &[u8]) -> Result<Component, PluginError> {
-        let key = self.key(bytes);
-        if let Some(component) = self.recently(&key) {
+        let digest = blake3::hash(bytes);
+        if let Some(component) = self.recently(&digest) {
             return Ok(component);
         }
-        let component = match self.cached(&key) {
+        let component = match Manner::ALL.into_iter().find_map(|manner| self.cached(&digest, manner)) {
             Some(component) => component,
-            None => self.compiler().compile(|| self.recently(&key).map(Ok), || self.compiled(origin, &key, bytes))?,
+            None => {
+                self.compiler().compile(|| self.recently(&digest).map(Ok), || self.compiled(origin, &digest, bytes))?
+            }
         };
-        *self.recent().lock() = Some((key, component.clone()));
+        *self.recent().lock() = Some((digest, component.clone()));
         Ok(component)
     }
 
-    fn recently(&self, key: &str) -> Option<Component> {
+    fn recently(&self, digest: &Digest) -> Option<Component> {
         let recent = self.recent().lock();
-        recent.as_ref().filter(|(recent, _)| recent == key).map(|(_, component)| component.clone())
+        recent.as_ref().filter(|(recent, _)| recent == digest).map(|(_, component)| component.clone())
     }
 
-    fn compiled(&self, origin: &str, key: &str, bytes: &[u8]) -> Result<Component, PluginError> {
-        let component = Component::from_binary(self.engine(), bytes)
-            .map_err(|error| PluginError::Damaged { origin: origin.to_owned(), reason: causes(&error) })?;
+    /// What is refused where functions return may await; if it does not, what is wrong with it is said there.
+    fn compiled(&self, origin: &str, digest: &Digest, bytes: &[u8]) -> Result<Component, PluginError> {
+        let compile = |manner| Ok(Component::from_binary(self.guest_engine(manner)?.engine(), bytes));
+        let (manner, component) = match compile(Manner::Returning)? {
+            Ok(component) => (Manner::Returning, Ok(component)),
+            Err(_) => (Manner::Awaiting, compile(Manner::Awaiting)?),
+        };
+        let component =
+            component.map_err(|error| PluginError::Damaged { origin: origin.to_owned(), reason: causes(&error) })?;
         if let Some(cache) = self.cache() {
             let artefact = component.serialize().map_err(|error| error.to_string());
-            if let Err(error) = artefact.and_then(|artefact| cache.store(key, &artefact)) {
+            if let Err(error) = artefact.and_then(|artefact| cache.store(&self.key(digest, manner), &artefact)) {
                 tracing::warn!("'{origin}' will be compiled again at the next start: {error}");
             }
         }
         Ok(component)
     }
 
-    fn cached(&self, key: &str) -> Option<Component> {
-        let artefact = self.cache()?.load(key)?;
-        deserialize(self, &artefact)
+    fn cached(&self, digest: &Digest, manner: Manner) -> Option<Component> {
+        let artefact = self.cache()?.load(&self.key(digest, manner))?;
+        deserialize(self.guest_engine(manner).ok()?.engine(), &artefact)
     }
 
-    /// Names the code that these bytes compile to on this engine.
-    fn key(&self, bytes: &[u8]) -> String {
+    /// Names the code that the bytes of this hash compile to on the engine of that manner, which need not have been started: the settings
+    /// that both have in common stand for its own.
+    fn key(&self, digest: &Digest, manner: Manner) -> String {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&(bytes.len() as u64).to_le_bytes());
-        hasher.update(bytes);
-        self.engine().precompile_compatibility_hash().hash(&mut HashInto(&mut hasher));
+        hasher.update(digest.as_bytes());
+        hasher.update(&[manner as u8]);
+        self.returning().engine().precompile_compatibility_hash().hash(&mut HashInto(&mut hasher));
         hasher.finalize().to_hex().to_string()
     }
 }
 
 #[allow(unsafe_code, reason = "wasmtime trusts the artefact; the cache vouches for it")]
-fn deserialize(engine: &PluginEngine, artefact: &[u8]) -> Option<Component> {
+fn deserialize(engine: &Engine, artefact: &[u8]) -> Option<Component> {
     // SAFETY: `artefact` came from `ArtefactCache::load`, which returns only bytes whose seal holds: made, when this server wrote
     // them, with a key that nobody but this user can read, over them and the file's name, in a directory that nobody but this
     // user can write to. The name holds the hash of the engine's settings and wasmtime's version, which wasmtime checks again.
-    let component = unsafe { Component::deserialize(engine.engine(), artefact) };
+    let component = unsafe { Component::deserialize(engine, artefact) };
     component.inspect_err(|error| tracing::warn!("a cached plugin is compiled again: {error:#}")).ok()
 }
 

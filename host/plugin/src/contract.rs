@@ -2,7 +2,7 @@
 //!
 //! wasmtime would say so too, for the first misfit and in its own terms; here every missing import is listed with what to do.
 
-use wasmtime::{Engine, component::Component};
+use wasmtime::component::Component;
 
 use crate::failure::PluginError;
 
@@ -128,10 +128,10 @@ pub(crate) const AGENT: &str = "agent";
 pub(crate) const BATCHING: &str = "batching";
 
 /// Compares a component's imports with the contract: by interface; functions and types are compared by wasmtime.
-pub(crate) fn check_imports(origin: &str, engine: &Engine, component: &Component) -> Result<(), PluginError> {
+pub(crate) fn check_imports(origin: &str, component: &Component) -> Result<(), PluginError> {
     let component_type = component.component_type();
     let missing: Vec<String> = component_type
-        .imports(engine)
+        .imports(component.engine())
         .filter_map(|(name, _)| Some(format!("  {name}: {}", why_missing(name)?)))
         .collect();
     if missing.is_empty() {
@@ -141,9 +141,9 @@ pub(crate) fn check_imports(origin: &str, engine: &Engine, component: &Component
 }
 
 /// Which of the interfaces that the host calls a component exports.
-pub(crate) fn exported(origin: &str, engine: &Engine, component: &Component) -> Result<&'static str, PluginError> {
+pub(crate) fn exported(origin: &str, component: &Component) -> Result<&'static str, PluginError> {
     let component_type = component.component_type();
-    let exports: Vec<&str> = component_type.exports(engine).map(|(name, _)| name).collect();
+    let exports: Vec<&str> = component_type.exports(component.engine()).map(|(name, _)| name).collect();
     let has = |interface: &str| exports.iter().any(|name| is_export(name, interface));
     let found: Vec<&'static str> = EXPORTED.into_iter().filter(|interface| has(interface)).collect();
     let alone = |only: &str| ADDITIONAL.iter().find(|(extra, beside)| has(extra) && !beside.contains(&only));
@@ -176,14 +176,14 @@ pub(crate) fn exported(origin: &str, engine: &Engine, component: &Component) -> 
 }
 
 /// Whether a component exports this interface.
-pub(crate) fn exports(engine: &Engine, component: &Component, interface: &str) -> bool {
-    component.component_type().exports(engine).any(|(name, _)| is_export(name, interface))
+pub(crate) fn exports(component: &Component, interface: &str) -> bool {
+    component.component_type().exports(component.engine()).any(|(name, _)| is_export(name, interface))
 }
 
 /// Compares what a batching strategy imports with what it is offered: the log, and its language's runtime.
-pub(crate) fn check_strategy_imports(origin: &str, engine: &Engine, component: &Component) -> Result<(), PluginError> {
+pub(crate) fn check_strategy_imports(origin: &str, component: &Component) -> Result<(), PluginError> {
     let component_type = component.component_type();
-    let names = component_type.imports(engine).map(|(name, _)| name);
+    let names = component_type.imports(component.engine()).map(|(name, _)| name);
     let why = "a batching strategy has the log, and reaches nothing else";
     let missing: Vec<String> =
         names.filter(|name| !is_for_strategies(name)).map(|name| format!("  {name}: {why}")).collect();
@@ -203,9 +203,11 @@ fn is_for_strategies(import: &str) -> bool {
 }
 
 /// Whether a component can make requests to other servers.
-pub(crate) fn calls_servers(engine: &Engine, component: &Component) -> bool {
+pub(crate) fn calls_servers(component: &Component) -> bool {
     let component_type = component.component_type();
-    component_type.imports(engine).any(|(name, _)| name.split_once('/').is_some_and(|(package, _)| package == HTTP))
+    component_type
+        .imports(component.engine())
+        .any(|(name, _)| name.split_once('/').is_some_and(|(package, _)| package == HTTP))
 }
 
 /// Why an import cannot be had; `None` when it can.

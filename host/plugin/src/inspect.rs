@@ -113,8 +113,8 @@ impl PluginEngine {
     pub fn inspect(&self, origin: &str, bytes: &[u8]) -> Result<Inspection, PluginError> {
         compile::recognise(origin, bytes)?;
         let component = self.component(origin, bytes)?;
-        let imports = self.imports_of(&component);
-        let exported = contract::exported(origin, self.engine(), &component);
+        let imports = imports_of(&component);
+        let exported = contract::exported(origin, &component);
         let kind = exported.as_ref().ok().map(|interface| PluginKind::of_interface(interface));
         let misfits = self.misfits(origin, bytes, &imports, exported.err());
         let makers = makers::of(bytes);
@@ -123,31 +123,13 @@ impl PluginEngine {
             kind,
             needs: needs::of(&imports),
             imports,
-            exports: component.component_type().exports(self.engine()).map(|(name, _)| name.to_owned()).collect(),
+            exports: component.component_type().exports(component.engine()).map(|(name, _)| name.to_owned()).collect(),
             misfits,
             language: Language::of(bytes, &makers),
             makers,
             component_bytes: bytes.len() as u64,
             code_bytes: image.end.addr().saturating_sub(image.start.addr()) as u64,
         })
-    }
-
-    fn imports_of(&self, component: &Component) -> Vec<ImportedInterface> {
-        let component_type = component.component_type();
-        let imports = component_type.imports(self.engine()).map(|(name, item)| ImportedInterface {
-            name: name.to_owned(),
-            purpose: purpose(name),
-            functions: match item.ty {
-                ComponentItem::ComponentInstance(instance) => {
-                    let items = instance.exports(self.engine());
-                    let functions = items.filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)));
-                    functions.map(|(name, _)| name.to_owned()).collect()
-                }
-                _ => Vec::new(),
-            },
-            misfit: contract::why_missing(name),
-        });
-        imports.collect()
     }
 
     /// What an interface's functions look like is compared only where all interfaces are there and one is exported.
@@ -167,6 +149,24 @@ impl PluginEngine {
         }
         misfits
     }
+}
+
+fn imports_of(component: &Component) -> Vec<ImportedInterface> {
+    let component_type = component.component_type();
+    let imports = component_type.imports(component.engine()).map(|(name, item)| ImportedInterface {
+        name: name.to_owned(),
+        purpose: purpose(name),
+        functions: match item.ty {
+            ComponentItem::ComponentInstance(instance) => {
+                let items = instance.exports(component.engine());
+                let functions = items.filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)));
+                functions.map(|(name, _)| name.to_owned()).collect()
+            }
+            _ => Vec::new(),
+        },
+        misfit: contract::why_missing(name),
+    });
+    imports.collect()
 }
 
 fn purpose(import: &str) -> Option<&'static str> {

@@ -32,6 +32,7 @@ mod account;
 mod call_report;
 mod clock;
 mod guest_clock;
+mod guest_engine;
 mod guest_life;
 mod guest_log;
 mod handles;

@@ -3,14 +3,18 @@
 //! A call begins on the thread of whoever made it, and most end there. One that has used up [`BRIEF_MAX`] and whose turn is over
 //! goes on apart, a slice at a time, as many calls at once as there are cores. What it shares with others from then on is the
 //! machine, whose scheduler lets the server's own threads run before it; without this a guest that spins would hold the worker
-//! that a neighbour's request is queued on until its turn ends, again and again.
+//! that a neighbour's request is queued on until its turn ends, again and again. Calls of a plugin whose last ones were long
+//! begin apart, so that neighbours do not wait for the first turn of each either.
 //!
 //! Invariant: one thread at a time polls a call. Between slices, and while it waits for another model, a call is on no thread.
 
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker},
     thread::available_parallelism,
     time::{Duration, Instant},
@@ -31,11 +35,19 @@ const BRIEF_MAX: Duration = Duration::from_millis(1);
 /// What a call computes apart before the next one has its turn; threads with ordinary slices interrupt it when they wake up.
 const SLICE: Duration = Duration::from_millis(20);
 
+/// So many long calls of a plugin in a row, and the next one begins apart. One or two happen to any plugin on a busy machine, and would
+/// put it behind those that spin.
+const LONG_IN_A_ROW: u8 = 3;
+
 /// The threads, once there are some, and the turns on them.
 pub(crate) struct LongCalls {
     threads: OnceLock<Option<ThreadPool>>,
     turns: Semaphore,
 }
+
+/// What the last calls of a plugin were like: so many were long since the last that was not.
+#[derive(Debug, Default)]
+pub(crate) struct Habit(AtomicU8);
 
 /// What came of polling a call.
 enum Polled<T> {
@@ -59,24 +71,40 @@ impl LongCalls {
     pub(crate) async fn run<T: Send>(
         &self,
         clock: &CallClock,
+        cancelled: impl FnMut() -> bool + Send,
+        call: impl Future<Output = T> + Send,
+    ) -> T {
+        self.run_by_habit(&Habit::default(), clock, cancelled, call).await
+    }
+
+    /// The same, for one of the calls that a plugin is there for.
+    pub(crate) async fn run_by_habit<T: Send>(
+        &self,
+        habit: &Habit,
+        clock: &CallClock,
         mut cancelled: impl FnMut() -> bool + Send,
         call: impl Future<Output = T> + Send,
     ) -> T {
         let mut call = pin!(call);
+        let begins_apart = habit.is_long() && can_block();
         let is_long = || clock.cpu_time() >= BRIEF_MAX && can_block();
-        loop {
+        let mut ended = if begins_apart { self.go_on_apart(clock, &mut cancelled, call.as_mut()).await } else { None };
+        let value = loop {
+            if let Some(value) = ended {
+                break value;
+            }
             let here = poll_fn(|context| match clock.poll(&mut cancelled, call.as_mut(), context) {
                 Polled::Done(value) => Poll::Ready(Some(value)),
                 Polled::GoesOn if is_long() => Poll::Ready(None),
                 Polled::GoesOn | Polled::Waits => Poll::Pending,
             });
-            if let Some(value) = here.await {
-                return value;
-            }
-            if let Some(value) = self.go_on_apart(clock, &mut cancelled, call.as_mut()).await {
-                return value;
-            }
-        }
+            ended = match here.await {
+                None => self.go_on_apart(clock, &mut cancelled, call.as_mut()).await,
+                value => value,
+            };
+        };
+        habit.note(clock.cpu_time() >= BRIEF_MAX);
+        value
     }
 
     /// Until the call ends or waits for something.
@@ -124,6 +152,23 @@ impl LongCalls {
         match self.threads.get_or_init(start) {
             Some(threads) => block_in_place(|| threads.install(turn)),
             None => block_in_place(turn),
+        }
+    }
+}
+
+// === impl Habit ===
+
+impl Habit {
+    fn is_long(&self) -> bool {
+        self.0.load(Relaxed) >= LONG_IN_A_ROW
+    }
+
+    fn note(&self, was_long: bool) {
+        let before = self.0.load(Relaxed);
+        let after = if was_long { before.saturating_add(1) } else { 0 };
+        // Read by every call, so written only by those that change it.
+        if before != after {
+            self.0.store(after, Relaxed);
         }
     }
 }
@@ -212,6 +257,23 @@ mod tests {
         assert!((1..=6).contains(&begun), "brief at first: {first:?}");
         assert!(first[begun..].iter().all(|apart| *apart), "then apart for good: {first:?}");
         assert!(!woken_apart && !then[0] && then[4], "{then:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn calls_of_a_plugin_whose_last_ones_were_long_begin_apart() {
+        let (calls, habit) = (LongCalls::default(), Habit::default());
+        let begins_apart = async |turns| {
+            let clock = clock();
+            let call = async { thread::current().name().is_some_and(|name| name.starts_with("nereid-long-")) };
+            let call = async { (call.await, compute(&clock, turns).await).0 };
+            calls.run_by_habit(&habit, &clock, || false, call).await
+        };
+        for _ in 0..LONG_IN_A_ROW {
+            assert!(!begins_apart(3).await, "one that was never long begins where it is made");
+        }
+        assert!(begins_apart(3).await && begins_apart(3).await);
+        assert!(begins_apart(0).await, "this one is short, and nobody knew");
+        assert!(!begins_apart(3).await);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

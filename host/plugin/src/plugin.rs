@@ -23,6 +23,7 @@ use crate::{
     gate::Gate,
     grants::Grants,
     limits::PluginLimits,
+    long_calls::Habit,
     reaper::IdleSettings,
     sandbox::Sandbox,
     seat::Seat,
@@ -75,6 +76,8 @@ pub struct Plugin {
     /// Linear memory of its guests, idle ones included.
     pub(crate) guests_bytes: Arc<AtomicU64>,
     pub(crate) gate: Gate,
+    /// Of its `run` and `execute`.
+    pub(crate) habit: Habit,
     /// Of the instances that execute batches.
     seats: Mutex<Vec<Weak<Seat>>>,
 }
@@ -96,7 +99,7 @@ impl Plugin {
         let spec = Arc::new(spec);
         let gate = Gate::new(spec.clone());
         let (guests_bytes, seats) = (Arc::default(), Mutex::default());
-        Arc::new(Self { engine: engine.clone(), compiled, spec, guests_bytes, gate, seats })
+        Arc::new(Self { engine: engine.clone(), compiled, spec, guests_bytes, gate, habit: Habit::default(), seats })
     }
 
     /// Whether its guests may be entered now, and say that they can work, as far as that is known. Guests that have something to say

@@ -92,7 +92,7 @@ impl Sandbox {
         let _ticking = plugin.engine.ticker().tick();
         let limits = &plugin.spec.limits;
         let state = PluginState::new(plugin.spec.clone(), instance.clone(), plugin.guests_bytes.clone());
-        let mut store = Store::new(plugin.engine.engine(), state);
+        let mut store = Store::new(plugin.compiled.pre().engine(), state);
         store.limiter(|state| &mut state.meter);
         store.epoch_deadline_callback(|context| context.data().on_epoch());
         store.set_epoch_deadline(1);

@@ -1,4 +1,4 @@
-//! The thread that moves the engine's epoch on, so that running guests look at their clocks.
+//! The thread that moves the engines' epochs on, so that running guests look at their clocks.
 //!
 //! It sleeps without waking while no call is under way, so that an idle server stays idle.
 
@@ -11,7 +11,8 @@ use std::{
     time::Duration,
 };
 
-use wasmtime::Engine;
+use parking_lot::Mutex;
+use wasmtime::{Engine, EngineWeak};
 
 use crate::slices::{SLICE_MIN, ask_for_slices};
 
@@ -25,12 +26,13 @@ pub(crate) struct Ticker {
     thread: Thread,
 }
 
-/// Keeps the epoch moving while it exists.
+/// Keeps the epochs moving while it exists.
 pub(crate) struct Ticking<'a> {
     ticker: &'a Ticker,
 }
 
 struct Shared {
+    engines: Mutex<Vec<EngineWeak>>,
     calls: AtomicUsize,
     ended: AtomicBool,
 }
@@ -43,8 +45,9 @@ impl Ticker {
     /// # Errors
     /// The system has no thread left.
     pub(crate) fn start(engine: &Engine) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { calls: AtomicUsize::new(0), ended: AtomicBool::new(false) });
-        let (engine, for_thread) = (engine.weak(), shared.clone());
+        let engines = Mutex::new(vec![engine.weak()]);
+        let shared = Arc::new(Shared { engines, calls: AtomicUsize::new(0), ended: AtomicBool::new(false) });
+        let for_thread = shared.clone();
         let tick = move || {
             // It wakes up on a core where the guest runs whose turn it is to end.
             ask_for_slices(SLICE_MIN);
@@ -55,17 +58,24 @@ impl Ticker {
                     continue;
                 }
                 thread::sleep(EPOCH_TICK);
-                match engine.upgrade() {
-                    Some(engine) => engine.increment_epoch(),
-                    None => return,
-                }
+                for_thread
+                    .engines
+                    .lock()
+                    .iter()
+                    .filter_map(EngineWeak::upgrade)
+                    .for_each(|engine| engine.increment_epoch());
             }
         };
         let handle = thread::Builder::new().name("nereid-epoch".to_owned()).spawn(tick)?;
         Ok(Self { shared, thread: handle.thread().clone() })
     }
 
-    /// Keeps the epoch moving until the guard is dropped.
+    /// Moves the epoch of this engine, too.
+    pub(crate) fn also(&self, engine: &Engine) {
+        self.shared.engines.lock().push(engine.weak());
+    }
+
+    /// Keeps the epochs moving until the guard is dropped.
     pub(crate) fn tick(&self) -> Ticking<'_> {
         if self.shared.calls.fetch_add(1, Ordering::AcqRel) == 0 {
             self.thread.unpark();

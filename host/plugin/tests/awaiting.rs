@@ -7,16 +7,18 @@ mod support;
 
 use std::{
     collections::BTreeMap,
+    fs,
+    os::unix::fs::MetadataExt,
     sync::{Arc, Mutex},
 };
 
 use nereid_inference::{ErrorKind, response_channel};
-use nereid_plugin::{Grants, ModelGrant, ModelGuest, PluginLimits, PluginSpec};
+use nereid_plugin::{Grants, ModelGrant, ModelGuest, PluginEngine, PluginKind, PluginLimits, PluginSpec};
 use nereid_telemetry::{GuestEnd, ModelUsage};
 use support::{
     Server,
     awaiter::{all, ask, execute, execute_for, row, serve_silent, signature, start, start_over, times},
-    languages::{built, plugin},
+    languages::{built, plugin, root},
     spec, values,
 };
 use tokio::sync::Barrier;
@@ -208,4 +210,20 @@ async fn a_guest_may_refuse_to_start() {
     let refused = ModelGuest::start(plugin(&compiled, PluginSpec { parameters, ..spec() }), "m_0_0");
     let error = refused.err().unwrap().to_string();
     assert!(error.contains("cannot be initialised: no table"), "{error}");
+}
+
+#[test]
+fn a_second_start_finds_the_code_of_what_awaits() {
+    let Some(_) = built("awaiter.wasm") else { return };
+    let bytes = fs::read(root().join("target/guests/awaiter.wasm")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let cache = directory.path().join("cache");
+    let written = || {
+        let engine = PluginEngine::start(Some(cache.clone())).unwrap();
+        assert_eq!(engine.compile("model.wasm", &bytes).unwrap().kind(), PluginKind::AsyncModel);
+        let [artefact] =
+            fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>().try_into().unwrap();
+        (fs::metadata(&artefact).unwrap().ino(), artefact)
+    };
+    assert_eq!(written(), written(), "one artefact, and nothing is written a second time");
 }

@@ -70,7 +70,7 @@ impl Sandbox {
         let meter = CallMeter::start(clock.clone(), shares);
         let cancelled = || questions.iter().all(|question| question.slot.is_open() && question.slot.is_over());
         let call = model.execute(&mut self.store, requests);
-        let returned = plugin.engine.long_calls().run(&clock, cancelled, call).await;
+        let returned = plugin.engine.long_calls().run_by_habit(&plugin.habit, &clock, cancelled, call).await;
         self.store.data_mut().report_call();
         drop(meter);
         let answers = match returned {

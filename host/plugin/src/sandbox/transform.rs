@@ -35,7 +35,7 @@ impl Sandbox {
         let clock = self.store.data().call.clock.clone();
         let _meter = CallMeter::start(clock.clone(), vec![usage.clone()]);
         let call = transform.call_run(&mut self.store, handle, &inputs);
-        let returned = plugin.engine.long_calls().run(&clock, cancelled, call).await;
+        let returned = plugin.engine.long_calls().run_by_habit(&plugin.habit, &clock, cancelled, call).await;
         self.store.data_mut().report_call();
         let answer = match returned {
             Ok(Ok(response)) => self.store.data_mut().take_response(response),

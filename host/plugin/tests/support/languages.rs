@@ -47,7 +47,7 @@ const fn accident(name: &'static str, place: &'static str, words: &'static str) 
 }
 
 /// Of this repository.
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     wit_directory().parent().unwrap().to_owned()
 }
 
