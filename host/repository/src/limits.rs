@@ -16,7 +16,7 @@ nereid_inference::limits! {
         /// Of the folder for temporary files.
         override_bytes_total_max: Bytes = 16 << 30, "load-bytes-total", "files sent for all models that are loaded";
         /// A week of daily changes, and what was tried in between; 400 bytes each.
-        generations_max: Count = 32, "generation-history", "generations of one model that are remembered for `/v2/debug`; 200 bytes each";
+        generations_max: Count = 32, "generation-history", "generations of one model that are remembered for `/v2/debug`; 400 bytes each";
         /// A hundred models of a few hundred megabytes are what a machine for serving has memory for.
         ondemand_models_max: Count = 100, "ondemand-models", "models loaded at one time with `--model-control-mode=ondemand`, members of ensembles included";
         /// Each holds its tensors.
