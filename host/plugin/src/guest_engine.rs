@@ -1,9 +1,9 @@
 //! What makes guests: wasmtime's engine with its settings, and what guests are offered.
 //!
 //! There are two. One is for components whose functions return, which is nearly all of them; the other also knows how to await
-//! (WebAssembly's component-model-async). What wasmtime does to let tasks of a guest go on side by side costs every call, and
-//! every call that a guest makes, a third of its time (benches/plugins.md), so those who do not ask for it do not pay. Figures are
-//! from the measurements on wasmtime 48 (fresh guest 9 µs, warm call below 2 µs).
+//! (WebAssembly's component-model-async). What wasmtime does to let tasks of a guest go on side by side takes a sixth of a small
+//! call's time, and of a call that it makes (benches/plugins.md); those who do not ask for it do not pay. Figures are from the
+//! measurements on wasmtime 48 (fresh guest 9 µs, warm call below 2 µs).
 
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
