@@ -15,8 +15,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use nereid_backend::{Backend, Batch, gather};
 use nereid_backend_identity::IdentityBackend;
 use nereid_inference::{
-    CheckedRequest, InferError, InferRequest, InferenceService, ModelConfig, ModelIdentity, ModelLoader, ModelSource,
-    NamedTensor, NoRegions, ServedModel, ServerState, ServiceHandle, Signature, TensorSpec,
+    CheckedRequest, InferError, InferRequest, InferenceService, LoadClock, ModelConfig, ModelIdentity, ModelLoader,
+    ModelSource, NamedTensor, NoRegions, ServedModel, ServerState, ServiceHandle, Signature, TensorSpec,
     config::{EnsembleScheduling, EnsembleStep, ModelInput, ModelOutput, Scheduling},
     response_channel,
 };
@@ -238,6 +238,7 @@ fn source(config: ModelConfig) -> ModelSource {
         model_directory: PathBuf::new(),
         version_directory: PathBuf::new(),
         config,
+        clock: LoadClock::default(),
     }
 }
 
