@@ -5,9 +5,10 @@
         [--builds before=PATH,after=PATH]
 
 One server serves two plugins: a well-behaved identity and `hostile`, which spins, traps, allocates, recurses or floods the log as a
-request asks. The neighbour is asked at a steady rate, first alone, then while the other gets a tenth as many requests of one kind; kinds
-and builds take turns, round by round, and a row has the medians of the rounds. It is what the neighbour's clients saw: failures, and percentiles of the time from when a request was due to its answer, so that a
-server that keeps a client waiting does not hide the requests that were due meanwhile.
+request asks. The neighbour is asked at a steady rate, first alone, then while the other gets a tenth as many requests of one kind. Kinds
+and builds take turns, round by round, and a row has the medians of the rounds: what the neighbour's clients saw, failures, and
+percentiles of the time from when a request was due to its answer, so that a server that keeps a client waiting does not hide the
+requests that were due meanwhile.
 
 Needs `cargo build -p nereid-server --release` (or `--profile dev` for target/debug) and `cargo xtask guests`.
 """
