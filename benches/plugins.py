@@ -9,7 +9,7 @@ served      the same behind the server over HTTP, wrk with 8 connections: CPU ti
             that of the native identity. `pass` hands its tensor on, `bytes` reads all of it and writes all of it, `fresh`
             is `pass` with a sandbox of its own for every request.
 pipelines   a plugin that calls the models of the demo's ensemble beside this ensemble, one PNG per request; and an identity that calls
-            one beside two in a row. With `--peer` both on a Triton that is up, too: `make_repo.py DIR`, `benches/plugins.py --write-peer DIR` with
+            one beside two in a row, native ones and a plugin before a native one. With `--peer` both on a Triton that is up, too: `make_repo.py DIR`, `benches/plugins.py --write-peer DIR` with
             the Python that has Pillow and ONNX Runtime, `peer_triton.sh -l -m DIR`.
 operations  operations of the host beside loops in the guest, `benches/plugins/loops.rs` and `loops.py`.
 swaps       `nereid plugin push` under no load: a build that the server sees for the first time, and one that it has compiled before, step by
@@ -209,32 +209,36 @@ def pipelines(nereid, folder, arguments):
     (models / "identity/config.pbtxt").write_text(IDENTITY.format(backend='backend: "identity"') + INSTANCES)
     (models / "ensemble2/1").mkdir(parents=True)
     (models / "ensemble2/config.pbtxt").write_text(IDENTITY.format(backend='platform: "ensemble"') + STEPS)
-    write_plugin(models / "bls", ROOT / "target/guests/relay.wasm")
-    (models / "bls/config.pbtxt").write_text(IDENTITY.format(backend='backend: "wasm"') + INSTANCES)
+    # The same with a plugin as its first step: the two models that the plugin of the row is, and calls.
+    (models / "plugin_ensemble2/1").mkdir(parents=True)
+    steps = STEPS.replace('"identity"', '"pass"', 1)
+    (models / "plugin_ensemble2/config.pbtxt").write_text(IDENTITY.format(backend='platform: "ensemble"') + steps)
+    for name, component in (("bls", "relay"), ("pass", "identity")):
+        write_plugin(models / name, ROOT / f"target/guests/{component}.wasm")
+        (models / name / "config.pbtxt").write_text(IDENTITY.format(backend='backend: "wasm"') + INSTANCES)
     image = (ROOT / "examples/vision/images/demo_0.jpg").read_bytes()
     image = len(image).to_bytes(4, "little") + image
     with server(nereid, models, folder / "log") as (port, pid):
-        cells = [
-            Asked(name, len(image), pid, port, name, folder, head("image", "label", len(image), None, [1, 1], "BYTES"), image)
-            for name in ("vision_pipeline", "vision_bls")
-        ]
-        targets = [("ours", Asked, port, pid)]
+        targets = [("", Asked, port, pid, ["ensemble2", "plugin_ensemble2"])]
         if arguments.peer:
             peer_port, peer_pid = map(int, arguments.peer.split(":"))
-            targets += [("Triton", OfTree, peer_port, peer_pid)]
-            cells += [
-                OfTree(f"Triton {name}", len(image), peer_pid, peer_port, name, folder, head("image", "label", len(image), None, [1, 1], "BYTES"), image)
-                for name in ("vision_pipeline", "vision_bls")
-            ]
+            targets.append(("Triton ", OfTree, peer_port, peer_pid, ["ensemble2"]))
+        cells, pairs = [], []
+
+        def compare(who, kind, size, at, pid, ensembles, bls, *asked):
+            found = [kind(f"{who}{name}", size, pid, at, name, folder, *asked) for name in (*ensembles, bls)]
+            cells.extend(found)
+            pairs.extend((ensemble, found[-1]) for ensemble in found[:-1])
+
+        for who, kind, at, pid, _ in targets:
+            asked = (head("image", "label", len(image), None, [1, 1], "BYTES"), image)
+            compare(who, kind, len(image), at, pid, ["vision_pipeline"], "vision_bls", *asked)
         for size in map(int, arguments.sizes.split(",")):
-            for who, kind, at, pid in targets:
-                cells += [
-                    kind(f"{who} {model}", size, pid, at, model, folder, head("INPUT0", "OUTPUT0", size), bytes(size))
-                    for model in ("ensemble2", "bls")
-                ]
+            for who, kind, at, pid, ensembles in targets:
+                compare(who, kind, size, at, pid, ensembles, "bls", head("INPUT0", "OUTPUT0", size), bytes(size))
         rounds(cells, arguments)
     print("| ensemble | bytes | CPU µs per request | as BLS | ratio | requests/s, ensemble; BLS |\n" + "|---" * 6 + "|")
-    for ensemble, bls in zip(cells[::2], cells[1::2]):
+    for ensemble, bls in pairs:
         ratio = statistics.median(there / here for here, there in zip(ensemble.cpu, bls.cpu))
         cpu = [statistics.median(cell.cpu) for cell in (ensemble, bls)]
         rates = "; ".join(f"{statistics.median(cell.rate):.0f}" for cell in (ensemble, bls))

@@ -6,7 +6,8 @@
 Every language has a plugin of one function and one of whole batches, the contract test's. Each is asked at a steady rate: over HTTP, over
 gRPC, as a stream of a decoupled model, with a client that leaves before the answer, and with an accident in fifty. Meanwhile one plugin
 after the other is replaced under load, back and forth between two builds. A row is a minute: what clients saw, and the server's
-memory, files, threads and guests as they are at its end. The last lines say what each of them gained in an hour, by a straight line
+memory, what of it guests have asked for (Python's runtime gives back no list that it was handed, until the guest is replaced), files,
+threads and guests as they are at its end. The last lines say what each of them gained in an hour, by a straight line
 through the second half, and what failed that should not have.
 
 Needs tritonclient (`cargo xtask setup` makes `.nereid/venv`), `cargo xtask guests`, and `cargo build -p nereid-server --release`.
@@ -171,8 +172,10 @@ def readings(server: Server) -> dict[str, float]:
     process = pathlib.Path(f"/proc/{server.process.pid}")
     status = dict(re.findall(r"(\w+):\s+(\d+)", (process / "status").read_text()))
     guests = re.findall(r"^nereid_plugin_guests\{.*\} (\d+)$", server.metrics(), re.MULTILINE)
+    models = json.loads(server.get("/v2/models/stats").body)["model_stats"]
     return {
         "MiB": int(status["VmRSS"]) / 1024,
+        "guests' MiB": sum(used["byte_size"] for model in models for used in model.get("memory_usage", [])) / 2**20,
         "files": len(list((process / "fd").iterdir())),
         "threads": int(status["Threads"]),
         "guests": sum(map(int, guests)),
@@ -202,15 +205,15 @@ def main():
         with Server(binary, folder / "log", [folder / "models"], *flags, "--log-error=false") as server:
             load = Load(server, arguments.rate)
             threading.Thread(target=load.swap, args=(arguments.swap_seconds,), daemon=True).start()
-            print(f"| minute | {' | '.join(counted)} | MiB | files | threads | guests |")
-            print("|---" * (len(counted) + 5) + "|", flush=True)
+            names = list(readings(server))
+            print(f"| minute | {' | '.join((*counted, *names))} |\n" + "|---" * (1 + len(counted) + len(names)) + "|", flush=True)
             started, rows = time.monotonic(), []
             for minute in range(1, arguments.minutes + 1):
                 time.sleep(max(0.0, started + 60 * minute - time.monotonic()))
                 found = readings(server)
                 rows.append((time.monotonic() - started, found))
-                seen = " | ".join(str(load.seen[what]) for what in counted)
-                print(f"| {minute} | {seen} | {found['MiB']:.0f} | {found['files']} | {found['threads']} | {found['guests']} |", flush=True)
+                seen = [load.seen[what] for what in counted] + [round(found[name]) for name in names]
+                print(f"| {minute} | {' | '.join(map(str, seen))} |", flush=True)
             load.ended.set()
             [thread.join(70) for thread in load.threads]
     gains = ", ".join(f"{name} {slope(rows, name):+.1f}" for name in rows[-1][1])

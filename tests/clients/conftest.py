@@ -2,11 +2,26 @@
 
 import os
 import pathlib
+import sys
+import threading
 
 import pytest
 from clients import PROTOCOLS, Client
 from repository import write_repository
 from server import ROOT, Server
+
+
+def pytest_sessionfinish(session, exitstatus):
+    session.config.ended_with = int(exitstatus)
+
+
+def pytest_unconfigure(config):
+    """The threads of a test that failed may wait for what never comes; Python would wait for them without a word."""
+    sys.stdout.flush()
+    left = [thread.name for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()]
+    if left and hasattr(config, "ended_with"):
+        print(f"not waiting for threads that tests have left behind: {', '.join(left)}", file=sys.stderr, flush=True)
+        os._exit(config.ended_with)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import numpy as np
 import tritonclient.grpc
 from repository import tensors, write_model
 
-WAIT_SECONDS_MAX = 30
+WAIT_SECONDS_MAX = 120
 
 DECOUPLED = "model_transaction_policy { decoupled: true }\n"
 REPEAT_INPUTS = tensors("input", ("IN", "TYPE_INT32", "-1"), ("DELAY", "TYPE_UINT32", "-1"), ("WAIT", "TYPE_UINT32", "1"))

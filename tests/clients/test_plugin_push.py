@@ -68,7 +68,8 @@ def test_a_build_is_pushed_seen_and_taken_back(start, models, command, tmp_path)
     steps, whole = shown.splitlines()[-1].removeprefix("plain: ").split("; ")
     taken = [step.split(" in ") for step in steps.split(", ")]
     assert [step for step, _ in taken] == ["checked", "compiled", "loaded", "started", "warmed up", "swapped"], shown
-    assert sum(map(milliseconds, (took for _, took in taken))) <= milliseconds(whole.removesuffix(" with the way there")), shown
+    # Each is rounded to two digits or three.
+    assert sum(map(milliseconds, (took for _, took in taken))) <= 1.1 * milliseconds(whole.removesuffix(" with the way there")), shown
     assert answering(server) == 2
     first, second = rows(command(server, "history", "plain"))
     assert (first[0], first[2], second[0], second[2], second[4]) == ("1", "start", "2", command.protocol, "watched")

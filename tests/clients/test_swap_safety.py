@@ -146,13 +146,21 @@ def test_a_wrong_number_of_requests_is_refused_by_name(start, models):
 
 
 class Askers:
-    """Clients that ask until told to stop, and what they were told."""
+    """Clients that ask until the block ends, and what they were told."""
 
     def __init__(self, server, model: str, count: int = 2):
         self.answers, self.errors, self.ended = [], [], threading.Event()
         self.workers = [threading.Thread(target=self._work, args=(server, model)) for _ in range(count)]
+
+    def __enter__(self):
         for worker in self.workers:
             worker.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        for worker in self.workers:
+            worker.join(timeout=60)
 
     def _work(self, server, model: str):
         client = Client("grpc", server)
@@ -163,28 +171,24 @@ class Askers:
                 self.errors.append(error.message())
         client.close()
 
-    def end(self):
-        self.ended.set()
-        for worker in self.workers:
-            worker.join(timeout=60)
-
 
 def test_a_build_that_is_slow_is_rolled_back_for_its_latencies_without_a_failed_request(start, models):
-    write_builds(models, "plain", parameters(**GUARDED, swap_guard_p99_ratio=3))
+    write_builds(models, "plain", parameters(**GUARDED, swap_guard_p99_ratio=1.5))
     server = start()
     client = Client("grpc", server)
-    askers = Askers(server, "plain")
-    wait_until(lambda: len(askers.answers) > LATENCIES_MIN)
-    assert push(server, "plain", build(2, "slow")).status == 200
-    end = time.monotonic() + 120
-    while states(server, "plain") != ["serving", "rolled_back"]:
-        assert time.monotonic() < end, history(server, "plain")
-        time.sleep(0.05)
-    wait_until(lambda: askers.answers[-1] == 1)
-    askers.end()
+    with Askers(server, "plain") as askers:
+        # So many that the moments in which a busy machine does something else are not their 99th percentile.
+        wait_until(lambda: len(askers.answers) > 5 * LATENCIES_MIN)
+        assert push(server, "plain", build(2, "slow")).status == 200
+        # Long calls wait for everything else that the machine has to do: on a busy one these take a minute and more.
+        end = time.monotonic() + 500
+        while states(server, "plain") != ["serving", "rolled_back"]:
+            assert time.monotonic() < end, (askers.answers.count(2), history(server, "plain"))
+            time.sleep(0.05)
+        wait_until(lambda: askers.answers[-1] == 1)
     assert askers.errors == [] and askers.answers.count(2) >= LATENCIES_MIN
     why = history(server, "plain")[1]["reason"]
-    assert why.startswith("the 99th percentile of ") and "more than 3 times as long (swap_guard_p99_ratio)" in why, why
+    assert why.startswith("the 99th percentile of ") and "more than 1.5 times as long (swap_guard_p99_ratio)" in why, why
     assert ask(client) == (1, 0)
     client.close()
 

@@ -1,7 +1,7 @@
 //! The two clocks of a call: since it began, and while its guest occupied a thread, or an operation of the host did for it.
 //!
 //! Whoever polls the call starts and stops the second clock around each poll, so that it stands while the guest waits for
-//! another model. Shared between the poller and the epoch callback inside the guest's store; all on one thread at a time, so
+//! another model; and it stands while that model works on the guest's own thread, which counts into its own figures. Shared between the poller and the epoch callback inside the guest's store; all on one thread at a time, so
 //! that relaxed order is enough.
 
 use std::{
@@ -54,6 +54,17 @@ impl CallClock {
         if resumed != UNSET {
             self.spent_ns.fetch_add(self.now_ns().saturating_sub(resumed), Ordering::Relaxed);
         }
+    }
+
+    /// Stands still while somebody else works on this thread.
+    pub(crate) fn stand_still<T>(&self, work: impl FnOnce() -> T) -> T {
+        let went = self.resumed_ns.load(Ordering::Relaxed) != UNSET;
+        self.pause();
+        let value = work();
+        if went {
+            self.resume(false);
+        }
+        value
     }
 
     /// The guest lets others run now.
@@ -115,6 +126,21 @@ mod tests {
         clock.resume(false);
         let later = clock.cpu_time();
         assert!(later >= spent);
+    }
+
+    #[test]
+    fn the_cpu_clock_stands_while_others_work_on_the_thread() {
+        let clock = CallClock::start(Duration::from_secs(1));
+        let others = Duration::from_millis(200);
+        clock.resume(false);
+        clock.stand_still(|| std::thread::sleep(others));
+        assert!(clock.cpu_time() < others, "{:?}", clock.cpu_time());
+        let before = clock.cpu_time();
+        assert!(clock.cpu_time() > before, "it goes on");
+        clock.pause();
+        clock.stand_still(|| ());
+        let spent = clock.cpu_time();
+        assert_eq!(clock.cpu_time(), spent, "it was not going");
     }
 
     #[test]

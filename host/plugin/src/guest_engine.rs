@@ -31,6 +31,9 @@ const CORE_INSTANCES_PER_GUEST: u32 = 64;
 /// `pagemap_scan` only pages that were written are looked at.
 const MEMORY_KEPT_PER_SLOT_BYTES: usize = 1 << 20;
 
+/// Slots whose guest is gone that keep it, those of replaced plugins too: with the memory above, what all of them cost at most.
+const UNUSED_SLOTS_KEPT_MAX: u32 = 32;
+
 /// Tables are small, and all of one is kept.
 const TABLE_KEPT_PER_SLOT_BYTES: usize = 64 << 10;
 
@@ -116,6 +119,7 @@ fn pooled_config(manner: Manner) -> Config {
     pool.total_stacks(GUESTS_MAX);
     pool.max_tables_per_module(TABLES_PER_GUEST);
     pool.table_elements(usize::try_from(PluginLimits::CEILING.table_elements_max).unwrap_or(usize::MAX));
+    pool.max_unused_warm_slots(UNUSED_SLOTS_KEPT_MAX);
     pool.linear_memory_keep_resident(MEMORY_KEPT_PER_SLOT_BYTES);
     pool.table_keep_resident(TABLE_KEPT_PER_SLOT_BYTES);
     // Asks the kernel (6.7 and later) which pages a guest wrote: four times quicker to replace one.

@@ -4,9 +4,12 @@
 
 mod support;
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use nereid_inference::{ErrorKind, InferError, InferResponse, ParameterValue, SequenceFlags, SequenceId};
@@ -65,6 +68,23 @@ async fn whoever_listens_hears_what_each_call_used() {
     let used: Vec<_> = reports.iter().map(|report| (report.imports.clone(), report.model_calls)).collect();
     assert_eq!(used, [([("inference.infer", 1)].into(), 1), ([].into(), 0)]);
     assert!(reports.iter().all(|report| report.memory_bytes >= 65_536 && !report.cpu_time.is_zero()), "{reports:?}");
+}
+
+#[tokio::test]
+async fn what_a_called_model_computes_on_the_callers_thread_is_not_the_callers() {
+    let (server, service) = Server::start();
+    let busy = Duration::from_millis(300);
+    server.serve("busy", move |request, sender| {
+        std::thread::sleep(busy);
+        sender.respond(Ok(InferResponse::new(request.inputs)));
+    });
+    let computed = Arc::new(Mutex::new(Vec::new()));
+    let heard = computed.clone();
+    let listener = Some(CallListener::new(move |report| heard.lock().unwrap().push(report.cpu_time)));
+    let pool = pool(&caller_of("busy"), PluginSpec { listener, service, ..spec() });
+    pool.run(&request(&[1.0]), || false).await.unwrap();
+    let computed = computed.lock().unwrap();
+    assert!(computed.len() == 1 && computed[0] < busy, "{computed:?}");
 }
 
 /// Counts its calls in a global, and answers with an error once there were three.
@@ -169,12 +189,12 @@ async fn a_chain_beyond_the_depth_limit_is_refused_with_the_chain() {
 #[tokio::test]
 async fn waiting_for_a_model_is_not_computing_and_ends_at_the_deadline() {
     let (server, service) = Server::start();
-    let held = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let held = Arc::new(Mutex::new(Vec::new()));
     let keep = held.clone();
     server.serve("never", move |_, sender| keep.lock().unwrap().push(sender));
     let limits = PluginLimits {
-        wall_time_max: std::time::Duration::from_millis(150),
-        cpu_time_max: std::time::Duration::from_millis(100),
+        wall_time_max: Duration::from_millis(150),
+        cpu_time_max: Duration::from_millis(100),
         ..PluginLimits::DEFAULT
     };
     let pool = pool(&caller_of("never"), PluginSpec { limits, service, ..spec() });
@@ -215,7 +235,7 @@ async fn dropping_a_call_cancels_the_calls_it_made() {
 #[tokio::test]
 async fn many_calls_run_in_one_pool_at_the_same_time() {
     let (server, service) = Server::start();
-    let waiting = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let waiting = Arc::new(Mutex::new(Vec::new()));
     let keep = waiting.clone();
     // Answers nobody until all ten are there.
     server.serve("gate", move |request, sender| {
@@ -248,7 +268,7 @@ async fn a_guest_that_leaks_handles_is_replaced_before_it_fails() {
 #[tokio::test]
 async fn a_guest_that_waits_no_longer_hears_so_and_goes_on() {
     let (server, service) = Server::start();
-    let held = std::sync::Mutex::new(Vec::new());
+    let held = Mutex::new(Vec::new());
     server.serve("never", move |_, sender| held.lock().unwrap().push(sender));
     let pool = pool(&caller_with_timeout("never", Some(20)), PluginSpec { service, ..spec() });
     let error = pool.run(&request(&[1.0]), || false).await.unwrap_err();
@@ -287,7 +307,7 @@ fn racing() -> String {
 #[tokio::test]
 async fn of_two_calls_at_a_time_the_first_answer_wins_and_the_other_is_cancelled() {
     let (server, service) = Server::start();
-    let held = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let held = Arc::new(Mutex::new(Vec::new()));
     let keep = held.clone();
     server.serve("slow", move |_, sender| keep.lock().unwrap().push(sender));
     server.serve("fast", |_, sender| {
@@ -344,7 +364,7 @@ fn caller_in_sequence(number: u64) -> Vec<u8> {
 #[tokio::test]
 async fn a_call_says_its_own_id_priority_and_place_in_a_sequence() {
     let (server, service) = Server::start();
-    let seen = Arc::new(std::sync::Mutex::new(None));
+    let seen = Arc::new(Mutex::new(None));
     let note = seen.clone();
     server.serve("seen", move |request, sender| {
         *note.lock().unwrap() = Some((request.id.clone(), request.priority, request.sequence.clone()));
@@ -367,7 +387,7 @@ async fn a_sequence_that_no_client_could_name_is_refused() {
 #[tokio::test]
 async fn a_call_that_is_cancelled_gives_nothing_more() {
     let (server, service) = Server::start();
-    let held = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let held = Arc::new(Mutex::new(Vec::new()));
     let keep = held.clone();
     server.serve("slow", move |_, sender| keep.lock().unwrap().push(sender));
     let record = call_record(3000, (300, 4), ("(i32.const 0)", "(i32.const 0)"));

@@ -3,14 +3,14 @@
 //! Channels are independent of each other, alpha too; Pillow alone weighs colours by alpha. Cost: 1 to 5 ns per element of the
 //! source for the antialiased filters, in the processor's vector instructions.
 //!
-//! The library's loops are compiled here, once for each form of pixel. Grey and colour of UINT8, and single planes of FP32, have
-//! their own; other images are resized plane by plane, which costs two passes more and saves the compiler minutes.
+//! The library's loops are compiled here, once for each form of pixel. Grey and colour have their own; other images are resized
+//! plane by plane, which costs two passes more and saves the compiler minutes.
 
 use bytemuck::Pod;
 use fast_image_resize::{
     FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer,
     images::{TypedImage, TypedImageRef},
-    pixels::{F32, U8, U8x3},
+    pixels::{F32, F32x3, U8, U8x3},
 };
 use nereid_tensor::{DataType, Tensor};
 
@@ -69,6 +69,7 @@ pub fn resize(tensor: &Tensor, resize: Resize, budget: Budget) -> Result<Tensor,
         (DataType::Uint8, 3) => whole::<u8, U8x3>(&numbers(tensor), output.elements(), frame, resize)?,
         (DataType::Uint8, _) => planes::<u8, U8>(&numbers(tensor), output.elements(), frame, resize)?,
         (_, 1) => whole::<f32, F32>(&numbers(tensor), output.elements(), frame, resize)?,
+        (_, 3) => whole::<f32, F32x3>(&numbers(tensor), output.elements(), frame, resize)?,
         _ => planes::<f32, F32>(&numbers(tensor), output.elements(), frame, resize)?,
     }
     output.finish()

@@ -105,7 +105,7 @@ impl PluginState {
         let prepared = prepared?;
         self.check_calls_under_way()?;
         self.check_handles()?;
-        Ok(Resource::new_own(self.awaited.insert(AwaitedCall::new(prepared.begin()))))
+        Ok(Resource::new_own(self.awaited.insert(AwaitedCall::new(self.begin_call(prepared)))))
     }
 
     /// What the guest is told of an error.

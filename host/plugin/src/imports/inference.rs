@@ -41,7 +41,7 @@ type Handle = Resource<PendingCall>;
 
 impl PluginState {
     fn start_call(&mut self, import: &'static str, call: Call) -> wasmtime::Result<Result<PendingCall, InferError>> {
-        Ok(self.prepare_call(import, call)?.map(PreparedCall::begin))
+        Ok(self.prepare_call(import, call)?.map(|prepared| self.begin_call(prepared)))
     }
 
     /// A call with all that the guest may not decide by itself.
@@ -73,6 +73,11 @@ impl PluginState {
         let give_up = call.timeout_ms.map(|ms| Instant::now() + Duration::from_millis(u64::from(ms)));
         let model = self.find_called(&call.model, call.version);
         Ok(model.map(|model| PreparedCall { model, name: call.model, request, charges, give_up }))
+    }
+
+    /// What the model computes right here is not computed by this guest.
+    pub(super) fn begin_call(&self, prepared: PreparedCall) -> PendingCall {
+        self.call.clock.stand_still(|| prepared.begin())
     }
 
     /// What the guest calls models for.

@@ -28,7 +28,11 @@ use self::{
     errors::NnError,
 };
 use crate::{
-    account::Charge, failure::Stop, handles::Arena, imports::inference::PendingCall, state::PluginState,
+    account::Charge,
+    failure::Stop,
+    handles::Arena,
+    imports::inference::{PendingCall, PreparedCall},
+    state::PluginState,
     tensor_handle::TensorHandle,
 };
 
@@ -132,7 +136,8 @@ impl PluginState {
             let inputs = names::assign(signature, inputs)?;
             let outputs = signature.outputs.iter().map(|output| output.name.clone()).collect();
             let request = serving.child(inputs, callers);
-            Ok(Computation { pending: PendingCall::begin(&*model, named.model, request, charges), outputs })
+            let prepared = PreparedCall { model, name: named.model, request, charges, give_up: None };
+            Ok(Computation { pending: self.begin_call(prepared), outputs })
         });
         Ok(started)
     }

@@ -81,12 +81,13 @@ class Payload:
 class Spin:
     """Spends waits awake while that is worth it, by the rule of `host/backends/python/src/spin.rs`."""
 
-    SPIN_MAX_NS, PAUSE_MIN, PAUSE_MAX, TRIALS_PER_PAUSE = 100_000, 16, 4096, 16
+    SPIN_MAX_NS, WAKE_UP_NS, SAVED_MAX_NS = 100_000, 10_000, 20_000_000
+    PAUSE_MIN, PAUSE_MAX, TRIALS_PER_PAUSE = 16, 4096, 16
 
     def __init__(self, waited_for: socket.socket):
         self.poll = select.poll()
         self.poll.register(waited_for, select.POLLIN)
-        self.resting, self.pause, self.paid_off = 0, self.PAUSE_MIN, 0
+        self.resting, self.pause, self.spins, self.saved = 0, self.PAUSE_MIN, 0, 0
 
     def wait(self):
         """Returns when something has come, or when it is time to sleep."""
@@ -97,13 +98,17 @@ class Spin:
         while not came and took <= self.SPIN_MAX_NS:
             came = self.poll.poll(0)
             took = time.monotonic_ns() - started
-        if took > self.SPIN_MAX_NS:
-            self.resting, self.paid_off = self.pause, 0
+        if took <= self.SPIN_MAX_NS:
+            self.saved = min(self.saved + self.WAKE_UP_NS, self.SAVED_MAX_NS)
+        elif took <= self.saved:
+            self.saved -= took
+        else:
+            self.resting, self.spins, self.saved = self.pause, 0, 0
             self.pause = min(2 * self.pause, self.PAUSE_MAX)
             return
-        self.paid_off += 1
-        if self.paid_off >= self.TRIALS_PER_PAUSE * self.pause:
-            self.pause, self.paid_off = max(self.pause // 2, self.PAUSE_MIN), 0
+        self.spins += 1
+        if self.spins >= self.TRIALS_PER_PAUSE * self.pause:
+            self.pause, self.spins = max(self.pause // 2, self.PAUSE_MIN), 0
 
 
 class Connection:

@@ -124,7 +124,7 @@ fn an_execution_takes_its_own_graph_or_the_first_between_bounds() {
 #[test]
 fn what_would_take_many_copies_to_pad_takes_no_graph() {
     let graphs = requested(
-        &config(0, vec![GraphSpec { batch_size: 0, ..spec(0, &[128, 100], Some((0, &[1, 1]))) }]),
+        &config(0, vec![spec(0, &[128, 100], Some((0, &[1, 1])))]),
         &[input("x", &[-1, -1])],
         &[profile(0, ([1, 1], [1, 1], [128, 100]))],
     );

@@ -17,12 +17,13 @@ use crate::{account::Charge, failure::Stop, guest_clock::GuestClock, limits::Tim
 
 /// A call that was admitted, and not begun.
 pub(in crate::imports) struct PreparedCall {
-    pub(super) model: Arc<dyn ServedModel>,
-    pub(super) name: String,
-    pub(super) request: InferRequest,
+    pub(in crate::imports) model: Arc<dyn ServedModel>,
+    pub(in crate::imports) name: String,
+    pub(in crate::imports) request: InferRequest,
     /// Keep the inputs' memory paid for while the other model may read it.
-    pub(super) charges: Vec<Arc<Charge>>,
-    pub(super) give_up: Option<Instant>,
+    pub(in crate::imports) charges: Vec<Arc<Charge>>,
+    /// When the guest wants to wait no longer.
+    pub(in crate::imports) give_up: Option<Instant>,
 }
 
 /// A call under way.
@@ -58,8 +59,9 @@ pub(in crate::imports) enum Waited<T> {
 impl PreparedCall {
     /// Asks the model, which may work on this thread until it has to wait.
     pub(in crate::imports) fn begin(self) -> PendingCall {
-        let pending = PendingCall::begin(&*self.model, self.name, self.request, self.charges);
-        PendingCall { give_up: self.give_up, ..pending }
+        let Self { model, name, request, charges, give_up } = self;
+        let stream = model.infer(request);
+        PendingCall { model: name, stream, peeked: None, ended: false, give_up, _charges: charges }
     }
 
     /// Asks the model on another thread. For calls that a guest awaits: the model may be a plugin itself, and wasmtime enters no
@@ -74,17 +76,6 @@ impl PreparedCall {
 // === impl PendingCall ===
 
 impl PendingCall {
-    /// Asks the model; `charges` keep the inputs' memory paid for.
-    pub(in crate::imports) fn begin(
-        model: &dyn ServedModel,
-        name: String,
-        request: InferRequest,
-        charges: Vec<Arc<Charge>>,
-    ) -> Self {
-        let stream = model.infer(request);
-        Self { stream, model: name, peeked: None, ended: false, give_up: None, _charges: charges }
-    }
-
     /// Looks for a delivery; `Ready` when `receive` would not wait.
     pub(in crate::imports) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.ended || self.peeked.is_some() {
