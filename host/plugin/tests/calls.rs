@@ -56,7 +56,12 @@ async fn a_guest_writes_to_a_copy_of_its_input() {
 #[tokio::test]
 async fn whoever_listens_hears_what_each_call_used() {
     let (server, service) = Server::start();
-    server.serve("other", |request, sender| sender.respond(Ok(InferResponse::new(request.inputs))));
+    // Works on the guest's own thread, and not for the guest.
+    let others = Duration::from_millis(300);
+    server.serve("other", move |request, sender| {
+        std::thread::sleep(others);
+        sender.respond(Ok(InferResponse::new(request.inputs)));
+    });
     let reports = Arc::new(Mutex::new(Vec::new()));
     let heard = reports.clone();
     let listener = CallListener::new(move |report| heard.lock().unwrap().push(report));
@@ -67,24 +72,8 @@ async fn whoever_listens_hears_what_each_call_used() {
     let reports = reports.lock().unwrap();
     let used: Vec<_> = reports.iter().map(|report| (report.imports.clone(), report.model_calls)).collect();
     assert_eq!(used, [([("inference.infer", 1)].into(), 1), ([].into(), 0)]);
-    assert!(reports.iter().all(|report| report.memory_bytes >= 65_536 && !report.cpu_time.is_zero()), "{reports:?}");
-}
-
-#[tokio::test]
-async fn what_a_called_model_computes_on_the_callers_thread_is_not_the_callers() {
-    let (server, service) = Server::start();
-    let busy = Duration::from_millis(300);
-    server.serve("busy", move |request, sender| {
-        std::thread::sleep(busy);
-        sender.respond(Ok(InferResponse::new(request.inputs)));
-    });
-    let computed = Arc::new(Mutex::new(Vec::new()));
-    let heard = computed.clone();
-    let listener = Some(CallListener::new(move |report| heard.lock().unwrap().push(report.cpu_time)));
-    let pool = pool(&caller_of("busy"), PluginSpec { listener, service, ..spec() });
-    pool.run(&request(&[1.0]), || false).await.unwrap();
-    let computed = computed.lock().unwrap();
-    assert!(computed.len() == 1 && computed[0] < busy, "{computed:?}");
+    assert!(reports.iter().all(|report| report.memory_bytes >= 65_536), "{reports:?}");
+    assert!(reports.iter().all(|report| !report.cpu_time.is_zero() && report.cpu_time < others), "{reports:?}");
 }
 
 /// Counts its calls in a global, and answers with an error once there were three.
