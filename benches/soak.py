@@ -2,6 +2,7 @@
 """Half an hour of plugins in five languages, with swaps, cancelled calls and accidents: does anything grow?
 
     .nereid/venv/bin/python benches/soak.py [--profile release] [--minutes 30] [--rate 4] [--swap-seconds 20]
+    benches/soak.py --rate 0 --swap-seconds 0 --minutes 5           # swaps alone, as many as there can be
 
 Every language has a plugin of one function and one of whole batches, the contract test's. Each is asked at a steady rate: over HTTP, over
 gRPC, as a stream of a decoupled model, with a client that leaves before the answer, and with an accident in fifty. Meanwhile one plugin
@@ -73,11 +74,11 @@ class Load:
     """Everybody who asks. `seen` counts what became of it; `failures` are those that nobody meant."""
 
     def __init__(self, server: Server, rate: float):
-        self.server, self.pause, self.ended = server, 1 / rate, threading.Event()
+        self.server, self.pause, self.ended = server, 1 / rate if rate else 0.0, threading.Event()
         self.seen, self.failures, self.lock = collections.Counter(), collections.Counter(), threading.Lock()
         jobs = [(self.unary, language, protocol) for language in LANGUAGES for protocol in PROTOCOLS]
         jobs += [(job, language) for language in LANGUAGES for job in (self.stream, self.leave)]
-        self.threads = [threading.Thread(target=self.keep_on, args=job, daemon=True) for job in jobs]
+        self.threads = [threading.Thread(target=self.keep_on, args=job, daemon=True) for job in jobs if rate]
         [thread.start() for thread in self.threads]
 
     def keep_on(self, job, *arguments):
@@ -193,7 +194,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--profile", default="release")
     parser.add_argument("--minutes", type=int, default=30)
-    parser.add_argument("--rate", type=float, default=4, help="requests per second of each of the 20 clients")
+    parser.add_argument("--rate", type=float, default=4, help="requests per second of each of the 20 clients; 0: swaps alone")
     parser.add_argument("--swap-seconds", type=float, default=20)
     arguments = parser.parse_args()
     binary = ROOT / "target" / {"dev": "debug"}.get(arguments.profile, arguments.profile) / "nereid"
@@ -204,7 +205,8 @@ def main():
         flags = ["--model-control-mode=explicit", "--load-model=*", f"--plugin-cache-directory={folder}/cache", "--log-warning=false"]
         with Server(binary, folder / "log", [folder / "models"], *flags, "--log-error=false") as server:
             load = Load(server, arguments.rate)
-            threading.Thread(target=load.swap, args=(arguments.swap_seconds,), daemon=True).start()
+            load.threads.append(threading.Thread(target=load.swap, args=(arguments.swap_seconds,), daemon=True))
+            load.threads[-1].start()
             names = list(readings(server))
             print(f"| minute | {' | '.join((*counted, *names))} |\n" + "|---" * (1 + len(counted) + len(names)) + "|", flush=True)
             started, rows = time.monotonic(), []
