@@ -8,9 +8,10 @@ process     the contract test's plugin of each language by `nereid plugin bench`
 served      the same behind the server over HTTP, wrk with 8 connections: CPU time of the server process per request, over
             that of the native identity. `pass` hands its tensor on, `bytes` reads all of it and writes all of it, `fresh`
             is `pass` with a sandbox of its own for every request.
-pipelines   a plugin that calls the models of the demo's ensemble beside this ensemble, one PNG per request; and an identity that calls
-            one beside two in a row, native ones and a plugin before a native one. With `--peer` both on a Triton that is up, too: `make_repo.py DIR`, `benches/plugins.py --write-peer DIR` with
-            the Python that has Pillow and ONNX Runtime, `peer_triton.sh -l -m DIR`.
+pipelines   a plugin that calls the models of the demo's ensemble beside this ensemble, one JPEG per request; and a plugin that calls an
+            identity beside ensembles of two identities, and of a plugin and an identity. With `--peer` on a Triton that is up, too:
+            `make_repo.py DIR`, `benches/plugins.py --write-peer DIR` with the Python that has Pillow and ONNX Runtime,
+            `peer_triton.sh -l -m DIR`.
 operations  operations of the host beside loops in the guest, `benches/plugins/loops.rs` and `loops.py`.
 swaps       `nereid plugin push` under no load: a build that the server sees for the first time, and one that it has compiled before, step by
             step as the server's history tells it, in milliseconds. The rest is the way there: the command's own start, upload, files.
@@ -209,7 +210,7 @@ def pipelines(nereid, folder, arguments):
     (models / "identity/config.pbtxt").write_text(IDENTITY.format(backend='backend: "identity"') + INSTANCES)
     (models / "ensemble2/1").mkdir(parents=True)
     (models / "ensemble2/config.pbtxt").write_text(IDENTITY.format(backend='platform: "ensemble"') + STEPS)
-    # The same with a plugin as its first step: the two models that the plugin of the row is, and calls.
+    # What the plugin `bls` does by itself, and the model that it calls.
     (models / "plugin_ensemble2/1").mkdir(parents=True)
     steps = STEPS.replace('"identity"', '"pass"', 1)
     (models / "plugin_ensemble2/config.pbtxt").write_text(IDENTITY.format(backend='platform: "ensemble"') + steps)
