@@ -94,6 +94,12 @@ impl Tally {
         highest.map(|(bucket, _)| upper_bound(bucket))
     }
 
+    /// Requests by which [`Self::p99`] would be above `limit`.
+    pub fn slower_than(&self, limit: Duration) -> u64 {
+        let above = self.latencies.iter().enumerate().filter(|(bucket, _)| upper_bound(*bucket) > limit);
+        above.map(|(_, count)| u64::from(*count)).sum()
+    }
+
     /// Requests that failed, of a hundred.
     pub fn error_percent(&self) -> f64 {
         #[allow(clippy::cast_precision_loss, reason = "counts of requests")]
@@ -151,6 +157,14 @@ mod tests {
         check_p99(&tally(&[(10, 99), (900, 1)]), 10);
         check_p99(&tally(&[(10, 98), (900, 2)]), 900);
         check_p99(&tally(&[(7, 1)]), 7);
+    }
+
+    #[test]
+    fn those_are_slower_that_the_99th_percentile_would_tell_of() {
+        let tally = tally(&[(10, 98), (20, 1), (900, 1)]);
+        let p99 = tally.p99().unwrap();
+        assert_eq!((tally.slower_than(p99), tally.slower_than(p99 - Duration::from_nanos(1))), (1, 2));
+        assert_eq!((tally.slower_than(Duration::ZERO), tally.slower_than(Duration::from_secs(2))), (100, 0));
     }
 
     #[test]

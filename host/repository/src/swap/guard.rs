@@ -32,6 +32,13 @@ const LATENCIES_MIN: u64 = 300;
 /// A machine that is busy for a moment makes any small latency a multiple of itself.
 const P99_EXCESS_MIN: Duration = Duration::from_millis(20);
 
+/// A machine that stands still for a moment makes every request slow that is under way, which may be one in a hundred so far: a build
+/// that is slow is so in several moments.
+const SLOW_MOMENTS_MIN: u32 = 3;
+
+/// From one of these moments to the next.
+const MOMENT: Duration = Duration::from_millis(500);
+
 /// Watches one generation.
 #[derive(Clone, Debug)]
 pub(crate) struct SwapGuard {
@@ -39,7 +46,18 @@ pub(crate) struct SwapGuard {
     /// What the generation before made of its requests.
     baseline: Tally,
     until: Instant,
+    slow: Slow,
     verdict: Verdict,
+}
+
+/// Requests that were too slow, by the measure of the generation before.
+#[derive(Clone, Debug, Default)]
+struct Slow {
+    /// At the last look.
+    requests: u64,
+    /// In which some were added.
+    moments: u32,
+    last_moment: Option<Instant>,
 }
 
 /// What is known.
@@ -57,13 +75,13 @@ impl SwapGuard {
     pub(crate) fn new(settings: SwapGuardSettings, baseline: Tally, now: Instant) -> Self {
         // A window beyond the end of time is one that never ends.
         let until = now.checked_add(settings.window).unwrap_or(now);
-        Self { settings, baseline, until, verdict: Verdict::Watching }
+        Self { settings, baseline, until, slow: Slow::default(), verdict: Verdict::Watching }
     }
 
     /// What is known at `now`, given all that came of its requests.
     pub(crate) fn look(&mut self, now: Instant, tally: &Tally) -> &Verdict {
         if self.verdict == Verdict::Watching {
-            self.verdict = match self.errors(tally).or_else(|| self.latencies(tally)) {
+            self.verdict = match self.errors(tally).or_else(|| self.latencies(now, tally)) {
                 Some(why) => Verdict::Tripped { why },
                 None if now >= self.until => Verdict::Passed,
                 None => Verdict::Watching,
@@ -99,20 +117,38 @@ impl SwapGuard {
         (rate + BASELINE_DEVIATIONS * (rate * (1.0 - rate) / requests).sqrt()).min(EXPECTED_RATE_MAX.max(rate))
     }
 
-    fn latencies(&self, tally: &Tally) -> Option<String> {
-        let ratio_max = self.settings.p99_ratio_max;
-        if tally.requests < LATENCIES_MIN || self.baseline.requests < LATENCIES_MIN {
+    fn latencies(&mut self, now: Instant, tally: &Tally) -> Option<String> {
+        if self.baseline.requests < LATENCIES_MIN {
             return None;
         }
-        let (now, before) = (tally.p99()?, self.baseline.p99()?);
-        let is_slow = now.as_secs_f64() > before.as_secs_f64() * ratio_max && now > before + P99_EXCESS_MIN;
-        is_slow.then(|| {
+        let (ratio_max, before) = (self.settings.p99_ratio_max, self.baseline.p99()?);
+        // A ratio that nothing exceeds gives a latency that nothing has.
+        let limit = Duration::try_from_secs_f64(before.as_secs_f64() * ratio_max).unwrap_or(Duration::MAX);
+        let limit = limit.max(before + P99_EXCESS_MIN);
+        let moments = self.slow.note(now, tally.slower_than(limit));
+        let p99 = tally.p99().filter(|p99| *p99 > limit)?;
+        (tally.requests >= LATENCIES_MIN && moments >= SLOW_MOMENTS_MIN).then(|| {
             format!(
-                "the 99th percentile of {} requests is {now:.1?}, {before:.1?} before: more than {ratio_max} times as long \
+                "the 99th percentile of {} requests is {p99:.1?}, {before:.1?} before: more than {ratio_max} times as long \
                  (swap_guard_p99_ratio)",
                 tally.requests
             )
         })
+    }
+}
+
+// === impl Slow ===
+
+impl Slow {
+    /// So many there are at `now`; the moments in which some were added.
+    fn note(&mut self, now: Instant, requests: u64) -> u32 {
+        let is_apart = self.last_moment.is_none_or(|last| now.saturating_duration_since(last) >= MOMENT);
+        if requests > self.requests && is_apart {
+            self.moments += 1;
+            self.last_moment = Some(now);
+        }
+        self.requests = requests;
+        self.moments
     }
 }
 

@@ -46,19 +46,44 @@ fn a_client_that_makes_mistakes_before_and_after_is_no_reason() {
     check(tally(1_000, 300, 1), &tally(1_000, 450, 1), trips);
 }
 
+/// What a guard says whose generation answers as many requests of this latency each second, after as many seconds.
+fn after_seconds(before: Tally, seconds: u32, requests: u32, milliseconds: u64) -> Verdict {
+    let now = Instant::now();
+    let mut guard = SwapGuard::new(SwapGuardSettings::DEFAULT, before, now);
+    for second in 1..=seconds {
+        guard.look(now + Duration::from_secs(1) * second, &tally(requests * second, 0, milliseconds));
+    }
+    guard.verdict
+}
+
 #[test]
 fn latencies_trip_it_when_they_are_many_times_as_long_and_long() {
-    let now = Instant::now();
-    let mut guard = SwapGuard::new(SwapGuardSettings::DEFAULT, tally(300, 0, 10), now);
-    let Verdict::Tripped { why } = guard.look(now, &tally(300, 0, 100)).clone() else { panic!("not tripped") };
+    let Verdict::Tripped { why } = after_seconds(tally(300, 0, 10), 3, 100, 100) else { panic!("not tripped") };
     assert!(
         why.starts_with("the 99th percentile of 300 requests is 1") && why.ends_with("(swap_guard_p99_ratio)"),
         "{why}"
     );
-    check(tally(300, 0, 10), &tally(300, 0, 40), "");
-    check(tally(300, 0, 1), &tally(300, 0, 15), "");
-    check(tally(299, 0, 10), &tally(300, 0, 100), "");
-    check(tally(300, 0, 10), &tally(299, 0, 100), "");
+    assert_eq!(after_seconds(tally(300, 0, 10), 3, 100, 40), Verdict::Watching);
+    assert_eq!(after_seconds(tally(300, 0, 1), 3, 100, 15), Verdict::Watching);
+    assert_eq!(after_seconds(tally(299, 0, 10), 3, 100, 100), Verdict::Watching);
+    assert_eq!(after_seconds(tally(300, 0, 10), 3, 99, 100), Verdict::Watching);
+}
+
+#[test]
+fn a_moment_in_which_the_machine_stood_still_is_no_reason_and_three_are() {
+    let start = Instant::now();
+    let mut guard = SwapGuard::new(SwapGuardSettings::DEFAULT, tally(300, 0, 10), start);
+    let mut requests = tally(380, 0, 10);
+    let mut look = |after_ms, stalled| {
+        (0..stalled).for_each(|_| requests.record(Duration::from_millis(150)));
+        guard.look(start + Duration::from_millis(after_ms), &requests).clone()
+    };
+    assert_eq!(look(100, 7), Verdict::Watching);
+    assert_eq!(look(200, 7), Verdict::Watching, "the same moment");
+    assert_eq!(look(300, 7), Verdict::Watching);
+    assert_eq!(look(5_000, 0), Verdict::Watching, "nothing more came");
+    assert_eq!(look(6_000, 7), Verdict::Watching);
+    assert!(matches!(look(6_500, 1), Verdict::Tripped { .. }));
 }
 
 #[test]
