@@ -1,8 +1,9 @@
 //! The two clocks of a call: since it began, and while its guest occupied a thread, or an operation of the host did for it.
 //!
 //! Whoever polls the call starts and stops the second clock around each poll, so that it stands while the guest waits for
-//! another model; and it stands while that model works on the guest's own thread, which counts into its own figures. Shared between the poller and the epoch callback inside the guest's store; all on one thread at a time, so
-//! that relaxed order is enough.
+//! another model; and it stands while that model works on the guest's own thread, which counts into its own figures. Shared
+//! between the poller and the epoch callback inside the guest's store; all on one thread at a time, so that relaxed order is
+//! enough.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
