@@ -15,7 +15,7 @@ const SPIN_MAX: Duration = Duration::from_micros(100);
 /// What a spin that ends in time saves, in the cautious case.
 const WAKE_UP: Duration = Duration::from_micros(10);
 
-/// Savings are forgotten beyond this: it is what is lost, at most, before a machine that has become busy is noticed.
+/// Savings are forgotten beyond this: it is what is lost, and one late spin more, before a machine that has become busy is noticed.
 const SAVED_MAX: Duration = Duration::from_millis(20);
 
 /// In waits, as pauses are.
