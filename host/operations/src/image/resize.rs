@@ -211,6 +211,17 @@ mod tests {
     }
 
     #[test]
+    fn channels_of_floats_are_apart() {
+        for channels in 1..=4_u8 {
+            let pixels: Vec<f32> = (0..4 * channels).map(f32::from).collect();
+            let image = Tensor::from_elements([2, 2, u64::from(channels)], &pixels).unwrap();
+            let found = resize(&image, Resize { width: 1, ..HALF }, Budget::new(1 << 10)).unwrap();
+            let means: Vec<f32> = (0..channels).map(|channel| f32::from(channel) + 1.5 * f32::from(channels)).collect();
+            assert_eq!(found.elements::<f32>().unwrap().as_ref(), means);
+        }
+    }
+
+    #[test]
     fn memory_that_is_not_aligned_is_read_all_the_same() {
         let mut bytes = vec![0];
         bytes.extend_from_slice(bytemuck::cast_slice(&[1.0_f32, 2.0, 3.0, 5.0]));
