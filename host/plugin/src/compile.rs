@@ -19,7 +19,7 @@ use crate::{
     contract,
     engine::PluginEngine,
     failure::PluginError,
-    guest_engine::Manner,
+    guest_engine::{self, Manner},
     state::PluginState,
 };
 
@@ -144,25 +144,24 @@ impl PluginEngine {
 
     /// What is refused where functions return may await; if it does not, what is wrong with it is said there.
     fn compiled(&self, origin: &str, digest: &Digest, bytes: &[u8]) -> Result<Component, PluginError> {
-        let compile = |manner| Ok(Component::from_binary(self.guest_engine(manner)?.engine(), bytes));
-        let (manner, component) = match compile(Manner::Returning)? {
-            Ok(component) => (Manner::Returning, Ok(component)),
-            Err(_) => (Manner::Awaiting, compile(Manner::Awaiting)?),
+        let (manner, artefact) = match guest_engine::compile(Manner::Returning, bytes)? {
+            Ok(artefact) => (Manner::Returning, Ok(artefact)),
+            Err(_) => (Manner::Awaiting, guest_engine::compile(Manner::Awaiting, bytes)?),
         };
-        let component =
-            component.map_err(|error| PluginError::Damaged { origin: origin.to_owned(), reason: causes(&error) })?;
-        if let Some(cache) = self.cache() {
-            let artefact = component.serialize().map_err(|error| error.to_string());
-            if let Err(error) = artefact.and_then(|artefact| cache.store(&self.key(digest, manner), &artefact)) {
-                tracing::warn!("'{origin}' will be compiled again at the next start: {error}");
-            }
+        let artefact =
+            artefact.map_err(|error| PluginError::Damaged { origin: origin.to_owned(), reason: causes(&error) })?;
+        if let Some(cache) = self.cache()
+            && let Err(error) = cache.store(&self.key(digest, manner), &artefact)
+        {
+            tracing::warn!("'{origin}' will be compiled again at the next start: {error}");
         }
-        Ok(component)
+        deserialize(self.guest_engine(manner)?.engine(), &artefact).map_err(PluginError::engine)
     }
 
     fn cached(&self, digest: &Digest, manner: Manner) -> Option<Component> {
         let artefact = self.cache()?.load(&self.key(digest, manner))?;
-        deserialize(self.guest_engine(manner).ok()?.engine(), &artefact)
+        let component = deserialize(self.guest_engine(manner).ok()?.engine(), &artefact);
+        component.inspect_err(|error| tracing::warn!("a cached plugin is compiled again: {error:#}")).ok()
     }
 
     /// Names the code that the bytes of this hash compile to on the engine of that manner, which need not have been started: the settings
@@ -176,13 +175,14 @@ impl PluginEngine {
     }
 }
 
-#[allow(unsafe_code, reason = "wasmtime trusts the artefact; the cache vouches for it")]
-fn deserialize(engine: &Engine, artefact: &[u8]) -> Option<Component> {
-    // SAFETY: `artefact` came from `ArtefactCache::load`, which returns only bytes whose seal holds: made, when this server wrote
-    // them, with a key that nobody but this user can read, over them and the file's name, in a directory that nobody but this
-    // user can write to. The name holds the hash of the engine's settings and wasmtime's version, which wasmtime checks again.
-    let component = unsafe { Component::deserialize(engine, artefact) };
-    component.inspect_err(|error| tracing::warn!("a cached plugin is compiled again: {error:#}")).ok()
+/// Machine code that this process made, or that the cache vouches for.
+#[allow(unsafe_code, reason = "wasmtime trusts the artefact")]
+fn deserialize(engine: &Engine, artefact: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `artefact` was made by `guest_engine::compile` a moment ago, or came from `ArtefactCache::load`, which returns only bytes
+    // whose seal holds: made, when this server wrote them, with a key that nobody but this user can read, over them and the file's name,
+    // in a directory that nobody but this user can write to. The name holds the hash of the engine's settings and wasmtime's version,
+    // which wasmtime checks again.
+    unsafe { Component::deserialize(engine, artefact) }
 }
 
 // === impl AdditionalExports ===

@@ -1,10 +1,10 @@
 //! The threads on which components are compiled: of low priority, so that compiling waits for serving and not the other way round.
 //!
 //! Promises: whoever serves requests on the calling thread's runtime compiles nothing; one component is compiled at a time, by as
-//! many threads as there are cores, so that the memory for it is bounded. They are started with the first component that is not found
-//! compiled.
+//! many threads as there are cores, so that the memory for it is bounded. They are started for each component that is not found
+//! compiled, and end with it, so that what they had of the allocator's goes back.
 
-use std::{sync::OnceLock, thread::available_parallelism};
+use std::thread::available_parallelism;
 
 use parking_lot::Mutex;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -13,10 +13,9 @@ use rustix_affinity::process::setpriority_process;
 /// Beside a thread of ordinary priority that has work too, such a thread gets a tenth of a core; alone it gets all of it.
 const NICE: i32 = 10;
 
-/// The threads, once there are some.
+/// Whose turn it is.
 #[derive(Default)]
 pub(crate) struct Compiler {
-    threads: OnceLock<Option<ThreadPool>>,
     turn: Mutex<()>,
 }
 
@@ -30,7 +29,7 @@ impl Compiler {
         if let Some(made) = found() {
             return made;
         }
-        match self.threads.get_or_init(start) {
+        match start() {
             Some(threads) => threads.install(work),
             None => work(),
         }
