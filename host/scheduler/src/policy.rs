@@ -9,6 +9,10 @@ use crate::{counsel::StrategyCall, queue::Wish};
 /// Index of an instance.
 pub(crate) type InstanceIndex = usize;
 
+/// A thread, as far as it matters where something happens: what was used there last is in the caches of its core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(pub(crate) u32);
+
 /// Decides which request runs when and where. Neither spawns, sleeps, locks nor logs.
 pub(crate) trait Policy<T>: Send {
     /// Something happened at `now`.
@@ -27,10 +31,10 @@ pub(crate) trait Policy<T>: Send {
 #[derive(Debug)]
 pub(crate) enum Event<T> {
     /// A request arrives.
-    Arrive { item: T, wish: Wish },
+    Arrive { item: T, wish: Wish, place: Place },
     /// An instance has finished its execution. What it hands back waits for another one; only sequences that are
     /// iterative are handed back.
-    InstanceIdle { instance: InstanceIndex, returned: Vec<T> },
+    InstanceIdle { instance: InstanceIndex, returned: Vec<T>, place: Place },
     /// An instance is there that was not; it is idle. One that is limited executes only what was granted.
     InstanceAdded { instance: InstanceIndex, is_limited: bool },
     /// A limited instance that was claimed may execute once; what it does not use it lets go at once.

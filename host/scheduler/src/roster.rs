@@ -5,13 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::policy::{Claim, InstanceIndex};
+use crate::policy::{Claim, InstanceIndex, Place};
+
+/// Idle instances among which one is looked for that worked at a place: more threads than this seldom make requests of one model, and
+/// those used last come first.
+const LOOKED_AT_MAX: usize = 64;
 
 /// The instances of one model.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
-    /// The one used last is used next: its caches are warm.
-    idle: Vec<InstanceIndex>,
+    /// The one used last is used next, and before it the one used last where it is used next: its caches are warm.
+    idle: Vec<Idle>,
     /// Idle, or working to stay.
     staying: usize,
     /// Working, and gone after that.
@@ -20,6 +24,14 @@ pub(crate) struct Roster {
     limited: BTreeSet<InstanceIndex>,
     /// Limited ones that do not work and have no grant, and whether they ask for one.
     resting: BTreeMap<InstanceIndex, bool>,
+}
+
+/// An instance that could work now.
+#[derive(Clone, Copy, Debug)]
+struct Idle {
+    instance: InstanceIndex,
+    /// Where it worked last.
+    place: Option<Place>,
 }
 
 /// What became of an instance.
@@ -36,17 +48,25 @@ pub(crate) enum Presence {
 impl Roster {
     /// Instances `0..count`, all idle.
     pub(crate) fn new(count: usize) -> Self {
-        Self { idle: (0..count).rev().collect(), staying: count, ..Self::default() }
+        Self { idle: (0..count).rev().map(Idle::new).collect(), staying: count, ..Self::default() }
     }
 
     /// The instance that the next execution would get.
     pub(crate) fn next(&self) -> Option<InstanceIndex> {
-        self.idle.last().copied()
+        self.idle.last().map(|idle| idle.instance)
     }
 
-    /// The instance that [`Roster::next`] showed begins to work.
-    pub(crate) fn take(&mut self) {
-        self.idle.pop();
+    /// The instance that an execution at this place would get.
+    pub(crate) fn next_at(&self, place: Place) -> Option<InstanceIndex> {
+        let known = self.idle.iter().rev().take(LOOKED_AT_MAX).find(|idle| idle.place == Some(place));
+        known.or(self.idle.last()).map(|idle| idle.instance)
+    }
+
+    /// An idle instance begins to work.
+    pub(crate) fn take(&mut self, instance: InstanceIndex) {
+        if let Some(position) = self.idle.iter().rposition(|idle| idle.instance == instance) {
+            self.idle.remove(position);
+        }
     }
 
     /// Whether nobody works.
@@ -66,21 +86,22 @@ impl Roster {
             self.limited.insert(instance);
             self.resting.insert(instance, false);
         } else {
-            self.idle.insert(0, instance);
+            self.idle.insert(0, Idle::new(instance));
         }
     }
 
     /// A limited instance may work once, and is used next.
     pub(crate) fn grant(&mut self, instance: InstanceIndex) {
         if self.resting.remove(&instance).is_some() {
-            self.idle.push(instance);
+            self.idle.push(Idle::new(instance));
         }
     }
 
     /// Lets all limited instances that rest ask when there is work for them, and none when there is not. Grants that
     /// were not used are given back.
     pub(crate) fn claim(&mut self, has_work: bool) -> Vec<Claim> {
-        let unused: Vec<InstanceIndex> = self.idle.extract_if(.., |instance| self.limited.contains(instance)).collect();
+        let is_unused = |idle: &mut Idle| self.limited.contains(&idle.instance);
+        let unused: Vec<InstanceIndex> = self.idle.extract_if(.., is_unused).map(|idle| idle.instance).collect();
         self.resting.extend(unused.iter().map(|instance| (*instance, false)));
         let mut claims: Vec<Claim> = unused.into_iter().map(Claim::LetGo).collect();
         let changed = self.resting.iter_mut().filter(|(_, asks)| **asks != has_work);
@@ -91,15 +112,15 @@ impl Roster {
         claims
     }
 
-    /// An instance has finished its work.
-    pub(crate) fn finished(&mut self, instance: InstanceIndex) -> Presence {
+    /// An instance has finished its work at this place.
+    pub(crate) fn finished(&mut self, instance: InstanceIndex, place: Place) -> Presence {
         if self.leaving.remove(&instance) {
             return Presence::Gone;
         }
         if self.limited.contains(&instance) {
             self.resting.insert(instance, false);
         } else {
-            self.idle.push(instance);
+            self.idle.push(Idle { instance, place: Some(place) });
         }
         Presence::Here
     }
@@ -114,7 +135,7 @@ impl Roster {
         if self.resting.remove(&instance).is_some() {
             return Presence::Gone;
         }
-        if let Some(position) = self.idle.iter().position(|idle| *idle == instance) {
+        if let Some(position) = self.idle.iter().position(|idle| idle.instance == instance) {
             self.idle.remove(position);
             return Presence::Gone;
         }
@@ -123,19 +144,44 @@ impl Roster {
     }
 }
 
+// === impl Idle ===
+
+impl Idle {
+    /// One that has not worked yet, or works where it is told to.
+    fn new(instance: InstanceIndex) -> Self {
+        Self { instance, place: None }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HERE: Place = Place(0);
+    const THERE: Place = Place(1);
+
+    #[test]
+    fn an_instance_works_again_where_it_worked_last() {
+        let mut roster = Roster::new(3);
+        roster.take(0);
+        roster.take(1);
+        assert_eq!((roster.finished(0, HERE), roster.finished(1, THERE)), (Presence::Here, Presence::Here));
+        assert_eq!((roster.next_at(HERE), roster.next_at(THERE), roster.next()), (Some(0), Some(1), Some(1)));
+        roster.take(1);
+        assert_eq!((roster.next_at(THERE), roster.next()), (Some(0), Some(0)), "rather one that has worked at all");
+        roster.take(0);
+        assert_eq!((roster.next_at(HERE), roster.next()), (Some(2), Some(2)));
+    }
 
     #[test]
     fn an_idle_instance_leaves_at_once_and_a_working_one_when_it_has_finished() {
         let mut roster = Roster::new(2);
         assert_eq!(roster.next(), Some(0));
-        roster.take();
+        roster.take(0);
         assert!(!roster.is_idle());
         assert_eq!(roster.retire(1), Presence::Gone);
         assert_eq!((roster.retire(0), roster.next()), (Presence::Here, None));
-        assert_eq!(roster.finished(0), Presence::Gone);
+        assert_eq!(roster.finished(0, HERE), Presence::Gone);
         assert!(roster.is_idle() && roster.next().is_none());
     }
 
@@ -145,16 +191,16 @@ mod tests {
         assert_eq!(roster.retire(0), Presence::Gone);
         roster.add(0, false);
         assert_eq!((roster.next(), roster.is_idle()), (Some(0), true));
-        roster.take();
-        assert_eq!(roster.finished(0), Presence::Here);
+        roster.take(0);
+        assert_eq!(roster.finished(0, HERE), Presence::Here);
     }
 
     #[test]
     fn retiring_twice_is_retiring_once() {
         let mut roster = Roster::new(2);
-        roster.take();
+        roster.take(0);
         assert_eq!((roster.retire(0), roster.retire(0)), (Presence::Here, Presence::Here));
-        assert_eq!((roster.finished(0), roster.next(), roster.is_idle()), (Presence::Gone, Some(1), true));
+        assert_eq!((roster.finished(0, HERE), roster.next(), roster.is_idle()), (Presence::Gone, Some(1), true));
     }
 
     #[test]
@@ -166,9 +212,9 @@ mod tests {
         assert_eq!(roster.claim(true), []);
         roster.grant(0);
         assert_eq!(roster.next(), Some(0));
-        roster.take();
+        roster.take(0);
         assert_eq!((roster.claim(true), roster.is_idle()), (vec![], false));
-        assert_eq!((roster.finished(0), roster.next()), (Presence::Here, None));
+        assert_eq!((roster.finished(0, HERE), roster.next()), (Presence::Here, None));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::{
 pub(crate) use nereid_seeds::{Random, for_every_seed};
 
 pub(crate) use self::oracle::{Candidate, Expected, batching};
-use crate::policy::{Actions, Event, InstanceIndex, Policy};
+use crate::policy::{Actions, Event, InstanceIndex, Place, Policy};
 
 /// What runs in CI; [`for_every_seed`] says how to run more.
 pub(crate) const SEEDS: u64 = 1_000;
@@ -135,7 +135,8 @@ pub(crate) trait Play: Sized {
             let Some(instance) = over else { break };
             let (_, ids) = stage.busy.remove(&instance).unwrap();
             let returned = self.executed(&ids);
-            self.tell(Event::InstanceIdle { instance, returned });
+            let place = self.stage().place();
+            self.tell(Event::InstanceIdle { instance, returned, place });
         }
         self.let_actors_act();
         self.wake_if_due();
@@ -180,6 +181,11 @@ impl<P> Stage<P> {
             instances_made: 0,
             reported_waiting: 0,
         }
+    }
+
+    /// One of a few threads.
+    pub(crate) fn place(&mut self) -> Place {
+        Place(self.random.below(3) as u32)
     }
 
     /// An instance executes these requests from now on.

@@ -8,7 +8,7 @@ use crate::{
     SchedulerSettings,
     batching::{Batchable, Decision, decide, everybody_joins},
     counsel::{Counsel, PATIENCE},
-    policy::{Actions, Cause, Event, InstanceIndex, Policy, Refusal, Run},
+    policy::{Actions, Cause, Event, InstanceIndex, Place, Policy, Refusal, Run},
     queue::{Queue, Ticket, Wish},
     roster::{Presence, Roster},
 };
@@ -37,8 +37,8 @@ enum Life {
 impl<T: Batchable + Send> Policy<T> for State<T> {
     fn on(&mut self, now: Instant, event: Event<T>) -> Actions<T> {
         match event {
-            Event::Arrive { item, wish } => self.arrive(now, item, wish),
-            Event::InstanceIdle { instance, .. } => self.instance_idle(now, instance),
+            Event::Arrive { item, wish, place } => self.arrive(now, item, wish, place),
+            Event::InstanceIdle { instance, place, .. } => self.instance_idle(now, instance, place),
             Event::InstanceAdded { instance, is_limited } => self.add_instance(now, instance, is_limited),
             Event::Granted(instance) => self.grant(now, instance),
             Event::InstanceRetired(instance) => self.retire_instance(now, instance),
@@ -63,15 +63,15 @@ impl<T: Batchable> State<T> {
     /// A request arrives.
     ///
     /// With an idle instance, an empty queue and nothing to wait for, the request goes straight to the instance.
-    pub(crate) fn arrive(&mut self, now: Instant, item: T, wish: Wish) -> Actions<T> {
+    pub(crate) fn arrive(&mut self, now: Instant, item: T, wish: Wish, place: Place) -> Actions<T> {
         if self.counsel.is_none()
             && self.queue.is_empty()
-            && let Some(instance) = self.roster.next()
+            && let Some(instance) = self.roster.next_at(place)
             && let Decision::Run { reason, .. } =
                 decide(&self.settings, now, std::iter::once((&item, now)), everybody_joins)
         {
             let is_alone = self.roster.is_idle();
-            self.roster.take();
+            self.roster.take(instance);
             let cause = self.cause(now, reason, Awaited::Nothing);
             let runs = vec![Run { instance, requests: vec![item], is_alone, cause }];
             return Actions { runs, ..Actions::nothing() };
@@ -84,9 +84,9 @@ impl<T: Batchable> State<T> {
     }
 
     /// An instance has finished its execution.
-    pub(crate) fn instance_idle(&mut self, now: Instant, instance: InstanceIndex) -> Actions<T> {
+    pub(crate) fn instance_idle(&mut self, now: Instant, instance: InstanceIndex, place: Place) -> Actions<T> {
         let awaited = self.awaits_instance();
-        let presence = self.roster.finished(instance);
+        let presence = self.roster.finished(instance, place);
         Actions { gone: gone(instance, presence), ..self.advance(now, awaited) }
     }
 
@@ -161,7 +161,7 @@ impl<T: Batchable> State<T> {
                     let requests = self.take(requests, &mut actions.cancelled);
                     self.counsel.iter_mut().for_each(Counsel::sent);
                     if !requests.is_empty() {
-                        self.roster.take();
+                        self.roster.take(instance);
                         let cause = self.cause(now, reason, awaited);
                         actions.runs.push(Run { instance, requests, is_alone: false, cause });
                     }

@@ -12,6 +12,7 @@ mod conclude;
 mod decisions;
 mod finish;
 mod instances;
+mod place;
 mod rate_limiter;
 mod strategy;
 
@@ -47,7 +48,7 @@ use crate::{
     FailureReason, Observer, RaggedInputs, SchedulerSettings, SequenceSettings,
     batching::Batchable,
     job::{Job, Origin},
-    policy::{Actions, Event, InstanceIndex, Policy, Run},
+    policy::{Actions, Event, InstanceIndex, Place, Policy, Run},
     queue::Wish,
     sequence::{SequenceIds, SequencePolicy},
     state::State,
@@ -161,7 +162,7 @@ impl Scheduler {
         if let Some(Err(error)) = sequences.map(admit) {
             return self.shared.conclude(job, error, FailureReason::Other);
         }
-        let actions = self.shared.decide(queued, Event::Arrive { item: job, wish });
+        let actions = self.shared.decide(queued, Event::Arrive { item: job, wish, place: Place::here() });
         self.shared.perform(actions);
     }
 
@@ -310,7 +311,8 @@ impl Shared {
 
     /// Reports an idle instance and what it hands back; returns its own next execution and performs everything else.
     fn instance_idle(self: &Arc<Self>, index: InstanceIndex, returned: Vec<Job>) -> Option<Run<Job>> {
-        let mut actions = self.decide(Instant::now(), Event::InstanceIdle { instance: index, returned });
+        let mut actions =
+            self.decide(Instant::now(), Event::InstanceIdle { instance: index, returned, place: Place::here() });
         let own = actions.runs.iter().position(|run| run.instance == index);
         let own = own.map(|position| actions.runs.swap_remove(position));
         self.perform(actions);

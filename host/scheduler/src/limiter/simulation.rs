@@ -22,7 +22,7 @@ use self::{
 use super::*;
 use crate::{
     BatchingSettings, ExpiryAction, QueuePolicy, SchedulerSettings, SequenceSettings, SequenceStrategy,
-    policy::{Actions, Event, Policy},
+    policy::{Actions, Event, Place, Policy},
     queue::Wish,
     sequence::SequencePolicy,
     simulation::{MICROSECOND, Random, SEEDS, STEPS, for_every_seed},
@@ -234,7 +234,7 @@ impl World {
         let (fate, arrived) = (Fate::Waiting, self.now);
         self.requests.push(Known { model: index, fate, arrived, cancelled: cancelled.clone() });
         let item = Request { id, flags, cancelled };
-        self.tell(index, Some(Event::Arrive { item, wish: Wish { timeout: None, priority: 0 } }));
+        self.tell(index, Some(Event::Arrive { item, wish: Wish { timeout: None, priority: 0 }, place: Place(0) }));
     }
 
     fn cancel_one(&mut self) {
@@ -320,7 +320,7 @@ impl World {
             let Some(instance) = ended else { break };
             let (_, ids) = model.busy.remove(&instance).unwrap();
             ids.into_iter().for_each(|id| self.settle(id, Fate::Running, Fate::Executed));
-            self.tell(index, Some(Event::InstanceIdle { instance, returned: vec![] }));
+            self.tell(index, Some(Event::InstanceIdle { instance, returned: vec![], place: Place(0) }));
         }
         if self.models[index].as_ref().is_some_and(|model| model.wake_at.is_some_and(|at| at <= self.now)) {
             self.tell(index, Some(Event::Wake));

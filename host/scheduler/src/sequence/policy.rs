@@ -74,8 +74,8 @@ impl<T: Sequenced + Send> Policy<T> for SequencePolicy<T> {
             Event::Advised { .. } | Event::InstanceRetired(_) | Event::Wake | Event::Drain => Awaited::Company,
         };
         match event {
-            Event::Arrive { item, wish } => self.arrive(now, item, wish, &mut actions),
-            Event::InstanceIdle { instance, returned } => {
+            Event::Arrive { item, wish, .. } => self.arrive(now, item, wish, &mut actions),
+            Event::InstanceIdle { instance, returned, .. } => {
                 returned.into_iter().for_each(|item| self.reschedule(now, item, &mut actions));
                 self.instance_idle(now, instance, &mut actions);
             }

@@ -19,7 +19,7 @@ use nereid_inference::SequenceId;
 use super::*;
 use crate::{
     BatchingSettings, QueuePolicy, SchedulerSettings,
-    policy::{Actions, Event, Refusal},
+    policy::{Actions, Event, Place, Refusal},
     queue::Wish,
     simulation::{MICROSECOND, Play, Random, SEEDS, STEPS, Stage, for_every_seed},
 };
@@ -216,7 +216,7 @@ impl World {
         let request = Request { id, flags, shape, cancelled: Arc::default(), started_by: None, is_padding: false };
         self.expect(before, &request, number);
         self.note(before, &request, number, timeout);
-        self.tell(Event::Arrive { item: request, wish: Wish { timeout, priority: 0 } });
+        self.tell(Event::Arrive { item: request, wish: Wish { timeout, priority: 0 }, place: Place(0) });
     }
 
     /// What the policy must say about a request that arrives.

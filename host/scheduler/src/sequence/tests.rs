@@ -17,7 +17,7 @@ use nereid_inference::{Awaited, SequenceId};
 use super::*;
 use crate::{
     BatchingSettings, QueuePolicy, SchedulerSettings,
-    policy::{Event, Policy},
+    policy::{Event, Place, Policy},
     queue::Wish,
 };
 
@@ -126,7 +126,7 @@ impl Story {
         let flags = SequenceFlags { id, start: name.contains('^'), end: name.contains('$') };
         let item = Request { name, flags, cancelled: Arc::default() };
         self.cancelled.insert(name, item.cancelled.clone());
-        Event::Arrive { item, wish: Wish { timeout, priority: 0 } }
+        Event::Arrive { item, wish: Wish { timeout, priority: 0 }, place: Place(0) }
     }
 
     /// Why a batch goes when this happens; `None` when none does.
@@ -139,7 +139,7 @@ impl Story {
 
     #[track_caller]
     fn finishes(&mut self, instance: InstanceIndex, expected: &str) {
-        self.check(Event::InstanceIdle { instance, returned: vec![] }, expected);
+        self.check(Event::InstanceIdle { instance, returned: vec![], place: Place(0) }, expected);
     }
 
     /// The execution is over, and these of its requests need another one.
@@ -150,7 +150,7 @@ impl Story {
             Request { name, flags, cancelled: self.cancelled[name].clone() }
         };
         let returned = names.iter().map(again).collect();
-        self.check(Event::InstanceIdle { instance: 0, returned }, expected);
+        self.check(Event::InstanceIdle { instance: 0, returned, place: Place(0) }, expected);
     }
 
     #[track_caller]
@@ -204,12 +204,12 @@ fn a_batch_says_what_it_waited_for() {
     let arrival = story.arrival("a2", None);
     assert_eq!(story.cause(arrival), None);
     assert_eq!(
-        story.cause(Event::InstanceIdle { instance: 0, returned: vec![] }),
+        story.cause(Event::InstanceIdle { instance: 0, returned: vec![], place: Place(0) }),
         Some((BatchReason::Full, Awaited::Instance))
     );
     let arrival = story.arrival("c^", None);
     assert_eq!(story.cause(arrival), None);
-    assert_eq!(story.cause(Event::InstanceIdle { instance: 0, returned: vec![] }), None);
+    assert_eq!(story.cause(Event::InstanceIdle { instance: 0, returned: vec![], place: Place(0) }), None);
     story.now += IDLE;
     assert_eq!(story.cause(Event::Wake), Some((BatchReason::DelayOver, Awaited::Slot)));
 }

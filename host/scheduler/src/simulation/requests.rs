@@ -228,7 +228,8 @@ impl World {
         if is_full {
             self.requests[id].fate = Fate::Refused;
         }
-        self.tell(Event::Arrive { item: request, wish: Wish { timeout, priority } });
+        let place = self.stage.place();
+        self.tell(Event::Arrive { item: request, wish: Wish { timeout, priority }, place });
         assert_eq!(self.requests[id].sender.is_none(), is_full, "refused with room, or admitted without");
     }
 
