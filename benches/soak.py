@@ -8,19 +8,21 @@ Every language has a plugin of one function and one of whole batches, the contra
 gRPC, as a stream of a decoupled model, with a client that leaves before the answer, and with an accident in fifty. Meanwhile one plugin
 after the other is replaced under load, back and forth between two builds. A row is a minute: what clients saw, and the server's
 memory, what of it guests have asked for (Python's runtime gives back no list that it was handed, until the guest is replaced), files,
-threads and guests as they are at its end. The last lines say what each of them gained in an hour, by a straight line
-through the second half, and what failed that should not have.
+threads and guests as they are at its end. The last lines say what each of them gained in an hour, going by the second half,
+and what failed that should not have.
 
 Needs tritonclient (`cargo xtask setup` makes `.nereid/venv`), `cargo xtask guests`, and `cargo build -p nereid-server --release`.
 """
 import argparse
 import base64
 import collections
+import itertools
 import json
 import pathlib
 import queue
 import re
 import shutil
+import statistics
 import sys
 import tempfile
 import threading
@@ -184,10 +186,10 @@ def readings(server: Server) -> dict[str, float]:
 
 
 def slope(rows: list[tuple[float, dict]], name: str) -> float:
-    """Gain per hour over the second half."""
-    half = rows[len(rows) // 2 :]
-    hours, values = [at / 3600 for at, _ in half], [found[name] for _, found in half]
-    return float(np.polyfit(hours, values, 1)[0]) if len(half) > 1 else float("nan")
+    """Gain per hour over the second half: the median of what was gained between any two readings, so that one in mid-swap moves nothing."""
+    pairs = itertools.combinations(rows[len(rows) // 2 :], 2)
+    gains = [(later[name] - earlier[name]) / (end - begin) * 3600 for (begin, earlier), (end, later) in pairs]
+    return statistics.median(gains) if gains else float("nan")
 
 
 def main():
