@@ -111,35 +111,22 @@ def drive(client: Client, model: str, ids, steps: int, failures: list):
 
 
 def drive_stream(server, model: str, ids, steps: int, failures: list):
-    """Sequences side by side in one stream, which does not wait for an answer but before the next request of a sequence through an
-    ensemble: there a request may overtake the one before it on the way to the step that knows the sequence (README)."""
+    """Sequences side by side in one stream, which never waits for an answer."""
     try:
         client = tritonclient.grpc.InferenceServerClient(server.grpc_url)
         answers = queue.SimpleQueue()
         client.start_stream(lambda result, error: answers.put((result, error)))
-
-        def send(step: int):
+        for step in range(steps):
             for sequence_id in ids:
                 given = tritonclient.grpc.InferInput("INPUT", [1, 1], "INT32")
                 given.set_data_from_numpy(np.array([[sequence_id]], np.int32))
                 flags = {"sequence_start": step == 0, "sequence_end": step == steps - 1}
                 client.async_stream_infer(model, [given], sequence_id=sequence_id, **flags)
-
-        def receive(step: int):
+        for step in range(steps):
             for sequence_id in ids:
                 result, error = answers.get(timeout=WAIT_SECONDS_MAX)
                 assert error is None, error
                 assert result.as_numpy("OUTPUT").tolist() == [[sequence_id * (step + 1)]]
-
-        if model == "ensemble":
-            for step in range(steps):
-                send(step)
-                receive(step)
-        else:
-            for step in range(steps):
-                send(step)
-            for step in range(steps):
-                receive(step)
         client.stop_stream()
         client.close()
     except BaseException as error:  # noqa: BLE001 (told in the test's own thread)
@@ -151,7 +138,7 @@ def test_http_grpc_and_streams_interleave(places, model):
     failures, steps = [], 25
     clients = [Client(protocol, places) for protocol in PROTOCOLS]
     # One more than there are seats, which are eight: some wait in the backlog while the others go on. Two clients that wait
-    # for every answer have six, need no more, and make room when they end; so does the stream.
+    # for every answer have six; the stream, which does not, always ends and makes room.
     drivers = [
         threading.Thread(target=drive, args=(client, model, range(100 * index, 100 * index + 3), steps, failures))
         for index, client in enumerate(clients, start=1)
